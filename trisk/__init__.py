@@ -1,0 +1,38 @@
+"""Materials property prediction with scikit-learn's interface, strongest where data is scarce.
+
+``import trisk`` is lazy: a public name loads its module (and torch, or pymatgen) when it is
+first used.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_SUBMODULES = ("datasets", "estimators", "featurizers", "model_selection", "nn", "plotting")
+
+#: Public name → the module that defines it.
+_EXPORTS = {
+    "CompositionFeaturizer": "featurizers",
+    "HybridTRIADSClassifier": "estimators",
+    "HybridTRIADSRegressor": "estimators",
+    "MagpieFeaturizer": "featurizers",
+    "Mat2VecFeaturizer": "featurizers",
+    "load": "persistence",
+    "load_band_gaps": "datasets",
+    "load_matbench": "datasets",
+    "matbench_folds": "model_selection",
+}
+
+__all__ = [*sorted(_EXPORTS), *_SUBMODULES]
+
+
+def __getattr__(name):
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(f"trisk.{_EXPORTS[name]}"), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"trisk.{name}")
+    raise AttributeError(f"module 'trisk' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
