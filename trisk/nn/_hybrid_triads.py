@@ -1,0 +1,190 @@
+"""The HybridTRIADS network: property tokens, context and table features into one recursion."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trisk.nn._attention import ContextAttention, SelfAttentionLayer, TokenProjection
+from trisk.nn._members import (
+    MemberDropout,
+    MemberLayerNorm,
+    MemberLinear,
+    PeriodicEmbedding,
+    initialize_members,
+)
+from trisk.nn._recursion import RecursiveCore
+
+
+class InputLayout(NamedTuple):
+    """How the columns of a table are divided, in this order.
+
+    Attributes
+    ----------
+    n_tokens : int
+        Property tokens.
+    token_width : int
+        Columns per token, e.g. six statistics of one property.
+    n_context : int
+        Columns of the context, e.g. a 200-dimensional mat2vec vector.
+    n_rest : int
+        All other columns.
+    """
+
+    n_tokens: int
+    token_width: int
+    n_context: int
+    n_rest: int
+
+
+class HybridTRIADSNetwork(nn.Module):
+    """Member-batched HybridTRIADS network [1]_.
+
+    1. Property tokens are projected, pass `n_attention_layers` of self-attention and a
+       cross-attention to the context, and are averaged.
+    2. The remaining columns (embedded, if `embedding_dim` is set) join after the average; one
+       layer gives the input x of the recursion.
+    3. A latent state and an answer state are refined `n_steps` times with shared weights.
+    4. A linear head reads the answer state after every step; the prediction is the last step's
+       or, with `confidence`, an average weighted by a learned confidence in each step.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        One seed per member; their number is the number of members, K.
+    layout : InputLayout
+        Division of the input columns.
+    n_outputs : int
+        Width of the prediction.
+    attention_dim, n_attention_layers, n_heads : int
+        Width, number of self-attention layers and number of heads.
+    shared_projection : bool
+        Whether all tokens share one projection, as published.
+    embedding_dim : int or None
+        Width of the periodic embedding of each remaining column; None leaves columns as they
+        are.
+    n_frequencies : int
+        Cosines per embedded column.
+    frequency_scale : float
+        Standard deviation of the initial frequencies.
+    hidden_dim, feedforward_dim, n_steps : int
+        Width of the states, hidden width of the updates, number of recursion steps.
+    dropout : float
+        Dropout rate.
+    confidence : bool
+        Whether to learn a confidence in every step.
+
+    Notes
+    -----
+    Shapes: input ``(K, B, n_columns)``; output a dictionary with ``steps``
+    ``(K, n_steps, B, n_outputs)``, ``answer`` ``(K, B, n_outputs)`` and, with `confidence`,
+    ``confidence`` ``(K, n_steps, B)``.
+
+    References
+    ----------
+    .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        layout: InputLayout,
+        n_outputs: int,
+        *,
+        attention_dim: int,
+        n_attention_layers: int,
+        n_heads: int,
+        shared_projection: bool,
+        embedding_dim: int | None,
+        n_frequencies: int,
+        frequency_scale: float,
+        hidden_dim: int,
+        feedforward_dim: int,
+        n_steps: int,
+        dropout: float,
+        confidence: bool,
+    ):
+        super().__init__()
+        self.seeds = list(seeds)
+        self.layout = layout
+        k = len(self.seeds)
+        pooled = layout.n_rest
+        if layout.n_tokens:
+            self.project = TokenProjection(
+                k, layout.n_tokens, layout.token_width, attention_dim, shared=shared_projection
+            )
+            self.attention = nn.ModuleList(
+                SelfAttentionLayer(k, attention_dim, n_heads, dropout)
+                for _ in range(n_attention_layers)
+            )
+            if layout.n_context:
+                self.context = ContextAttention(k, layout.n_context, attention_dim)
+        if embedding_dim is not None and layout.n_rest:
+            self.embed = PeriodicEmbedding(
+                k,
+                layout.n_rest,
+                n_frequencies=n_frequencies,
+                dim=embedding_dim,
+                frequency_scale=frequency_scale,
+            )
+            pooled = self.embed.out_features
+        if layout.n_tokens:
+            pooled += attention_dim
+        self.inject = MemberLinear(k, pooled, hidden_dim)
+        self.inject_norm = MemberLayerNorm(k, hidden_dim)
+        self.core = RecursiveCore(k, hidden_dim, feedforward_dim, n_steps, dropout)
+        self.head = MemberLinear(k, hidden_dim, n_outputs)
+        if confidence:
+            self.confidence_inner = MemberLinear(k, hidden_dim, hidden_dim // 2)
+            self.confidence_outer = MemberLinear(k, hidden_dim // 2, 1)
+        self.reset_parameters()
+
+    @property
+    def n_members(self) -> int:
+        """Number of members."""
+        return len(self.seeds)
+
+    def reset_parameters(self) -> None:
+        """Draw all initial parameters and start the dropout streams anew."""
+        initialize_members(self, self.seeds)
+        self.seed_dropout(0)
+
+    def seed_dropout(self, epoch: int) -> None:
+        """Start every dropout stream at the beginning of an epoch, so that runs can resume."""
+        dropouts = [m for m in self.modules() if isinstance(m, MemberDropout)]
+        for site, dropout in enumerate(dropouts):
+            dropout.seed([(seed, epoch, site) for seed in self.seeds])
+
+    def pool_tokens(self, x: Tensor) -> Tensor:
+        """Average of the property tokens after attention, ``(K, B, attention_dim)``."""
+        n_token_columns = self.layout.n_tokens * self.layout.token_width
+        tokens = self.project(x[..., :n_token_columns])
+        for layer in self.attention:
+            tokens = layer(tokens)
+        if self.layout.n_context:
+            stop = n_token_columns + self.layout.n_context
+            tokens = self.context(tokens, x[..., n_token_columns:stop])
+        return tokens.mean(2)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Predict at every recursion step."""
+        rest = x[..., x.shape[-1] - self.layout.n_rest :]
+        parts = []
+        if self.layout.n_tokens:
+            parts.append(self.pool_tokens(x))
+        if self.layout.n_rest:
+            parts.append(self.embed(rest) if hasattr(self, "embed") else rest)
+        pooled = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+        states = self.core(F.gelu(self.inject_norm(self.inject(pooled))))
+        steps = self.head(states)
+        if not hasattr(self, "confidence_outer"):
+            return {"steps": steps, "answer": steps[:, -1]}
+        logits = self.confidence_outer(F.gelu(self.confidence_inner(states)))
+        confidence = logits.softmax(1)
+        return {
+            "steps": steps,
+            "answer": (steps * confidence).sum(1),
+            "confidence": confidence.squeeze(-1),
+        }

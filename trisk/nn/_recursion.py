@@ -1,0 +1,82 @@
+"""The weight-tied recursion at the heart of the TRIADS networks."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trisk.nn._members import MemberDropout, MemberLayerNorm, MemberLinear
+
+
+class _Update(nn.Module):
+    """A two-layer update, ``LayerNorm(W2 dropout(GELU(W1 [inputs] + b1)) + b2)``."""
+
+    def __init__(self, n_members: int, in_features: int, dim: int, hidden: int, dropout: float):
+        super().__init__()
+        self.inner = MemberLinear(n_members, in_features, hidden)
+        self.dropout = MemberDropout(dropout)
+        self.outer = MemberLinear(n_members, hidden, dim)
+        self.norm = MemberLayerNorm(n_members, dim)
+
+    def constant(self, x: Tensor) -> Tensor:
+        """The part of the first layer that no recursion step changes."""
+        return torch.baddbmm(self.inner.bias, x, self.inner.weight[:, : x.shape[-1]])
+
+    def forward(self, constant: Tensor, *states: Tensor | None) -> Tensor:
+        """Add the states' share to the constant part (None stands for zeros), then update."""
+        hidden = constant
+        stop = self.inner.weight.shape[1]
+        for state in reversed(states):
+            start = stop - self.norm.gain.shape[-1]
+            if state is not None:
+                hidden = torch.baddbmm(hidden, state, self.inner.weight[:, start:stop])
+            stop = start
+        return self.norm(self.outer(self.dropout(F.gelu(hidden))))
+
+
+class RecursiveCore(nn.Module):
+    """Refine a latent state z and an answer state y with shared weights [1]_.
+
+    Starting from zeros, each step computes ``z ← z + f(x, y, z)`` and ``y ← y + g(y, z)``. The
+    share of x in f is the same at every step and is computed once.
+
+    Parameters
+    ----------
+    n_members : int
+        Number of members, K.
+    dim : int
+        Width D of x, y and z.
+    hidden : int
+        Hidden width of f and g.
+    n_steps : int
+        Number of recursion steps, T.
+    dropout : float
+        Dropout rate inside f and g.
+
+    Notes
+    -----
+    Shapes: input ``(K, B, D)``, output ``(K, T, B, D)``: the answer state after every step.
+
+    References
+    ----------
+    .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026; the
+       recursion follows A. Jolicoeur-Martineau, "Less is More: Recursive Reasoning with Tiny
+       Networks", arXiv:2510.04871.
+    """
+
+    def __init__(self, n_members: int, dim: int, hidden: int, n_steps: int, dropout: float):
+        super().__init__()
+        self.n_steps = n_steps
+        self.latent = _Update(n_members, 3 * dim, dim, hidden, dropout)
+        self.answer = _Update(n_members, 2 * dim, dim, hidden, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the recursion."""
+        injected = self.latent.constant(x)
+        z = self.latent(injected, None, None)
+        y = self.answer(self.answer.inner.bias, None, z)
+        answers = [y]
+        for _ in range(self.n_steps - 1):
+            z = z + self.latent(injected, y, z)
+            y = y + self.answer(self.answer.inner.bias, y, z)
+            answers.append(y)
+        return torch.stack(answers, dim=1)
