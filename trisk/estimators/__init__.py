@@ -1,0 +1,5 @@
+"""Estimators with scikit-learn's interface; none of them needs pymatgen, matminer or gensim."""
+
+from trisk.estimators._hybrid_triads import HybridTRIADSClassifier, HybridTRIADSRegressor
+
+__all__ = ["HybridTRIADSClassifier", "HybridTRIADSRegressor"]

@@ -48,7 +48,7 @@ class TokenProjection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Project, normalise and activate every token."""
-        tokens = x.view(*x.shape[:2], self.n_tokens, -1)
+        tokens = x.reshape(*x.shape[:2], self.n_tokens, -1)
         lifted = torch.einsum("kbts,ktsd->kbtd", tokens, self.weight.expand(-1, self.n_tokens, -1, -1))
         return F.gelu(self.norm((lifted + self.bias).contiguous()))
 

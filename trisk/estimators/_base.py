@@ -1,0 +1,142 @@
+"""What every member-batched estimator does, whatever its input."""
+
+import math
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from trisk.estimators._training import train_members
+from trisk.nn import select_members
+
+# Largest number of activations held at once while predicting.
+_PREDICTION_ELEMENTS = 8_000_000
+
+
+class BaseMemberEstimator(BaseEstimator):
+    """An ensemble of networks trained as one.
+
+    A subclass prepares a :class:`~trisk.estimators._batches.TrainingSet`, names its module, and
+    turns inputs into a scaled table. Fitting is in three parts so that several estimators, such
+    as those of all folds, can be trained together: prepare each, train all, hand out the parts.
+    """
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the ensemble.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Any numeric table. Named columns (a DataFrame) let the network find the property
+            tokens and the context.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights. A weight of two is the same as giving a row twice.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            On missing or infinite values, too few rows, one class only, or weights that are all
+            zero.
+        FloatingPointError
+            If the loss diverges.
+        KeyboardInterrupt
+            After an interruption; the estimator is then fitted with the weights reached so far.
+        """
+        return fit_together([(self, X, y, sample_weight)])[0]
+
+    def _prepare(self, X, y, sample_weight):
+        """Validate and scale; return the training set and the module's parameters."""
+        raise NotImplementedError
+
+    def _draw_seeds(self):
+        entropy = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        return np.random.SeedSequence(entropy).generate_state(self.n_members).tolist()
+
+    def _resolve_batch_size(self, n_rows):
+        if self.batch_size != "auto":
+            return self.batch_size
+        return int(np.clip(2 ** round(math.log2(n_rows / 32)), 32, 512))
+
+    def _resolve_max_epochs(self, n_rows, batch_size):
+        if self.max_epochs != "auto":
+            return self.max_epochs
+        n_steps = 1200 * max(1.0, n_rows / 300) ** 0.25
+        return max(10, math.ceil(n_steps / math.ceil(n_rows / batch_size)))
+
+    def _member_outputs(self, X):
+        """Raw outputs in double precision, a dictionary of arrays with members first."""
+        check_is_fitted(self)
+        table = self._encode(X)
+        module = self.net_.module_
+        device = next(module.parameters()).device
+        width = max(table.shape[1] * 32, 2048) * module.n_members
+        n_rows = max(1, _PREDICTION_ELEMENTS // width)
+        chunks = []
+        with torch.inference_mode():
+            for start in range(0, len(table), n_rows):
+                rows = torch.from_numpy(table[start : start + n_rows]).to(device, torch.float64)
+                chunks.append(module(rows.expand(module.n_members, *rows.shape)))
+        return {
+            name: torch.cat([c[name] for c in chunks], dim=2 if name == "steps" else 1)
+            .cpu()
+            .numpy()
+            for name in ("steps", "answer")
+        }
+
+
+def fit_together(jobs):
+    """Fit several estimators of equal settings as one batched network where shapes allow.
+
+    Parameters
+    ----------
+    jobs : list of tuple (estimator, X, y, sample_weight)
+        Estimators with equal parameters and their training data.
+
+    Returns
+    -------
+    estimators : list
+        The fitted estimators.
+    """
+    prepared = [e._prepare(X, y, w) for e, X, y, w in jobs]
+    groups = {}
+    for index, (training_set, module_params, _) in enumerate(prepared):
+        # The layout, in the module's parameters, tells apart sets of equal width.
+        shape = (training_set.X.shape, training_set.target.shape, repr(module_params))
+        groups.setdefault(shape, []).append(index)
+    interrupted = False
+    for indices in groups.values():
+        first = jobs[indices[0]][0]
+        _, module_params, criterion_params = prepared[indices[0]]
+        sets = [prepared[i][0] for i in indices]
+        net = train_members(first, sets, first._module, module_params, criterion_params)
+        _hand_out(net, [jobs[i][0] for i in indices])
+        interrupted |= net.interrupted_
+    if interrupted:
+        raise KeyboardInterrupt(
+            f"training stopped after {len(net.history)} of {net.max_epochs} epochs; "
+            "the estimator is fitted with the weights reached so far"
+        )
+    return [job[0] for job in jobs]
+
+
+def _hand_out(net, estimators):
+    """Give every estimator a net with its own members."""
+    if len(estimators) == 1:
+        estimators[0].net_ = net
+        return
+    state = net.module_.state_dict()
+    start = 0
+    for estimator in estimators:
+        stop = start + estimator.n_members
+        estimator.net_ = net.with_members(slice(start, stop))
+        estimator.net_.module_.load_state_dict(select_members(state, slice(start, stop)))
+        start = stop

@@ -1,0 +1,224 @@
+"""skorch trains the members of one or more estimators as a single batched network."""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, LRScheduler, PassthroughScoring
+from torch.optim.lr_scheduler import LambdaLR
+
+from trisk.estimators import _callbacks
+from trisk.estimators._batches import MemberBatches, MemberDataset
+from trisk.nn import DeepSupervisionLoss
+
+
+class MemberNet(NeuralNet):
+    """A skorch net whose module is a stack of members.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for :class:`skorch.NeuralNet`.
+    description : str
+        What the progress bar is called.
+    """
+
+    def __init__(self, *args, description="fit", **kwargs):
+        super().__init__(*args, **kwargs)
+        self.description = description
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("dropout_seeds", _callbacks.DropoutSeeds()),
+            ("divergence", _callbacks.DivergenceGuard()),
+        ]
+
+    def train_step_single(self, batch, **fit_params):
+        """Differentiate the sum of the members' losses; report their mean."""
+        self._set_training(True)
+        x, target = batch
+        output = self.infer(x, **fit_params)
+        losses = self.get_loss(output, target, X=x, training=True)
+        losses.sum().backward()
+        return {"loss": losses.detach().mean(), "y_pred": output}
+
+    def with_members(self, members):
+        """Copy this net without its module and give it one for some of the members.
+
+        Parameters
+        ----------
+        members : slice
+            Which members.
+
+        Returns
+        -------
+        net : MemberNet
+            Same history and settings; the module is freshly initialised.
+        """
+        module, self.module_ = self.module_, None
+        try:
+            part = copy.deepcopy(self)
+        finally:
+            self.module_ = module
+        part.set_params(module__seeds=self.module__seeds[members])
+        part.initialize_module()
+        part.module_.to(part.device).double().eval()
+        return part
+
+    def fit_loop(self, X, y=None, epochs=None, **kwargs):
+        """Train; tell an interruption by the user from an early end."""
+        self.interrupted_ = False
+        try:
+            return super().fit_loop(X, y, epochs, **kwargs)
+        except _EarlyEnd:
+            return self
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            return self
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call the callbacks; one that ends an epoch with KeyboardInterrupt ends training."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            if method_name == "on_epoch_end":
+                raise _EarlyEnd from None
+            raise
+
+
+class _EarlyEnd(Exception):  # noqa: N818 - a signal, not an error
+    """A callback decided that training is over."""
+
+
+@dataclass(frozen=True)
+class LearningRateFactor:
+    """Learning rate over the initial one, as a function of the step.
+
+    Attributes
+    ----------
+    schedule : {"cosine", "constant"}
+        Warm-up over 5 % of the steps and a cosine to zero, or no change.
+    n_steps : int
+        Steps of the whole training.
+    averaging_start : int or None
+        With plain weight averaging: the step at which it starts. The cosine then falls to a
+        tenth by that step, and the rate is half the initial one from there on, as published.
+    """
+
+    schedule: str
+    n_steps: int
+    averaging_start: int | None = None
+
+    def __call__(self, step):
+        """Evaluate the factor."""
+        if self.schedule == "constant":
+            return 1.0
+        if self.averaging_start is not None:
+            if step >= self.averaging_start:
+                return 0.5
+            return 0.1 + 0.45 * (1 + math.cos(math.pi * step / self.averaging_start))
+        warm_up = max(1, self.n_steps // 20)
+        if step < warm_up:
+            return (step + 1) / warm_up
+        progress = (step - warm_up) / max(1, self.n_steps - warm_up)
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def resolve_device(device):
+    """Turn ``"auto"`` into CUDA where it is available, else the CPU."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def train_members(settings, sets, module, module_params, criterion_params):
+    """Train all members of all training sets as one network.
+
+    Parameters
+    ----------
+    settings : estimator
+        Gives the parameters of optimisation.
+    sets : list of TrainingSet
+        Training sets of equal width and length.
+    module : type
+        Network class; takes ``seeds`` and `module_params`.
+    module_params : dict
+        Its other parameters.
+    criterion_params : dict
+        Parameters of :class:`trisk.nn.DeepSupervisionLoss`.
+
+    Returns
+    -------
+    net : MemberNet
+        Fitted net whose module is in double precision, so that a prediction does not depend on
+        the batch it is made in.
+    """
+    device = resolve_device(settings.device)
+    dataset = MemberDataset(sets, device)
+    n_rows = len(dataset.train_rows[0])
+    batch_size = settings._resolve_batch_size(n_rows)
+    max_epochs = settings._resolve_max_epochs(n_rows, batch_size)
+    steps_per_epoch = -(-n_rows // min(batch_size, n_rows))
+    start = (2 * max_epochs) // 3
+
+    averaging = None
+    callbacks = []
+    if settings.max_grad_norm is not None:
+        clipping = _callbacks.MemberGradientClipping(settings.max_grad_norm)
+        callbacks.append(("gradient_clipping", clipping))
+    factor = LearningRateFactor(
+        settings.schedule,
+        max_epochs * steps_per_epoch,
+        start * steps_per_epoch if settings.averaging == "swa" else None,
+    )
+    callbacks.append(
+        ("schedule", LRScheduler(policy=LambdaLR, lr_lambda=factor, step_every="batch"))
+    )
+    if settings.averaging is not None:
+        averaging = _callbacks.WeightAveraging(
+            settings.averaging, decay=settings.ema_decay, start=start
+        )
+        callbacks.append(("averaging", averaging))
+    if settings.validation_fraction > 0:
+        validation = _callbacks.MemberValidation(averaging, settings.patience)
+        callbacks.append(("validation", validation))
+    if settings.verbose:
+        callbacks.append(("progress", _callbacks.ProgressBar()))
+    callbacks.extend(settings.callbacks or ())
+
+    net = MemberNet(
+        module,
+        criterion=DeepSupervisionLoss,
+        optimizer=torch.optim.AdamW,
+        optimizer__lr=settings.learning_rate,
+        optimizer__betas=(0.9, settings.beta2),
+        optimizer__weight_decay=settings.weight_decay,
+        optimizer__fused=True,
+        # Gains, biases, frequencies and phases are not weights to decay.
+        optimizer__param_groups=[
+            (pattern, {"weight_decay": 0.0})
+            for pattern in ("*bias", "*gain", "*frequency", "*phase")
+        ],
+        iterator_train=MemberBatches,
+        batch_size=batch_size,
+        max_epochs=max_epochs,
+        train_split=None,
+        callbacks=callbacks,
+        device=device,
+        verbose=0,
+        description=type(settings).__name__,
+        module__seeds=dataset.seeds,
+        **{f"module__{k}": v for k, v in module_params.items()},
+        **{f"criterion__{k}": v for k, v in criterion_params.items()},
+    )
+    net.fit(dataset, None)
+    net.module_.double().eval()
+    # Moments of the optimiser are twice the size of the model and serve no prediction.
+    net.optimizer_ = None
+    dict(net.callbacks_)["schedule"].lr_scheduler_ = None
+    return net
