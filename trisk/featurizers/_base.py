@@ -1,11 +1,11 @@
-"""What all composition featurizers share: input, chunks, errors, output, scikit-learn's contract."""
+"""What all composition featurizers share: input, chunks, errors, output."""
 
 import warnings
 from numbers import Integral
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
@@ -68,9 +68,9 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         What to do with a row that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
-        What an element without data contributes: NaN, the mean over the elements that have data,
-        or an error of its row, which ``on_error`` then treats.
+    missing : {"mean", "nan", "raise"}, default="mean"
+        What stands for data that an element lacks: the mean over the elements that have it, NaN,
+        or an error of that row, which ``on_error`` then treats.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows; None is 1, -1 all processors. Pays off for
         slow descriptors and very many rows only.
@@ -94,12 +94,11 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         "n_jobs": [None, Integral],
     }
 
-    def __init__(self, *, on_error="raise", missing="nan", n_jobs=None):
+    def __init__(self, *, on_error="raise", missing="mean", n_jobs=None):
         self.on_error = on_error
         self.missing = missing
         self.n_jobs = n_jobs
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Check the parameters and load the element data; nothing is learned from X.
 
@@ -116,11 +115,10 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         self : object
             The fitted featurizer.
         """
+        self._set_up()
         as_value_list(X)
         _check_feature_names(self, X, reset=True)
         self.n_features_in_ = 1
-        self._prepare()
-        self.n_features_out_ = len(self._feature_names())
         self.errors_ = pd.DataFrame([], columns=_ERROR_COLUMNS)
         return self
 
@@ -155,9 +153,8 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         if errors and self.on_error == "raise":
             raise FeaturizationError(errors, self._remedy())
         self._report(errors, table.n_rows)
-        return pd.DataFrame(
-            values, columns=self._feature_names(), index=getattr(X, "index", None), copy=False
-        )
+        index = X.index if hasattr(X, "iloc") else None
+        return pd.DataFrame(values, columns=self._feature_names(), index=index, copy=False)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns that ``transform`` gives.
@@ -175,6 +172,13 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
         return np.asarray(self._feature_names(), dtype=object)
+
+    def _set_up(self):
+        """Become able to compute, whatever the input."""
+        self._validate_params()
+        self._prepare()
+        self.n_features_out_ = len(self._feature_names())
+        return self
 
     def _prepare(self):
         """Read what ``_compute`` needs; a hook of ``fit``."""

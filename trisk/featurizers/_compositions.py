@@ -282,12 +282,17 @@ def _parse_object(value):
     if isinstance(composition, Mapping):
         pairs = [(_element_number(key), _amount(amount)) for key, amount in composition.items()]
         return _as_text(value), clean_amounts(pairs)
-    if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
+    if _is_missing(value):
         raise FormulaError("the value is missing")
     raise FormulaError(
         f"it is of type {type(value).__name__}; expected a formula string, a dict, a pymatgen "
         "Composition or Structure, or ASE Atoms"
     )
+
+
+def _is_missing(value):
+    not_a_number = isinstance(value, float | np.floating) and value != value
+    return value is None or not_a_number or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _element_number(key):
