@@ -5,6 +5,7 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
@@ -16,7 +17,7 @@ from sklearn.utils.validation import (
 
 from trisk.featurizers._compositions import as_value_list, parse_compositions
 
-_CHUNK_ROWS = 4096  # keeps a chunk's temporaries in the processor's cache
+_CHUNK_ROWS = 2048  # keeps a chunk's temporaries in the processor's cache
 _ERRORS_SHOWN = 5
 _ERROR_COLUMNS = ["row", "formula", "featurizer", "cause"]
 
@@ -191,11 +192,11 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
 
     def _compute_chunked(self, table):
         """Compute all readable rows chunk by chunk into one array, NaN elsewhere."""
-        values = np.full((table.n_rows, self.n_features_out_), np.nan)
+        values = np.empty((table.n_rows, self.n_features_out_))
+        values[table.lengths == 0] = np.nan
         readable = np.flatnonzero(table.lengths)
-        chunks = [
-            readable[start : start + _CHUNK_ROWS] for start in range(0, len(readable), _CHUNK_ROWS)
-        ]
+        size = self._chunk_rows(len(readable))
+        chunks = [readable[start : start + size] for start in range(0, len(readable), size)]
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(self._compute)(table.take(chunk)) for chunk in chunks
         )
@@ -206,6 +207,11 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
                 type(e)(int(chunk[e.row]), e.formula, e.featurizer, e.cause) for e in chunk_errors
             ]
         return values, errors
+
+    def _chunk_rows(self, n_rows):
+        """Rows of a chunk: few enough for the cache, and four chunks for each worker."""
+        n_workers = effective_n_jobs(self.n_jobs)
+        return _CHUNK_ROWS if n_workers == 1 else min(_CHUNK_ROWS, 1 + n_rows // (4 * n_workers))
 
     def _report(self, errors, n_rows):
         self.errors_ = pd.DataFrame(
@@ -219,7 +225,7 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
                 f"not be featurized, first row {first.row} ({first.formula!r}: {first.cause}); "
                 "see errors_",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=4,  # the caller of transform, past scikit-learn's wrapper
             )
 
     def _remedy(self):

@@ -52,10 +52,10 @@ def load_element_vectors(source):
     if path.is_file():
         return (path.stem, *_read_gensim_file(path))
     close = difflib.get_close_matches(str(source), table_names(), n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(
         f"vectors={str(source)!r} is neither a file nor a table of the ElementEmbeddings "
-        f"package{hint} Its tables are {', '.join(table_names())}."
+        f"package.{hint} Its tables are {', '.join(table_names())}."
     )
 
 

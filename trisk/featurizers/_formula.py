@@ -162,5 +162,6 @@ def _explain(text, position):
     if character in "₀₁₂₃₄₅₆₇₈₉":
         return f"{character!r} is a subscript; write amounts with plain digits, as in Fe2O3"
     if character.isdigit() or character == ".":
-        return f"the number {rest[:12]!r} does not follow an element or a bracket"
+        number = re.match(r"[\d.]{1,12}", rest).group()
+        return f"the number {number!r} does not follow an element or a bracket"
     return f"{character!r} at character {position + 1} does not belong in a formula"

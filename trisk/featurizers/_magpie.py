@@ -120,23 +120,25 @@ def property_statistics(table, element_values):
     """
     order = np.argsort(-table.lengths, kind="stable")
     slots = [
-        (values, table.fractions[entries, None], table.amounts[entries, None])
-        for entries in _entries_by_place(table, order)
-        for values in [element_values[table.elements[entries]]]
+        (element_values[table.elements[e]], table.fractions[e, None], table.amounts[e, None])
+        for e in _entries_by_place(table, order)
     ]
-    first_values, first_fractions, first_amounts = slots[0]
-    minimum, maximum = first_values.copy(), first_values.copy()
-    mean = first_values * first_fractions
-    largest = first_amounts.copy()
+    n_properties = element_values.shape[1]
+    ordered = np.empty((len(STATISTICS), table.n_rows, n_properties))
+    minimum, maximum, spread, mean, deviation, mode = ordered
+    first_values, first_fractions, largest = slots[0]
+    minimum[:] = maximum[:] = first_values
+    mean[:] = first_values * first_fractions
+    largest = largest.copy()
     for values, fractions, amounts in slots[1:]:
         n = len(values)
         np.minimum(minimum[:n], values, out=minimum[:n])
         np.maximum(maximum[:n], values, out=maximum[:n])
         np.maximum(largest[:n], amounts, out=largest[:n])
         mean[:n] += values * fractions
+    np.subtract(maximum, minimum, out=spread)
 
-    deviation = np.zeros_like(mean)
-    mode = np.full_like(mean, np.inf)
+    deviation[:], mode[:] = 0.0, np.inf
     margin = _TIE_ABSOLUTE + _TIE_RELATIVE * largest
     for values, fractions, amounts in slots:
         n = len(values)
@@ -144,10 +146,9 @@ def property_statistics(table, element_values):
         most_frequent = largest[:n] - amounts <= margin[:n]
         np.minimum(mode[:n], values, out=mode[:n], where=most_frequent)
 
-    statistics = np.empty((table.n_rows, minimum.shape[1], len(STATISTICS)))
-    for place, result in enumerate((minimum, maximum, maximum - minimum, mean, deviation, mode)):
-        statistics[order, :, place] = result
-    return statistics.reshape(table.n_rows, -1)
+    statistics = np.empty((table.n_rows, n_properties * len(STATISTICS)))
+    statistics[order] = ordered.transpose(1, 2, 0).reshape(table.n_rows, -1)
+    return statistics
 
 
 def _entries_by_place(table, order):
