@@ -1,0 +1,127 @@
+"""Cross-validation that trains all folds of a trisk estimator as one batched computation."""
+
+import time
+
+import numpy as np
+from sklearn import model_selection
+from sklearn.base import clone, is_classifier
+from sklearn.metrics import check_scoring
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils.validation import _check_sample_weight
+
+from trisk.estimators._base import BaseMemberEstimator, fit_together
+
+
+def fit_folds(estimator, X, y, *, cv=5, groups=None, sample_weight=None):
+    """Fit one clone of an estimator per fold, all folds in one batched computation.
+
+    Every clone is what ``clone(estimator).fit(X[train], y[train])`` gives, up to rounding:
+    transformers, scalers and target statistics see the fold's training rows only.
+
+    Parameters
+    ----------
+    estimator : trisk estimator or Pipeline
+        A member-batched estimator, or a pipeline that ends in one.
+    X : array-like of shape (n_samples, ...)
+        Inputs.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    cv : int, splitter or iterable, default=5
+        As in :func:`sklearn.model_selection.cross_validate`.
+    groups : array-like of shape (n_samples,), default=None
+        Group labels for the splitter.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of training rows.
+
+    Returns
+    -------
+    estimators : list
+        One fitted clone per fold.
+    folds : list of tuple (train, test)
+        Row indices of every fold.
+    """
+    X, y = indexable(X, y)
+    splitter = model_selection.check_cv(cv, y, classifier=is_classifier(estimator))
+    folds = list(splitter.split(X, y, groups))
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(sample_weight, X)
+    clones, jobs = [], []
+    for train, _ in folds:
+        fold_clone = clone(estimator)
+        rows, target = _safe_indexing(X, train), _safe_indexing(y, train)
+        weight = None if sample_weight is None else sample_weight[train]
+        last = fold_clone
+        if isinstance(fold_clone, Pipeline):
+            if len(fold_clone) > 1:
+                rows = fold_clone[:-1].fit_transform(rows, target)
+            last = fold_clone[-1]
+        clones.append(fold_clone)
+        jobs.append((last, rows, target, weight))
+    fit_together(jobs)
+    return clones, folds
+
+
+def cross_validate(estimator, X, y, *, cv=5, groups=None, scoring=None, n_jobs=None):
+    """Cross-validate; a trisk estimator trains all folds at once.
+
+    A drop-in for :func:`sklearn.model_selection.cross_validate` that returns fitted estimators
+    and row indices too. Any other estimator is passed on to scikit-learn.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A trisk estimator, a pipeline that ends in one, or any scikit-learn estimator.
+    X : array-like of shape (n_samples, ...)
+        Inputs.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    cv : int, splitter or iterable, default=5
+        Folds; :func:`trisk.model_selection.matbench_folds` gives the official ones.
+    groups : array-like of shape (n_samples,), default=None
+        Group labels for the splitter.
+    scoring : str, callable, list or dict, default=None
+        As in scikit-learn.
+    n_jobs : int, default=None
+        Processes, for estimators that are not batched.
+
+    Returns
+    -------
+    results : dict
+        ``test_score`` (or ``test_<name>``), ``fit_time`` and ``score_time`` in seconds (a
+        batched fit reports its time divided by the number of folds), ``estimator`` and
+        ``indices``.
+    """
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(last, BaseMemberEstimator):
+        return model_selection.cross_validate(
+            estimator,
+            X,
+            y,
+            cv=cv,
+            groups=groups,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            return_estimator=True,
+            return_indices=True,
+        )
+    started = time.perf_counter()
+    estimators, folds = fit_folds(estimator, X, y, cv=cv, groups=groups)
+    fit_time = (time.perf_counter() - started) / len(folds)
+    scorer = check_scoring(estimator, scoring)
+    scores, score_times = [], []
+    for fitted, (_, test) in zip(estimators, folds, strict=True):
+        started = time.perf_counter()
+        score = scorer(fitted, _safe_indexing(X, test), _safe_indexing(y, test))
+        scores.append(score if isinstance(score, dict) else {"score": score})
+        score_times.append(time.perf_counter() - started)
+    return {
+        "fit_time": np.full(len(folds), fit_time),
+        "score_time": np.array(score_times),
+        **{f"test_{name}": np.array([s[name] for s in scores]) for name in scores[0]},
+        "estimator": estimators,
+        "indices": {
+            "train": tuple(train for train, _ in folds),
+            "test": tuple(test for _, test in folds),
+        },
+    }
