@@ -21,6 +21,7 @@ _EXPORTS = {
     "load_band_gaps": "datasets",
     "load_matbench": "datasets",
     "matbench_folds": "model_selection",
+    "save": "persistence",
 }
 
 __all__ = [*sorted(_EXPORTS), *_SUBMODULES]

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from trisk.estimators._training import train_members
+from trisk.estimators._training import resolve_device, restore_net, train_members
 from trisk.nn import select_members
 
 # Largest number of activations held at once while predicting.
@@ -52,6 +52,33 @@ class BaseMemberEstimator(BaseEstimator):
             After an interruption; the estimator is then fitted with the weights reached so far.
         """
         return fit_together([(self, X, y, sample_weight)])[0]
+
+    def save(self, path):
+        """Write the fitted estimator to one file that holds no code.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; :func:`trisk.load` brings the estimator back.
+        """
+        from trisk.persistence import save
+
+        check_is_fitted(self)
+        save(self, path)
+
+    def __trisk_state__(self):
+        """Fitted attributes for :mod:`trisk.persistence`, the net as parameters and arrays."""
+        state = {k: v for k, v in vars(self).items() if k.endswith("_") and k != "net_"}
+        if hasattr(self, "net_"):
+            state["net_"] = self.net_.portable_state()
+        return state
+
+    def __trisk_restore__(self, state):
+        """Take fitted attributes back and rebuild the net."""
+        net = state.pop("net_", None)
+        vars(self).update(state)
+        if net is not None:
+            self.net_ = restore_net(self._module, net, resolve_device(self.device))
 
     def _prepare(self, X, y, sample_weight):
         """Validate and scale; return the training set and the module's parameters."""

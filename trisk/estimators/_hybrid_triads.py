@@ -164,6 +164,8 @@ class HybridTRIADSRegressor(RegressorMixin, _BaseHybridTRIADS):
         Centre and scale of every column.
     target_scaler_ : TargetScaler
         Centre and scale of the target.
+    single_target_ : bool
+        Whether the target was one-dimensional.
     columns_ : ndarray of int
         Columns that reach the network, in its order.
     layout_ : InputLayout
@@ -287,7 +289,7 @@ class HybridTRIADSRegressor(RegressorMixin, _BaseHybridTRIADS):
             ensure_min_samples=2,
         )
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        self._flat_target = y.ndim == 1
+        self.single_target_ = y.ndim == 1
         target = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         self.target_scaler_ = TargetScaler.fit(target[weight > 0], weight[weight > 0])
         scaled = self.target_scaler_.transform(target)
@@ -296,7 +298,7 @@ class HybridTRIADSRegressor(RegressorMixin, _BaseHybridTRIADS):
     def _aggregate(self, outputs):
         """Combine members: arrays with members first → centre and spread, in the target's unit."""
         predictions = self.target_scaler_.inverse_transform(outputs)
-        if self._flat_target:
+        if self.single_target_:
             predictions = predictions[..., 0]
         combine = np.median if self.aggregation == "median" else np.mean
         return combine(predictions, axis=0), predictions.std(axis=0)

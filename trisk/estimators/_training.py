@@ -70,6 +70,14 @@ class MemberNet(NeuralNet):
         part.module_.to(part.device).double().eval()
         return part
 
+    def portable_state(self):
+        """Module parameters, weights and epoch history as plain values and arrays."""
+        history = [
+            {k: v for k, v in epoch.items() if k != "batches"} for epoch in self.history.to_list()
+        ]
+        weights = {k: v.float().cpu().numpy() for k, v in self.module_.state_dict().items()}
+        return {"module": self.get_params_for("module"), "weights": weights, "history": history}
+
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
         """Train; tell an interruption by the user from an early end."""
         self.interrupted_ = False
@@ -134,6 +142,39 @@ def resolve_device(device):
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
+
+
+def restore_net(module, state, device):
+    """Rebuild a net for prediction from its portable state.
+
+    Parameters
+    ----------
+    module : type
+        Network class.
+    state : dict
+        As :meth:`MemberNet.portable_state` gives it.
+    device : str
+        Torch device.
+
+    Returns
+    -------
+    net : MemberNet
+        Initialised net with the stored weights in double precision.
+    """
+    net = MemberNet(
+        module,
+        criterion=DeepSupervisionLoss,
+        criterion__kind="absolute_error",
+        callbacks="disable",
+        device=device,
+        verbose=0,
+        **{f"module__{k}": v for k, v in state["module"].items()},
+    ).initialize()
+    net.optimizer_ = None
+    net.module_.load_state_dict({k: torch.from_numpy(v) for k, v in state["weights"].items()})
+    net.module_.double().eval()
+    net.history.extend(state["history"])
+    return net
 
 
 def train_members(settings, sets, module, module_params, criterion_params):

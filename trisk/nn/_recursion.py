@@ -17,19 +17,16 @@ class _Update(nn.Module):
         self.outer = MemberLinear(n_members, hidden, dim)
         self.norm = MemberLayerNorm(n_members, dim)
 
-    def constant(self, x: Tensor) -> Tensor:
-        """The part of the first layer that no recursion step changes."""
-        return torch.baddbmm(self.inner.bias, x, self.inner.weight[:, : x.shape[-1]])
+    def split(self) -> tuple[Tensor, ...]:
+        """The first layer's weights, one block per input.
 
-    def forward(self, constant: Tensor, *states: Tensor | None) -> Tensor:
-        """Add the states' share to the constant part (None stands for zeros), then update."""
-        hidden = constant
-        stop = self.inner.weight.shape[1]
-        for state in reversed(states):
-            start = stop - self.norm.gain.shape[-1]
-            if state is not None:
-                hidden = torch.baddbmm(hidden, state, self.inner.weight[:, start:stop])
-            stop = start
+        Taken once per pass: slicing at every step would make the backward pass fill a
+        gradient of the whole weight with zeros each time.
+        """
+        return self.inner.weight.split(self.norm.gain.shape[-1], dim=1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Finish the update from the first layer's output."""
         return self.norm(self.outer(self.dropout(F.gelu(hidden))))
 
 
@@ -71,12 +68,17 @@ class RecursiveCore(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the recursion."""
-        injected = self.latent.constant(x)
-        z = self.latent(injected, None, None)
-        y = self.answer(self.answer.inner.bias, None, z)
+        from_x, from_y, from_z = self.latent.split()
+        to_y, z_to_y = self.answer.split()
+        injected = torch.baddbmm(self.latent.inner.bias, x, from_x)
+        bias = self.answer.inner.bias
+        z = self.latent(injected)
+        y = self.answer(torch.baddbmm(bias, z, z_to_y))
         answers = [y]
         for _ in range(self.n_steps - 1):
-            z = z + self.latent(injected, y, z)
-            y = y + self.answer(self.answer.inner.bias, y, z)
+            hidden = torch.baddbmm(torch.baddbmm(injected, y, from_y), z, from_z)
+            z = z + self.latent(hidden)
+            hidden = torch.baddbmm(torch.baddbmm(bias, y, to_y), z, z_to_y)
+            y = y + self.answer(hidden)
             answers.append(y)
         return torch.stack(answers, dim=1)

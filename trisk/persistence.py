@@ -1,0 +1,257 @@
+"""Models on disk: one safetensors file that holds arrays and JSON, and no code.
+
+A file written by :func:`save` is a plain safetensors file. Its metadata carry a JSON description
+of the object (class, parameters, fitted attributes, version) and a checksum of everything.
+:func:`load` builds objects of a fixed list of classes only; nothing in a file is ever executed.
+"""
+
+import hashlib
+import importlib
+import json
+import math
+import os
+import tempfile
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import numpy as np
+
+FORMAT = 1
+
+#: Classes that a file may name, and where they live.
+_CLASSES = {
+    "Pipeline": "sklearn.pipeline",
+    "HybridTRIADSClassifier": "trisk.estimators",
+    "HybridTRIADSRegressor": "trisk.estimators",
+    "ColumnScaler": "trisk.estimators._preprocessing",
+    "TargetScaler": "trisk.estimators._preprocessing",
+    "InputLayout": "trisk.nn",
+    **dict.fromkeys(
+        (
+            "AtomicOrbitalFeaturizer",
+            "BandCenterFeaturizer",
+            "CompositionFeaturizer",
+            "ElementFractionFeaturizer",
+            "IonPropertyFeaturizer",
+            "MagpieFeaturizer",
+            "Mat2VecFeaturizer",
+            "MiedemaFeaturizer",
+            "StoichiometryFeaturizer",
+            "TransitionMetalFractionFeaturizer",
+            "ValenceOrbitalFeaturizer",
+            "WenFeaturizer",
+            "YangFeaturizer",
+        ),
+        "trisk.featurizers",
+    ),
+}
+
+
+class ModelFileError(ValueError):
+    """A file is not a model that this version of trisk can load."""
+
+
+def save(model, path):
+    """Write a fitted estimator, featurizer or pipeline of these to one file.
+
+    Parameters
+    ----------
+    model : estimator
+        A trisk estimator or featurizer, or a :class:`sklearn.pipeline.Pipeline` of them.
+    path : str or path-like
+        File to write; replaced as a whole once it is complete.
+
+    Raises
+    ------
+    TypeError
+        If the model, one of its parameters or fitted attributes is of a kind that cannot be
+        stored without code.
+
+    See Also
+    --------
+    load : Bring the model back.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    from trisk import __version__
+
+    arrays = {}
+    description = {
+        "format": FORMAT,
+        "trisk": __version__,
+        "model": _encode(model, type(model).__name__, arrays),
+    }
+    text = json.dumps(description, allow_nan=False)
+    metadata = {"trisk": text, "sha256": _checksum(text, arrays)}
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(to_bytes(arrays, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path):
+    """Bring back a model written by :func:`save`.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    model : estimator
+        Fitted, with the weights and parameters it was saved with, on the device that its
+        ``device`` parameter means on this machine.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelFileError
+        If the file is truncated, altered, of a newer format, or not a trisk model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model file at {str(path)!r}.")
+    arrays, metadata = _read(path)
+    text = metadata.get("trisk")
+    if text is None:
+        raise ModelFileError(f"{str(path)!r} is a safetensors file, but not a trisk model.")
+    if metadata.get("sha256") != _checksum(text, arrays):
+        raise ModelFileError(
+            f"{str(path)!r} was altered after it was written: its checksum does not agree."
+        )
+    description = json.loads(text)
+    if description["format"] > FORMAT:
+        raise ModelFileError(
+            f"{str(path)!r} was written by trisk {description['trisk']} in format "
+            f"{description['format']}; this version reads formats up to {FORMAT}. Update trisk."
+        )
+    try:
+        return _decode(description["model"], arrays)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ModelFileError(f"{str(path)!r} does not describe a trisk model: {error}") from error
+
+
+def _read(path):
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{str(path)!r} is truncated or not a trisk model file: {error}"
+        ) from error
+
+
+def _checksum(text, arrays):
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _encode(value, name, arrays):
+    """Turn a value into JSON; numeric arrays go to `arrays` under `name`."""
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, np.generic):
+        return _encode(value.item(), name, arrays)
+    if isinstance(value, np.ndarray):
+        return _encode_array(value, name, arrays)
+    if is_dataclass(value) or hasattr(value, "_fields"):
+        keys = getattr(value, "_fields", None) or [f.name for f in fields(value)]
+        return _encode_object(value, {k: getattr(value, k) for k in keys}, name, arrays)
+    if isinstance(value, list | tuple):
+        items = [_encode(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]
+        return {"tuple": items} if isinstance(value, tuple) else items
+    if isinstance(value, dict):
+        pairs = enumerate(value.items())
+        return {
+            "dict": [[_encode(k, "", {}), _encode(v, f"{name}.{i}", arrays)] for i, (k, v) in pairs]
+        }
+    if hasattr(value, "get_params"):
+        encoded = _encode_object(value, value.get_params(deep=False), name, arrays)
+        state = getattr(value, "__trisk_state__", lambda: _fitted_attributes(value))()
+        encoded["fitted"] = {k: _encode(v, f"{name}.{k}", arrays) for k, v in state.items()}
+        return encoded
+    raise TypeError(
+        f"{name} is a {type(value).__name__}, which trisk does not store without code; "
+        "use pickle or skops for such a model."
+    )
+
+
+def _encode_object(value, parameters, name, arrays):
+    class_name = type(value).__name__
+    known = _CLASSES.get(class_name)
+    if known is None or not type(value).__module__.startswith(known.split("._")[0]):
+        raise TypeError(
+            f"{name} is a {type(value).__module__}.{class_name}, which trisk does not store; "
+            "use pickle or skops for such a model."
+        )
+    encoded = {k: _encode(v, f"{name}.{k}", arrays) for k, v in parameters.items()}
+    return {"class": class_name, "parameters": encoded}
+
+
+def _encode_array(value, name, arrays):
+    if value.dtype.kind in "biuf":
+        # safetensors keeps no zero-dimensional or strided layout of its own.
+        arrays[name] = np.ascontiguousarray(value)
+        return {"array": name}
+    if value.dtype.kind in "UO" and all(isinstance(v, str) for v in value.flat):
+        return {"strings": value.tolist(), "object": value.dtype.kind == "O"}
+    raise TypeError(f"{name} is an array of {value.dtype}, which trisk does not store.")
+
+
+def _fitted_attributes(model):
+    """Attributes that fitting set: those that are not parameters."""
+    parameters = model.get_params(deep=False)
+    return {k: v for k, v in vars(model).items() if k not in parameters and not k.startswith("__")}
+
+
+def _decode(node, arrays):
+    if isinstance(node, list):
+        return [_decode(v, arrays) for v in node]
+    if not isinstance(node, dict):
+        return node
+    if "float" in node:
+        return float(node["float"])
+    if "array" in node:
+        return arrays[node["array"]]
+    if "strings" in node:
+        return np.array(node["strings"], dtype=object if node["object"] else None)
+    if "tuple" in node:
+        return tuple(_decode(v, arrays) for v in node["tuple"])
+    if "dict" in node:
+        return {_decode(k, arrays): _decode(v, arrays) for k, v in node["dict"]}
+    return _decode_object(node, arrays)
+
+
+def _decode_object(node, arrays):
+    module = _CLASSES.get(node["class"])
+    if module is None:
+        raise ModelFileError(
+            f"The file names the class {node['class']!r}, which trisk does not load."
+        )
+    cls = getattr(importlib.import_module(module), node["class"])
+    value = cls(**{k: _decode(v, arrays) for k, v in node["parameters"].items()})
+    if "fitted" in node:
+        state = {k: _decode(v, arrays) for k, v in node["fitted"].items()}
+        if hasattr(value, "__trisk_restore__"):
+            value.__trisk_restore__(state)
+        else:
+            vars(value).update(state)
+    return value
