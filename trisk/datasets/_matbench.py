@@ -129,7 +129,7 @@ def _fetch(task, path, allowed):
             _download(url, path, get_dataset_attribute(task.name, "hash"))
             return
         except (OSError, ValueError) as error:
-            problem = f"it could not be downloaded ({error})"
+            problem = f"it could not be downloaded ({getattr(error, 'reason', error)})"
     where = f"the folder {path.parent}" + ("" if path.parent.is_dir() else ", which does not exist")
     raise DatasetNotFoundError(
         f"{path.name} is not in {where}, and {problem}. Fetch {url} on a machine with a network, "

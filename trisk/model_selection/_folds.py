@@ -9,7 +9,7 @@ _SEED = 18012019
 
 
 def matbench_folds(task=None, *, classification=None):
-    """Matbench's five official folds, as a scikit-learn splitter.
+    """Make Matbench's five official folds [1]_, as a scikit-learn splitter.
 
     The folds are a function of the number and order of the rows (and of the classes), so they
     are the official ones for data in Matbench's order, as
@@ -24,7 +24,7 @@ def matbench_folds(task=None, *, classification=None):
 
     Returns
     -------
-    cv : KFold or StratifiedKFold
+    KFold or StratifiedKFold
         To pass as ``cv=`` to anything in scikit-learn: stratified by class for classification,
         plain for regression.
 
@@ -35,7 +35,9 @@ def matbench_folds(task=None, *, classification=None):
 
     References
     ----------
-    .. [1] A. Dunn et al., npj Comput. Mater. 6, 138 (2020), "Methods": nested cross-validation.
+    .. [1] A. Dunn, Q. Wang, A. Ganose, D. Dopp, A. Jain, "Benchmarking materials property
+       prediction methods: the Matbench test set and Automatminer reference algorithm",
+       npj Comput. Mater. 6, 138 (2020). https://doi.org/10.1038/s41524-020-00406-3
 
     Examples
     --------
