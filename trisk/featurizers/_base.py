@@ -89,7 +89,7 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         Name of the column seen in ``fit``; only if it was a DataFrame.
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012  scikit-learn reads it from the class
+    _parameter_constraints: dict = {
         "on_error": [StrOptions({"raise", "nan"})],
         "missing": [StrOptions({"nan", "mean", "raise"})],
         "n_jobs": [None, Integral],

@@ -99,7 +99,7 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
     (2, 148)
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012  scikit-learn reads it from the class
+    _parameter_constraints: dict = {
         **BaseCompositionFeaturizer._parameter_constraints,
         "preset": [StrOptions(set(PRESETS))],
         "blocks": [list, tuple, None],

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from trisk.featurizers._bulk_formulas import parse_plain_formulas
-from trisk.featurizers._element_data import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
+from trisk.featurizers._element_data import ATOMIC_NUMBERS, N_ELEMENTS
 from trisk.featurizers._formula import (
     FormulaError,
     clean_amounts,
@@ -16,6 +16,7 @@ from trisk.featurizers._formula import (
 )
 
 _ROWS_PER_BLOCK = 100_000  # bounds the memory of the bulk path; larger blocks gain no speed
+_LONGEST_SHOWN = 200  # characters of an unreadable value that messages repeat
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,9 @@ def _single_column(X):
 
 
 def _is_single_object(X):
-    return hasattr(X, "get_chemical_symbols") or hasattr(X, "composition")
+    """Whether X is Atoms, a Structure or the like; a DataFrame may have such a column."""
+    is_object = hasattr(X, "get_chemical_symbols") or hasattr(X, "composition")
+    return is_object and not hasattr(X, "iloc")
 
 
 def _parse_block(values):
@@ -239,7 +242,7 @@ def _parse_block(values):
             else:
                 formulas[row], parsed[row] = _parse_object(value)
         except FormulaError as error:
-            formulas[row] = _as_text(value)
+            formulas[row] = _shorten(_as_text(value))
             failures.append((row, str(error)))
     if parsed:
         row_lengths, elements, amounts = _insert_rows(row_lengths, elements, amounts, parsed)
@@ -316,15 +319,12 @@ def _amount(amount):
 
 
 def _as_text(value):
-    """Text for messages, never longer than a line."""
+    """Text of a value for messages and, for a readable one, the table."""
     composition = getattr(value, "composition", value)
-    if isinstance(composition, Mapping):
-        text = " ".join(f"{_symbol(key)}{amount}" for key, amount in composition.items())
-        text = text if composition is not value or not isinstance(value, dict) else str(value)
-    else:
-        text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    if isinstance(composition, Mapping) and not isinstance(composition, dict):
+        return " ".join(f"{key}{amount}" for key, amount in composition.items())
+    return value if isinstance(value, str) else repr(value)
 
 
-def _symbol(key):
-    return ELEMENT_SYMBOLS[key - 1] if key in range(1, N_ELEMENTS + 1) else str(key)
+def _shorten(text):
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."

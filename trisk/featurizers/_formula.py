@@ -161,7 +161,7 @@ def _explain(text, position):
         return f"{character!r} is not understood; write CuSO4·5H2O as CuSO4(H2O)5"
     if character in "₀₁₂₃₄₅₆₇₈₉":
         return f"{character!r} is a subscript; write amounts with plain digits, as in Fe2O3"
-    if character.isdigit() or character == ".":
-        number = re.match(r"[\d.]{1,12}", rest).group()
-        return f"the number {number!r} does not follow an element or a bracket"
+    if character in "0123456789.":
+        n_digits = len(rest) - len(rest.lstrip("0123456789."))
+        return f"the number {rest[: min(n_digits, 12)]!r} does not follow an element or a bracket"
     return f"{character!r} at character {position + 1} does not belong in a formula"

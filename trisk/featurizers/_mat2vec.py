@@ -73,7 +73,7 @@ class Mat2VecFeaturizer(BaseCompositionFeaturizer):
     ((2, 200), 'mat2vec 0')
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012  scikit-learn reads it from the class
+    _parameter_constraints: dict = {
         **BaseCompositionFeaturizer._parameter_constraints,
         "vectors": [str, os.PathLike],
     }

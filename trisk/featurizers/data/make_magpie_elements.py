@@ -3,8 +3,9 @@
 Run ``python make_magpie_elements.py`` in this folder, with matminer installed.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
+
+import matminer
 
 from trisk.featurizers._element_data import ELEMENT_SYMBOLS
 
@@ -29,7 +30,7 @@ def read_table(path):
 
 
 def main():
-    folder = Path(find_spec("matminer").origin).parent / "utils/data_files/magpie_elementdata"
+    folder = Path(matminer.__file__).parent / "utils/data_files/magpie_elementdata"
     columns = [read_table(folder / f"{name}.table") for name in PROPERTIES]
     rows = [",".join(("element", *PROPERTIES))]
     rows += [",".join(row) for row in zip(ELEMENT_SYMBOLS, *columns, strict=True)]
