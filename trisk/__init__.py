@@ -8,11 +8,20 @@ import importlib
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("datasets", "estimators", "featurizers", "model_selection", "nn", "plotting")
+_SUBMODULES = (
+    "datasets",
+    "estimators",
+    "featurizers",
+    "model_selection",
+    "nn",
+    "persistence",
+    "plotting",
+)
 
 #: Public name → the module that defines it.
 _EXPORTS = {
     "CompositionFeaturizer": "featurizers",
+    "cross_validate": "model_selection",
     "HybridTRIADSClassifier": "estimators",
     "HybridTRIADSRegressor": "estimators",
     "MagpieFeaturizer": "featurizers",
@@ -21,6 +30,7 @@ _EXPORTS = {
     "load_band_gaps": "datasets",
     "load_matbench": "datasets",
     "matbench_folds": "model_selection",
+    "ParityDisplay": "plotting",
     "save": "persistence",
 }
 

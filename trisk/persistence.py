@@ -75,7 +75,7 @@ def save(model, path):
 
     from trisk import __version__
 
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     description = {
         "format": FORMAT,
         "trisk": __version__,

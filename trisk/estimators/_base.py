@@ -76,7 +76,7 @@ class BaseMemberEstimator(BaseEstimator):
     def __trisk_restore__(self, state):
         """Take fitted attributes back and rebuild the net."""
         net = state.pop("net_", None)
-        vars(self).update(state)
+        self.__dict__.update(state)
         if net is not None:
             self.net_ = restore_net(self._module, net, resolve_device(self.device))
 
@@ -134,7 +134,7 @@ def fit_together(jobs):
         The fitted estimators.
     """
     prepared = [e._prepare(X, y, w) for e, X, y, w in jobs]
-    groups = {}
+    groups: dict[tuple, list[int]] = {}
     for index, (training_set, module_params, _) in enumerate(prepared):
         # The layout, in the module's parameters, tells apart sets of equal width.
         shape = (training_set.X.shape, training_set.target.shape, repr(module_params))

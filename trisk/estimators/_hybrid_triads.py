@@ -153,8 +153,8 @@ class HybridTRIADSRegressor(RegressorMixin, _BaseHybridTRIADS):
         Loss on the standardised target.
     aggregation : {{"mean", "median"}}, default="mean"
         How members' predictions are combined.
-{network}
-{optimisation}
+    {network}
+    {optimisation}
 
     Attributes
     ----------
@@ -352,8 +352,8 @@ class HybridTRIADSClassifier(ClassifierMixin, _BaseHybridTRIADS):
     ----------
     class_weight : dict, "balanced" or None, default=None
         Weights of classes, as in scikit-learn.
-{network}
-{optimisation}
+    {network}
+    {optimisation}
 
     Attributes
     ----------

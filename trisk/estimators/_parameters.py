@@ -113,7 +113,7 @@ NETWORK_CONSTRAINTS = {
 def document_parameters(cls):
     """Fill the shared parameter texts into a class docstring."""
     cls.__doc__ = cls.__doc__.format(
-        network=NETWORK_TEXT.strip("\n").format(),
-        optimisation=OPTIMISATION_TEXT.strip("\n").format(),
+        network=NETWORK_TEXT.strip().format(),
+        optimisation=OPTIMISATION_TEXT.strip().format(),
     )
     return cls

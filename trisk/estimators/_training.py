@@ -60,11 +60,8 @@ class MemberNet(NeuralNet):
         net : MemberNet
             Same history and settings; the module is freshly initialised.
         """
-        module, self.module_ = self.module_, None
-        try:
-            part = copy.deepcopy(self)
-        finally:
-            self.module_ = module
+        shared = {id(self.module_): None}  # tells deepcopy to leave the module out
+        part = copy.deepcopy(self, shared)
         part.set_params(module__seeds=self.module__seeds[members])
         part.initialize_module()
         part.module_.to(part.device).double().eval()

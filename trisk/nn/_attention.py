@@ -49,7 +49,8 @@ class TokenProjection(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Project, normalise and activate every token."""
         tokens = x.reshape(*x.shape[:2], self.n_tokens, -1)
-        lifted = torch.einsum("kbts,ktsd->kbtd", tokens, self.weight.expand(-1, self.n_tokens, -1, -1))
+        maps = self.weight.expand(-1, self.n_tokens, -1, -1)
+        lifted = torch.einsum("kbts,ktsd->kbtd", tokens, maps)
         return F.gelu(self.norm((lifted + self.bias).contiguous()))
 
 

@@ -7,6 +7,7 @@ member as if it trained alone.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,9 +113,7 @@ class MemberDropout(nn.Module):
             return x
         n_bytes = x[0].numel()
         words = -(-n_bytes // 8)
-        drawn = np.stack(
-            [s.integers(0, 2**64, size=words, dtype=np.uint64) for s in self.streams]
-        )
+        drawn = np.stack([s.integers(0, 2**64, size=words, dtype=np.uint64) for s in self.streams])
         mask = torch.from_numpy(drawn.view(np.uint8)[:, :n_bytes] >= self.threshold)
         return x * mask.view(x.shape).to(x.device, x.dtype).mul_(256 / (256 - self.threshold))
 
@@ -202,7 +201,7 @@ def initialize_members(network: nn.Module, seeds: Sequence[int]) -> None:
     seeds : sequence of int
         One seed per member.
     """
-    layers = [m for m in network.modules() if hasattr(m, "reset_member")]
+    layers: list[Any] = [m for m in network.modules() if hasattr(m, "reset_member")]
     with torch.no_grad():
         for member, seed in enumerate(seeds):
             generator = torch.Generator().manual_seed(seed)

@@ -12,10 +12,16 @@ class _Update(nn.Module):
 
     def __init__(self, n_members: int, in_features: int, dim: int, hidden: int, dropout: float):
         super().__init__()
-        self.inner = MemberLinear(n_members, in_features, hidden)
+        self.weight = nn.Parameter(torch.empty(n_members, in_features, hidden))
+        self.bias = nn.Parameter(torch.empty(n_members, 1, hidden))
         self.dropout = MemberDropout(dropout)
         self.outer = MemberLinear(n_members, hidden, dim)
         self.norm = MemberLayerNorm(n_members, dim)
+
+    def reset_member(self, member: int, generator: torch.Generator) -> None:
+        """Draw one member's first layer; the other layers see to themselves."""
+        nn.init.xavier_uniform_(self.weight[member], generator=generator)
+        nn.init.zeros_(self.bias[member])
 
     def split(self) -> tuple[Tensor, ...]:
         """The first layer's weights, one block per input.
@@ -23,7 +29,7 @@ class _Update(nn.Module):
         Taken once per pass: slicing at every step would make the backward pass fill a
         gradient of the whole weight with zeros each time.
         """
-        return self.inner.weight.split(self.norm.gain.shape[-1], dim=1)
+        return self.weight.split(self.norm.gain.shape[-1], dim=1)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Finish the update from the first layer's output."""
@@ -70,8 +76,8 @@ class RecursiveCore(nn.Module):
         """Run the recursion."""
         from_x, from_y, from_z = self.latent.split()
         to_y, z_to_y = self.answer.split()
-        injected = torch.baddbmm(self.latent.inner.bias, x, from_x)
-        bias = self.answer.inner.bias
+        injected = torch.baddbmm(self.latent.bias, x, from_x)
+        bias = self.answer.bias
         z = self.latent(injected)
         y = self.answer(torch.baddbmm(bias, z, z_to_y))
         answers = [y]
