@@ -113,8 +113,8 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        self : object
-            The fitted featurizer.
+        BaseCompositionFeaturizer
+            The fitted featurizer itself.
         """
         self._set_up()
         as_value_list(X)
@@ -158,7 +158,7 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         return pd.DataFrame(values, columns=self._feature_names(), index=index, copy=False)
 
     def get_feature_names_out(self, input_features=None):
-        """Names of the columns that ``transform`` gives.
+        """Give the names of the columns of ``transform``.
 
         Parameters
         ----------

@@ -63,6 +63,8 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
                       fraction; no electronic-structure descriptors
         "exfoliation" the same as "glass"
         ============= =======================================================================
+
+        The published model for exfoliation energies adds eleven structure descriptors.
     blocks : list of str or featurizer, default=None
         Blocks to use in place of the preset's, in this order: names ("atomic_orbitals",
         "band_center", "element_fraction", "ion_property", "magpie", "mat2vec", "miedema",
@@ -90,6 +92,10 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
         Number of columns of all blocks.
     feature_names_in_ : ndarray of shape (1,)
         Name of the column seen in ``fit``; only if it was a DataFrame.
+
+    References
+    ----------
+    .. [1] TRIADS, https://github.com/Rtx09x/TRIADS: the feature lists of its training scripts.
 
     Examples
     --------

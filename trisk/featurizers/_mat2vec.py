@@ -30,9 +30,10 @@ class Mat2VecFeaturizer(BaseCompositionFeaturizer):
                        "random_200", "sevennet", "skipatom", "xenonpy"
         a path         a file saved by gensim (``KeyedVectors`` or ``Word2Vec``, of any
                        version; the original mat2vec release ``pretrained_embeddings``
-                       is one), or in the word2vec format (.txt, .vec, .bin). gensim's
-                       own files are pickles: load only those you trust.
+                       is one), or in the word2vec format (.txt, .vec, .bin)
         ============== ===================================================================
+
+        gensim's own files are pickles, which can run code: load only those you trust.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
