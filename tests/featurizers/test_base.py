@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
+from sklearn.utils import estimator_checks, get_tags
 
 import trisk.featurizers
 from trisk.featurizers import FeaturizationError, MagpieFeaturizer
@@ -220,6 +220,26 @@ def test_common_checks__cover_something():
 @pytest.mark.parametrize("cls", FEATURIZERS, ids=lambda cls: cls.__name__)
 def test_every_featurizer__passes(cls, check):
     check(cls)
+
+
+# scikit-learn's checks that need no data; the others feed numbers, which are no formulas.
+SKLEARN_CHECKS = [
+    estimator_checks.check_do_not_raise_errors_in_init_or_set_params,
+    estimator_checks.check_estimator_cloneable,
+    estimator_checks.check_estimator_repr,
+    estimator_checks.check_get_params_invariance,
+    estimator_checks.check_mixin_order,
+    estimator_checks.check_no_attributes_set_in_init,
+    estimator_checks.check_parameters_default_constructible,
+    estimator_checks.check_set_params,
+    estimator_checks.check_valid_tag_types,
+]
+
+
+@pytest.mark.parametrize("check", SKLEARN_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("cls", FEATURIZERS, ids=lambda cls: cls.__name__)
+def test_every_featurizer__passes_sklearns_data_free(cls, check):
+    check(cls.__name__, cls())
 
 
 class HalfFeaturizer(BaseCompositionFeaturizer):

@@ -1,6 +1,7 @@
 """What all composition featurizers share: input, chunks, errors, output."""
 
 import warnings
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
@@ -148,7 +149,7 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         if errors and self.on_error == "raise":
             raise FeaturizationError(errors, self._remedy())
         name = type(self).__name__
-        errors = [type(e)(e.row, e.formula, name, e.cause) for e in errors]
+        errors = [replace(error, featurizer=name) for error in errors]
         values, failures = self._compute_chunked(table)
         errors = sorted(errors + failures, key=lambda error: error.row)
         if errors and self.on_error == "raise":
@@ -203,9 +204,7 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         errors = []
         for chunk, (chunk_values, chunk_errors) in zip(chunks, results, strict=True):
             values[chunk] = chunk_values
-            errors += [
-                type(e)(int(chunk[e.row]), e.formula, e.featurizer, e.cause) for e in chunk_errors
-            ]
+            errors += [replace(error, row=int(chunk[error.row])) for error in chunk_errors]
         return values, errors
 
     def _chunk_rows(self, n_rows):

@@ -7,13 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from trisk.featurizers._bulk_formulas import parse_plain_formulas
-from trisk.featurizers._element_data import ATOMIC_NUMBERS, N_ELEMENTS
-from trisk.featurizers._formula import (
-    FormulaError,
-    clean_amounts,
-    parse_formula,
-    unknown_element,
-)
+from trisk.featurizers._composition_objects import describe_value, parse_object
+from trisk.featurizers._formula import FormulaError, parse_formula
 
 _ROWS_PER_BLOCK = 100_000  # bounds the memory of the bulk path; larger blocks gain no speed
 _LONGEST_SHOWN = 200  # characters of an unreadable value that messages repeat
@@ -240,9 +235,9 @@ def _parse_block(values):
                     known[value] = parse_formula(value)
                 parsed[row] = known[value]
             else:
-                formulas[row], parsed[row] = _parse_object(value)
+                formulas[row], parsed[row] = parse_object(value)
         except FormulaError as error:
-            formulas[row] = _shorten(_as_text(value))
+            formulas[row] = _shorten(describe_value(value))
             failures.append((row, str(error)))
     if parsed:
         row_lengths, elements, amounts = _insert_rows(row_lengths, elements, amounts, parsed)
@@ -274,56 +269,6 @@ def _concatenate(blocks):
         np.concatenate([block.amounts for block in blocks]),
         np.concatenate([block.formulas for block in blocks]),
     )
-
-
-def _parse_object(value):
-    """Read a composition that is not a string: its text and {atomic number: amount}."""
-    if hasattr(value, "get_chemical_symbols"):  # ASE Atoms
-        pairs = [(_element_number(number), 1.0) for number in value.numbers]
-        return value.get_chemical_formula(), clean_amounts(pairs)
-    composition = getattr(value, "composition", value)  # pymatgen Structure or Molecule
-    if isinstance(composition, Mapping):
-        pairs = [(_element_number(key), _amount(amount)) for key, amount in composition.items()]
-        return _as_text(value), clean_amounts(pairs)
-    if _is_missing(value):
-        raise FormulaError("the value is missing")
-    raise FormulaError(
-        f"it is of type {type(value).__name__}; expected a formula string, a dict, a pymatgen "
-        "Composition or Structure, or ASE Atoms"
-    )
-
-
-def _is_missing(value):
-    not_a_number = isinstance(value, float | np.floating) and value != value
-    return value is None or not_a_number or type(value).__name__ in ("NAType", "NaTType")
-
-
-def _element_number(key):
-    """Atomic number of a dict key: symbol, "Fe3+", atomic number, Element or Species."""
-    if isinstance(key, str):
-        symbol = key.strip().rstrip("+-0123456789.")
-        if symbol in ATOMIC_NUMBERS:
-            return ATOMIC_NUMBERS[symbol]
-        raise FormulaError(unknown_element(key))
-    number = getattr(key, "Z", key)
-    if isinstance(number, int | float | np.number) and number in range(1, N_ELEMENTS + 1):
-        return int(number)
-    raise FormulaError(f"{str(key)[:20]!r} is not an element")
-
-
-def _amount(amount):
-    try:
-        return float(amount)
-    except (TypeError, ValueError):
-        raise FormulaError(f"the amount {str(amount)[:20]!r} is not a number") from None
-
-
-def _as_text(value):
-    """Text of a value for messages and, for a readable one, the table."""
-    composition = getattr(value, "composition", value)
-    if isinstance(composition, Mapping) and not isinstance(composition, dict):
-        return " ".join(f"{key}{amount}" for key, amount in composition.items())
-    return value if isinstance(value, str) else repr(value)
 
 
 def _shorten(text):
