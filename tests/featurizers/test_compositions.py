@@ -41,6 +41,7 @@ UNREADABLE = [
     ("Fe1.2.3", "the number '.3' does not follow"),
     ("Fe2,O3", "',' at character 4 does not belong"),
     ("Fe\x00", "does not belong"),
+    ("Fe🧪", "'🧪' at character 3 does not belong"),
     ("H" * 20_000, "20000 characters; the limit is 10000"),
     ("(" * 50 + "Fe" + ")" * 50, "nested deeper than 32"),
     (None, "missing"),

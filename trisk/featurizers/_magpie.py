@@ -94,7 +94,10 @@ class MagpieFeaturizer(BaseCompositionFeaturizer):
         if self.missing == "raise":
             for row, symbols in elements_without_data(table, self.element_values_).items():
                 values[row] = np.nan
-                cause = f"no Magpie data for every property of {', '.join(symbols)}"
+                cause = (
+                    f"no Magpie data for every property of {', '.join(symbols)}; "
+                    'missing="mean" would impute them'
+                )
                 errors.append(RowError(row, table.formulas[row], type(self).__name__, cause))
         return values, errors
 

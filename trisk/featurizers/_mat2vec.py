@@ -99,6 +99,9 @@ class Mat2VecFeaturizer(BaseCompositionFeaturizer):
         if self.missing == "raise":
             for row, symbols in elements_without_data(table, self.element_vectors_).items():
                 values[row] = np.nan
-                cause = f"vectors={str(self.vectors)!r} has no vector for {', '.join(symbols)}"
+                cause = (
+                    f"vectors={str(self.vectors)!r} has no vector for {', '.join(symbols)}; "
+                    'missing="mean" would impute one'
+                )
                 errors.append(RowError(row, table.formulas[row], type(self).__name__, cause))
         return values, errors
