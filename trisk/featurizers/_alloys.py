@@ -6,11 +6,18 @@ from importlib import resources
 import numpy as np
 
 from trisk.featurizers._element_data import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
-from trisk.featurizers._packing import mean_packing_efficiency
-from trisk.featurizers._segments import row_maximum, row_mean, row_minimum, row_pairs, row_sum
+from trisk.featurizers._mismatch import (
+    mean_packing_efficiency,
+    mixing_entropy,
+    packing_angle_ratio,
+    pairwise_spread,
+    relative_spread,
+    strengthening,
+    yang_omega,
+)
+from trisk.featurizers._segments import row_mean, row_pairs, row_sum
 from trisk.featurizers._tabulated import ElementTableFeaturizer
 
-_GAS_CONSTANT = 8.314 / 1000  # kJ/(mol K), rounded as in matminer, to equal its values
 _LEAST_ENTHALPY = 1e-6  # kJ/mol; keeps Ω finite where the enthalpies of mixing cancel
 _UNFILLED = ("NsUnfilled", "NpUnfilled", "NdUnfilled", "NfUnfilled")
 _CAPACITIES = (2, 6, 10, 14)
@@ -44,12 +51,12 @@ class _MixingFeaturizer(ElementTableFeaturizer):
         if self.missing == "mean":
             mean = np.nanmean(enthalpies[np.tril_indices_from(enthalpies)])
             enthalpies = np.where(np.isnan(enthalpies), mean, enthalpies)
-        self._enthalpies = enthalpies
+        self.mixing_enthalpies_ = enthalpies
 
     def _mixing_enthalpy(self, table):
         """Absolute enthalpy of mixing 4 |Σ_{i<j} fᵢ fⱼ ΔH_{ij}| of each row, in kJ/mol."""
         first, second, rows = row_pairs(table)
-        enthalpy = self._enthalpies[table.elements[first], table.elements[second]]
+        enthalpy = self.mixing_enthalpies_[table.elements[first], table.elements[second]]
         weights = 4 * table.fractions[first] * table.fractions[second]
         total = np.bincount(rows, weights=weights * enthalpy, minlength=table.n_rows)
         return np.maximum(np.abs(total), _LEAST_ENTHALPY)
@@ -63,7 +70,7 @@ class _MixingFeaturizer(ElementTableFeaturizer):
         causes = {
             int(rows[pair]): "no enthalpy of mixing is tabulated for "
             f"{ELEMENT_SYMBOLS[first[pair] - 1]} and {ELEMENT_SYMBOLS[second[pair] - 1]}"
-            for pair in np.flatnonzero(np.isnan(self._enthalpies[first, second]))
+            for pair in np.flatnonzero(np.isnan(self.mixing_enthalpies_[first, second]))
         }
         return errors + self._row_errors(table, causes)
 
@@ -82,10 +89,11 @@ class YangFeaturizer(_MixingFeaturizer):
         What to do with a row that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
-        What an element without a radius (H, the halogens and noble gases) or a pair without an
-        enthalpy (any with O, F, S, Cl, Se, Br, Te, I) contributes: NaN, the mean over the
-        elements or pairs that have data (as matminer does by default), or an error of its row.
+    missing : {"mean", "nan", "raise"}, default="mean"
+        What stands for the radius that an element lacks (H, the halogens and noble gases among
+        them) or the enthalpy that a pair lacks (with O, S, Se, Te, a halogen or noble gas): the
+        mean over the elements or pairs that have it (as in matminer), NaN, or an error of its
+        row.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows.
 
@@ -93,6 +101,11 @@ class YangFeaturizer(_MixingFeaturizer):
     ----------
     errors_ : pandas.DataFrame
         Rows that the latest ``transform`` could not featurize.
+
+    Notes
+    -----
+    With ``missing="nan"``, Ω of a pair that is not tabulated is NaN; matminer without imputation
+    takes its enthalpy for 1e-6 kJ/mol and gives an Ω of millions.
 
     References
     ----------
@@ -105,7 +118,7 @@ class YangFeaturizer(_MixingFeaturizer):
     --------
     >>> from trisk.featurizers import YangFeaturizer
     >>> YangFeaturizer().fit_transform(["ZrHfTiCuNi"]).round(3).to_numpy().tolist()
-    [[0.949, 0.102]]
+    [[0.945, 0.101]]
     """
 
     _sources = {
@@ -118,8 +131,8 @@ class YangFeaturizer(_MixingFeaturizer):
 
     def _compute(self, table):
         melting, radius = self._lookup(table)
-        omega = _omega(table, melting, self._mixing_enthalpy(table))
-        values = np.column_stack([omega, _relative_spread(table, radius)])
+        omega = yang_omega(table, melting, self._mixing_enthalpy(table))
+        values = np.column_stack([omega, relative_spread(table, radius)])
         return values, self._missing_errors(table)
 
 
@@ -138,11 +151,9 @@ class WenFeaturizer(_MixingFeaturizer):
         What to do with a row that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
-        What an element or a pair without data contributes to the columns that need it: NaN, the
-        mean over the elements or pairs that have data (as matminer does by default), or an error
-        of its row. Formulas of H and N alone, whose shear moduli are 0, have no relative
-        mismatch of them: NaN there, as in matminer, whatever the policy.
+    missing : {"mean", "nan", "raise"}, default="mean"
+        What stands for data that an element or a pair lacks, column by column: the mean over
+        the elements or pairs that have it (as in matminer), NaN, or an error of its row.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows.
 
@@ -153,8 +164,10 @@ class WenFeaturizer(_MixingFeaturizer):
 
     Notes
     -----
-    "Total weight" is that of the formula as written, not per atom. "Lambda entropy" is ΔS/δ²,
-    and 0 where all radii are equal; matminer divides by the rounding error of δ there.
+    "Total weight" is that of the formula as written, not per atom. Where all elements have the
+    same radius or modulus, the mismatch is exactly 0, and so is "Lambda entropy", ΔS/δ²; matminer
+    divides by the rounding error of δ there, and gives NaN for the moduli of H and N, which are
+    both 0.
 
     References
     ----------
@@ -216,80 +229,32 @@ class WenFeaturizer(_MixingFeaturizer):
             self._lookup(table)
         )
         enthalpy = self._mixing_enthalpy(table)
-        entropy = _entropy(table)
-        delta = _relative_spread(table, radius)
+        entropy = mixing_entropy(table)
+        delta = relative_spread(table, radius)
         unpaired = [
             row_sum(table, np.where(empty != 0, capacity - empty, 0.0))
             for capacity, empty in zip(_CAPACITIES, unfilled, strict=True)
         ]
         columns = [
             delta,
-            _omega(table, melting, enthalpy),
+            yang_omega(table, melting, enthalpy),
             mean_packing_efficiency(table, radius),
-            _pairwise_spread(table, radius),
-            _packing_angle_ratio(table, radius),
+            pairwise_spread(table, radius),
+            packing_angle_ratio(table, radius),
             entropy,
             row_mean(table, weight),
             row_sum(table, table.amounts * mass),
             np.divide(entropy, delta**2, out=np.zeros_like(delta), where=delta != 0),
-            _relative_spread(table, electronegativity),
-            _pairwise_spread(table, electronegativity),
+            relative_spread(table, electronegativity),
+            pairwise_spread(table, electronegativity),
             row_mean(table, valence),
             enthalpy,
             row_mean(table, cohesion),
             sum(unpaired),
             *unpaired,
             row_mean(table, shear),
-            _relative_spread(table, shear),
-            _pairwise_spread(table, shear),
-            _strengthening(table, shear),
+            relative_spread(table, shear),
+            pairwise_spread(table, shear),
+            strengthening(table, shear),
         ]
         return np.stack(columns, axis=1), self._missing_errors(table)
-
-
-def _entropy(table):
-    """Ideal entropy of mixing R Σ f ln f, in kJ/(mol K); negative, as matminer gives it."""
-    return _GAS_CONSTANT * row_sum(table, table.fractions * np.log(table.fractions))
-
-
-def _omega(table, melting, enthalpy):
-    """Yang's Ω; 0 for a single element."""
-    omega = np.abs(row_mean(table, melting) * _entropy(table) / enthalpy)
-    return np.where(table.lengths == 1, 0.0, omega)
-
-
-def _relative_spread(table, values):
-    """Root mean square of 1 − v/v̄; exactly 0 where all values of a row are equal."""
-    with np.errstate(invalid="ignore"):
-        ratio = values / row_mean(table, values)[table.rows]
-    spread = np.sqrt(row_mean(table, (1 - ratio) ** 2))
-    equal = row_maximum(table, values) == row_minimum(table, values)
-    undefined = np.isnan(spread) & (table.lengths > 1)
-    return np.where((equal & ~undefined) | (table.lengths == 1), 0.0, spread)
-
-
-def _pairwise_spread(table, values):
-    """Σ_{i<j} fᵢ fⱼ |vᵢ − vⱼ|."""
-    first, second, rows = row_pairs(table)
-    weights = table.fractions[first] * table.fractions[second]
-    spread = weights * np.abs(values[first] - values[second])
-    return np.bincount(rows, weights=spread, minlength=table.n_rows)
-
-
-def _packing_angle_ratio(table, radius):
-    """Ratio of the solid angles around the smallest and around the largest atom (γ)."""
-    mean = row_mean(table, radius)
-
-    def solid_angle(extreme):
-        return 1 - np.sqrt((mean * extreme + extreme**2) / (mean + extreme) ** 2)
-
-    return solid_angle(row_minimum(table, radius)) / solid_angle(row_maximum(table, radius))
-
-
-def _strengthening(table, shear):
-    """Mismatch of shear moduli in the model of solid-solution strengthening."""
-    mean = row_mean(table, shear)[table.rows]
-    with np.errstate(invalid="ignore"):
-        mismatch = 2 * table.fractions * (shear - mean) / (shear + mean)
-    strength = row_sum(table, mismatch / (1 + 0.5 * np.abs(mismatch)))
-    return np.where(table.lengths == 1, 0.0, strength)

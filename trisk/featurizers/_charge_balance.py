@@ -23,11 +23,12 @@ from trisk.featurizers._element_data import read_element_table
 from trisk.featurizers._segments import row_sum
 
 _WORD_BITS = 64
+_MAX_ATOMS_IN_BULK = 64  # a single huge row would cost more as an array than as an integer
 _REMEMBERED_PROBLEMS = 65_536
 #: Amounts are read as integer ratios to this relative accuracy, so that 0.333333 is a third.
 _AMOUNT_TOLERANCE = 2e-6
-_MULTIPLIERS = (*range(1, 241), *(10.0**power for power in range(3, 16)))
-_MAX_ATOMS = 2.0**53  # beyond, a float no longer holds every integer
+_FACTORS = (*range(1, 121), *(10**power for power in range(3, 16)))
+_MAX_ATOMS = 2.0**48  # sums of charges stay exact in floats
 
 
 @lru_cache(maxsize=1)
@@ -54,8 +55,8 @@ def oxidation_states():
 def integer_counts(table):
     """Whole numbers of atoms in the ratio of each row's amounts.
 
-    Rows of whole amounts are kept as they are; others are multiplied by the smallest factor that
-    makes every amount whole to six digits, so that Ag0.5GeS1.5 is read as AgGe2S3.
+    Rows of whole amounts are kept as they are; others are multiplied by the smallest factor found
+    that makes every amount whole to six digits, so that Ag0.5GeS1.5 is read as AgGe2S3.
 
     Parameters
     ----------
@@ -69,35 +70,24 @@ def integer_counts(table):
     decided : ndarray of bool of shape (n_rows,)
         False where no factor was found: the amounts differ by too many orders of magnitude.
     """
-    amounts, rows = table.amounts, table.rows
-    counts = np.zeros(len(amounts), dtype=np.int64)
-    pending = np.arange(len(amounts))
-    whole = row_sum(table, amounts != np.rint(amounts)) == 0
-    decided = np.zeros(table.n_rows, dtype=bool)
-    for multiplier in _MULTIPLIERS:
-        scaled = amounts[pending] * multiplier
+    counts = np.zeros(len(table.elements), dtype=np.int64)
+    factors = np.zeros(table.n_rows, dtype=np.int64)
+    pending = np.arange(len(counts))
+    for factor in _FACTORS:
+        scaled = table.amounts[pending] * factor
         nearest = np.rint(scaled)
-        wrong = (np.abs(scaled - nearest) > _AMOUNT_TOLERANCE * scaled) | (nearest < 1)
-        wrong |= scaled > _MAX_ATOMS
-        bad = np.bincount(rows[pending], weights=wrong, minlength=table.n_rows) > 0
-        done = ~bad[rows[pending]]
+        wrong = np.abs(scaled - nearest) > _AMOUNT_TOLERANCE * scaled
+        wrong |= (nearest < 1) | (nearest > _MAX_ATOMS)
+        rows = table.rows[pending]
+        done = np.bincount(rows, weights=wrong, minlength=table.n_rows)[rows] == 0
         counts[pending[done]] = nearest[done].astype(np.int64)
-        decided[rows[pending[done]]] = True
+        factors[rows[done]] = factor
         pending = pending[~done]
         if not len(pending):
             break
-    return _lowest_terms(table, counts, decided & ~whole), decided
-
-
-def _lowest_terms(table, counts, selected):
-    """Divide the counts of the selected rows by their greatest common divisor."""
-    entries = np.flatnonzero(selected[table.rows])
-    if not len(entries):
-        return counts
-    starts = np.flatnonzero(np.diff(table.rows[entries], prepend=-1))
-    divisors = np.gcd.reduceat(counts[entries], starts)
-    counts[entries] //= np.repeat(divisors, table.lengths[selected])
-    return counts
+    # A power of ten may be a multiple of the smallest factor.
+    common = np.gcd(np.gcd.reduceat(counts, table.offsets[:-1]), factors)
+    return counts // np.maximum(common, 1)[table.rows], factors > 0
 
 
 def balance_possible(table, counts):
@@ -148,7 +138,8 @@ def _subset_sums(rows, elements, counts, target):
     increments = oxidation_states()[1]
     starts = np.flatnonzero(np.diff(rows, prepend=-1))
     place = np.arange(len(rows)) - starts[rows]
-    fits = target < _WORD_BITS
+    n_atoms = np.bincount(rows, weights=counts, minlength=len(target))
+    fits = (target < _WORD_BITS) & (n_atoms <= _MAX_ATOMS_IN_BULK)
     reached = np.ones(len(target), dtype=np.uint64)
     entries = np.flatnonzero(fits[rows])
     for step in range(place[entries].max(initial=-1) + 1):

@@ -6,7 +6,7 @@ from trisk.featurizers._base import BaseCompositionFeaturizer
 from trisk.featurizers._compositions import RowError
 from trisk.featurizers._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers._integer_formula import integer_formula
-from trisk.featurizers._orbital_filling import band_edges, orbital_table
+from trisk.featurizers._orbital_filling import band_edges, mean_levels, orbital_table
 from trisk.featurizers._segments import row_any, row_mean
 from trisk.featurizers._tabulated import ElementTableFeaturizer
 
@@ -27,10 +27,9 @@ class BandCenterFeaturizer(ElementTableFeaturizer):
         What to do with a row that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
-        What an element without data (Fr, Ra and all actinides among them) contributes: NaN, the
-        means over the elements that have data (as matminer does by default), or an error of its
-        row.
+    missing : {"mean", "nan", "raise"}, default="mean"
+        What stands for data that an element lacks (Fr, Ra and from Ac on): the mean over the
+        elements that have it (as in matminer), NaN, or an error of its row.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows.
 
@@ -49,7 +48,7 @@ class BandCenterFeaturizer(ElementTableFeaturizer):
     >>> from trisk.featurizers import BandCenterFeaturizer
     >>> BandCenterFeaturizer().fit_transform(["TiO2"]).round(3)
        BandCenter band center
-    0                   5.769
+    0                   5.812
     """
 
     _sources = {"descriptor_elements.csv": ("first_ionization_energy", "electron_affinity")}
@@ -78,11 +77,11 @@ class AtomicOrbitalFeaturizer(BaseCompositionFeaturizer):
         What to do with a row that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
-        What to do where a level is unknown: NaN, or an error of the row; a mean over elements has
-        no meaning here, so "mean" gives NaN, too. Unknown are all three columns of formulas with
-        elements beyond uranium, and LUMO and gap where the electrons fill every tabulated orbital
-        (He, Mg, MgZn). matminer raises in both cases.
+    missing : {"mean", "nan", "raise"}, default="mean"
+        What stands for an unknown level: its mean over the elements, but a LUMO at least as high
+        as the HOMO; NaN; or an error of the row. Unknown are both levels of formulas with
+        elements beyond uranium, and the LUMO where the electrons fill every tabulated orbital
+        (He, Mg, CaZn5). matminer raises in both cases.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows.
 
@@ -117,6 +116,10 @@ class AtomicOrbitalFeaturizer(BaseCompositionFeaturizer):
         unknown = row_any(table, (orbital_table().n_orbitals[table.elements] == 0) & (counts > 0))
         homo[unknown] = lumo[unknown] = np.nan
         errors = self._unknown_levels(table, unknown, lumo) if self.missing == "raise" else []
+        if self.missing == "mean":
+            mean_homo, mean_lumo = mean_levels()
+            homo[unknown] = mean_homo
+            lumo = np.where(np.isnan(lumo), np.maximum(homo, mean_lumo), lumo)
         return np.column_stack([homo, lumo, lumo - homo]), errors
 
     def _unknown_levels(self, table, unknown, lumo):

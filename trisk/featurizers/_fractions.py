@@ -37,7 +37,7 @@ class ElementFractionFeaturizer(BaseCompositionFeaturizer):
         What to do with a row that cannot be read: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
+    missing : {"mean", "nan", "raise"}, default="mean"
         Without effect: no element data is used.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows.
@@ -64,7 +64,7 @@ class ElementFractionFeaturizer(BaseCompositionFeaturizer):
     }
 
     def __init__(
-        self, *, scale="linear", log_floor=1e-4, on_error="raise", missing="nan", n_jobs=None
+        self, *, scale="linear", log_floor=1e-4, on_error="raise", missing="mean", n_jobs=None
     ):
         super().__init__(on_error=on_error, missing=missing, n_jobs=n_jobs)
         self.scale = scale
@@ -101,7 +101,7 @@ class StoichiometryFeaturizer(BaseCompositionFeaturizer):
         What to do with a row that cannot be read: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
+    missing : {"mean", "nan", "raise"}, default="mean"
         Without effect: no element data is used.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows.
@@ -145,7 +145,7 @@ class TransitionMetalFractionFeaturizer(BaseCompositionFeaturizer):
         What to do with a row that cannot be read: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
+    missing : {"mean", "nan", "raise"}, default="mean"
         Without effect: no element data is used.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows.

@@ -44,10 +44,10 @@ class MiedemaFeaturizer(ElementTableFeaturizer):
         What to do with a row that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
-        What an element without parameters (O, F, S, Cl, Se, Br, Te, I, the noble gases and most
-        actinides) contributes: NaN, the means over the 73 elements (as matminer does by default,
-        which has no meaning in the model), or an error of its row.
+    missing : {"mean", "nan", "raise"}, default="mean"
+        What stands for the parameters that an element lacks (O, S, Se, Te, Po, the halogens and
+        noble gases, Fr, Ra and most actinides): the means over the 73 elements (as in matminer,
+        though the model has no such atom), NaN, or an error of its row.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows.
 
@@ -69,7 +69,7 @@ class MiedemaFeaturizer(ElementTableFeaturizer):
     --------
     >>> from trisk.featurizers import MiedemaFeaturizer
     >>> MiedemaFeaturizer().fit_transform(["TiZr"]).round(4).to_numpy().tolist()
-    [[-0.0034, 0.0708, 0.0028]]
+    [[-0.0034, 0.0708, 0.0366]]
     """
 
     _sources = {"descriptor_elements.csv": _COLUMNS}

@@ -6,7 +6,8 @@ from importlib import resources
 
 import numpy as np
 
-from trisk.featurizers._element_data import ATOMIC_NUMBERS, N_ELEMENTS
+from trisk.featurizers._compositions import CompositionTable
+from trisk.featurizers._element_data import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 from trisk.featurizers._segments import row_sum
 
 _SHELL_CAPACITY = {"s": 2, "p": 6, "d": 10, "f": 14}
@@ -95,6 +96,26 @@ def band_edges(table, counts):
     partial = room[last] - before_row != electrons
     following = np.where(level + 1 < n_per_row, last + 1, -1)
     return energies[last], energies[np.where(partial, last, following)]
+
+
+@lru_cache(maxsize=1)
+def mean_levels():
+    """Mean HOMO and mean LUMO energy of the elements that have them.
+
+    Returns
+    -------
+    homo, lumo : float
+        In hartree.
+    """
+    elements = np.flatnonzero(orbital_table().n_orbitals)
+    table = CompositionTable(
+        offsets=np.arange(len(elements) + 1),
+        elements=elements,
+        amounts=np.ones(len(elements)),
+        formulas=np.array([ELEMENT_SYMBOLS[z - 1] for z in elements], dtype=object),
+    )
+    homo, lumo = band_edges(table, np.ones(len(elements), dtype=np.int64))
+    return float(np.nanmean(homo)), float(np.nanmean(lumo))
 
 
 def _expand(orbitals, elements):

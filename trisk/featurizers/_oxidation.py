@@ -30,11 +30,11 @@ class IonPropertyFeaturizer(ElementTableFeaturizer):
         What to do with a row that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
-        What an element without data contributes. Without an electronegativity (He, Ne, Ar and
-        from Rf on): NaN ionic characters, the mean electronegativity as matminer, or an error of
-        its row. Without a common oxidation state (He, Ne, Ar, Rn and from Db on): NaN for
-        *compound possible*, 0 as matminer, or an error.
+    missing : {"mean", "nan", "raise"}, default="mean"
+        What stands for data that an element lacks. For an electronegativity (He, Ne, Ar and from
+        Rf on): the mean over the elements that have one (as in matminer), NaN, or an error of
+        its row. For oxidation states (He, Ne, Ar, Rn and from Db on), which have no mean:
+        "mean" has *compound possible* 0, as in matminer, "nan" NaN, and "raise" an error.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows.
 
@@ -61,7 +61,7 @@ class IonPropertyFeaturizer(ElementTableFeaturizer):
     --------
     >>> from trisk.featurizers import IonPropertyFeaturizer
     >>> IonPropertyFeaturizer().fit_transform(["Fe3O4", "FeAl"]).round(4).to_numpy().tolist()
-    [[1.0, 0.4767, 0.1167], [0.0, 0.012, 0.003]]
+    [[1.0, 0.4769, 0.1168], [0.0, 0.012, 0.003]]
     """
 
     _sources = {"descriptor_elements.csv": ("pauling_electronegativity",)}

@@ -21,7 +21,7 @@ class ElementTableFeaturizer(BaseCompositionFeaturizer):
     """Base of the featurizers that look up element properties.
 
     A subclass lists in ``_sources`` the columns it needs, file by file; ``fit`` gathers them,
-    in that order, in ``_properties`` of shape (119, n_properties), filled with means over the
+    in that order, in ``element_values_`` of shape (119, n_properties), filled with means over the
     elements if ``missing="mean"``.
     """
 
@@ -30,18 +30,18 @@ class ElementTableFeaturizer(BaseCompositionFeaturizer):
     def _prepare(self):
         columns = [element_columns(filename, names) for filename, names in self._sources.items()]
         values = np.concatenate(columns, axis=1)
-        self._properties = impute_element_means(values) if self.missing == "mean" else values
+        self.element_values_ = impute_element_means(values) if self.missing == "mean" else values
 
     def _lookup(self, table):
         """Properties of every entry, shape (n_properties, n_entries)."""
-        return self._properties[table.elements].T
+        return self.element_values_[table.elements].T
 
     def _missing_errors(self, table):
         """One error for each row with an element without data, if ``missing="raise"``."""
         if self.missing != "raise":
             return []
         names = [name for columns in self._sources.values() for name in columns]
-        lacking = np.isnan(self._properties)
+        lacking = np.isnan(self.element_values_)
         causes: dict[int, list[str]] = {}
         for entry in np.flatnonzero(lacking[table.elements].any(axis=1)):
             element = table.elements[entry]

@@ -21,10 +21,9 @@ class ValenceOrbitalFeaturizer(ElementTableFeaturizer):
         What to do with a row that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
         warn once.
-    missing : {"nan", "mean", "raise"}, default="nan"
-        What an element without data contributes: NaN, the mean over the elements that have data
-        (as matminer does by default), or an error of its row. Only elements beyond the end of
-        Magpie's table are concerned.
+    missing : {"mean", "nan", "raise"}, default="mean"
+        What stands for data that an element lacks: the mean over the elements that have it (as
+        in matminer), NaN, or an error of its row. Only elements from Nh on are concerned.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows.
 
@@ -58,7 +57,7 @@ class ValenceOrbitalFeaturizer(ElementTableFeaturizer):
         ]
 
     def _compute(self, table):
-        *averages, total = (row_mean(table, electrons) for electrons in self._lookup(table))
-        averages = np.stack(averages, axis=1)
-        values = np.concatenate([averages, averages / total[:, None]], axis=1)
+        means = np.stack([row_mean(table, electrons) for electrons in self._lookup(table)], axis=1)
+        averages, total = means[:, :-1], means[:, -1:]
+        values = np.concatenate([averages, averages / total], axis=1)
         return values, self._missing_errors(table)

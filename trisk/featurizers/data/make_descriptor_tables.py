@@ -72,8 +72,13 @@ def mixing_enthalpies():
 
 def main():
     """Write all four tables."""
-    warnings.simplefilter("ignore")  # pymatgen warns of every element without data
-    elements = list(Element)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pymatgen warns of every element without data
+        write_all(list(Element))
+
+
+def write_all(elements):
+    """Write all four tables for the given elements."""
     names = [
         *("atomic_mass", "pauling_electronegativity", "first_ionization_energy"),
         *("electron_affinity", "miracle_radius", "cohesive_energy"),
