@@ -28,7 +28,7 @@ _REMEMBERED_PROBLEMS = 65_536
 #: Amounts are read as integer ratios to this relative accuracy, so that 0.333333 is a third.
 _AMOUNT_TOLERANCE = 2e-6
 _FACTORS = (*range(1, 121), *(10**power for power in range(3, 16)))
-_MAX_ATOMS = 2.0**48  # sums of charges stay exact in floats
+_MAX_ATOMS = 2.0**43  # so that sums of charges stay exact in floats
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,8 @@ class IonPropertyFeaturizer(ElementTableFeaturizer):
 
     matminer enumerates combinations of states, which takes minutes to years for formulas with
     dozens of atoms. Here the same question is decided as a bounded subset sum: always exactly,
-    in microseconds, at worst some milliseconds a row, whatever the number of atoms.
+    in microseconds, at worst a few milliseconds a row, whatever the number of atoms. Larger
+    problems are remembered, so that formulas that come back cost nothing.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class IonPropertyFeaturizer(ElementTableFeaturizer):
     Whole amounts are taken as they stand: with X of +2 or +4 and Y of −3, X2Y2 is possible and
     XY is not. Fractional amounts, where matminer gives up, are multiplied by the smallest factor
     that makes them whole to six digits. The only rows left undecided have amounts so different
-    (some fourteen orders of magnitude) that no such factor is found; they are reported as errors
+    (some twelve orders of magnitude) that no such factor is found; they are reported as errors
     and *compound possible* is NaN, never guessed. Oxidation states given in the input are
     ignored.
 

@@ -13,7 +13,7 @@ class ValenceOrbitalFeaturizer(ElementTableFeaturizer):
 
     Equal to matminer's ``ValenceOrbital``: first the four averages per atom, weighted by atomic
     fraction, then each divided by the average number of valence electrons. The electron counts
-    are Magpie's, where the filled 4f shell of the elements from Lu on counts as valence.
+    are Magpie's, where filled d and f shells below count as well: Ga has 13, Pb 28.
 
     Parameters
     ----------
