@@ -10,7 +10,7 @@ import importlib
 import json
 import math
 import os
-import tempfile
+import secrets
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ _CLASSES = {
     "HybridTRIADSClassifier": "trisk.estimators",
     "HybridTRIADSRegressor": "trisk.estimators",
     "ColumnScaler": "trisk.estimators._preprocessing",
+    "NeighborColumns": "trisk.estimators._neighbors",
     "TargetScaler": "trisk.estimators._preprocessing",
     "InputLayout": "trisk.nn",
     **dict.fromkeys(
@@ -63,6 +64,8 @@ def save(model, path):
 
     Raises
     ------
+    NotFittedError
+        If the model is not fitted.
     TypeError
         If the model, one of its parameters or fitted attributes is of a kind that cannot be
         stored without code.
@@ -72,9 +75,12 @@ def save(model, path):
     load : Bring the model back.
     """
     from safetensors.numpy import save as to_bytes
+    from sklearn.utils.validation import check_is_fitted
 
     from trisk import __version__
 
+    if hasattr(model, "get_params"):
+        check_is_fitted(model)
     arrays: dict[str, np.ndarray] = {}
     description = {
         "format": FORMAT,
@@ -83,16 +89,21 @@ def save(model, path):
     }
     text = json.dumps(description, allow_nan=False)
     metadata = {"trisk": text, "sha256": _checksum(text, arrays)}
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    _replace(Path(path), to_bytes(arrays, metadata))
+
+
+def _replace(path, content):
+    """Write a file beside `path` and rename it, so that `path` is whole at any moment."""
+    # The tempfile module would make a file that nobody else may read.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(to_bytes(arrays, metadata))
+        with temporary.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -128,15 +139,18 @@ def load(path):
         raise ModelFileError(
             f"{str(path)!r} was altered after it was written: its checksum does not agree."
         )
-    description = json.loads(text)
-    if description["format"] > FORMAT:
-        raise ModelFileError(
-            f"{str(path)!r} was written by trisk {description['trisk']} in format "
-            f"{description['format']}; this version reads formats up to {FORMAT}. Update trisk."
-        )
     try:
+        description = json.loads(text)
+        if description["format"] > FORMAT:
+            raise ModelFileError(
+                f"{str(path)!r} was written by trisk {description['trisk']} in format "
+                f"{description['format']}; this version reads formats up to {FORMAT}. "
+                "Update trisk."
+            )
         return _decode(description["model"], arrays)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except ModelFileError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{str(path)!r} does not describe a trisk model: {error}") from error
 
 
@@ -172,6 +186,14 @@ def _encode(value, name, arrays):
         return _encode(value.item(), name, arrays)
     if isinstance(value, np.ndarray):
         return _encode_array(value, name, arrays)
+    if _is_plain_frame(value):
+        columns = value.items()
+        return {
+            "frame": [
+                [c, _encode(v.to_numpy(), f"{name}.{i}", arrays)]
+                for i, (c, v) in enumerate(columns)
+            ]
+        }
     if is_dataclass(value) or hasattr(value, "_fields"):
         keys = getattr(value, "_fields", None) or [f.name for f in fields(value)]
         return _encode_object(value, {k: getattr(value, k) for k in keys}, name, arrays)
@@ -192,6 +214,14 @@ def _encode(value, name, arrays):
         f"{name} is a {type(value).__name__}, which trisk does not store without code; "
         "use pickle or skops for such a model."
     )
+
+
+def _is_plain_frame(value):
+    """Whether a value is a DataFrame with string columns whose rows are numbered from zero."""
+    if type(value).__name__ != "DataFrame" or not hasattr(value, "columns"):
+        return False
+    numbered = value.index.equals(type(value)(index=range(len(value))).index)
+    return numbered and all(isinstance(column, str) for column in value.columns)
 
 
 def _encode_object(value, parameters, name, arrays):
@@ -233,11 +263,19 @@ def _decode(node, arrays):
         return arrays[node["array"]]
     if "strings" in node:
         return np.array(node["strings"], dtype=object if node["object"] else None)
+    if "frame" in node:
+        return _decode_frame(node["frame"], arrays)
     if "tuple" in node:
         return tuple(_decode(v, arrays) for v in node["tuple"])
     if "dict" in node:
         return {_decode(k, arrays): _decode(v, arrays) for k, v in node["dict"]}
     return _decode_object(node, arrays)
+
+
+def _decode_frame(columns, arrays):
+    import pandas as pd
+
+    return pd.DataFrame({name: _decode(values, arrays) for name, values in columns})
 
 
 def _decode_object(node, arrays):
