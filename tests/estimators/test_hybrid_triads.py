@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.metrics import recall_score
@@ -66,9 +67,9 @@ def test_named_columns_become_property_tokens_and_context(steels_features, gaps,
 
 def test_columns_are_found_behind_the_prefix_of_a_column_transformer(formulas, gaps, small):
     table = pd.DataFrame({"formula": formulas})
-    transformer = ColumnTransformer([("magpie__block", MagpieFeaturizer(), "formula")])
+    transformer = ColumnTransformer([("composition", MagpieFeaturizer(), "formula")])
     columns = transformer.set_output(transform="pandas").fit_transform(table)
-    assert columns.columns[0].startswith("magpie__block__MagpieData")
+    assert columns.columns[0].startswith("composition__MagpieData")
     model = HybridTRIADSRegressor(n_attention_layers=0, attention_dim=8, **small)
     assert model.fit(columns, gaps).layout_.n_tokens == 22
 
@@ -175,13 +176,14 @@ def test_multi_class_with_string_labels(few_features, gaps, small):
 
 
 def test_balanced_classes_find_more_of_the_minority(few_features, gaps, small):
-    is_wide = (gaps > 6.5).to_numpy()
-    assert 0 < is_wide.mean() < 0.1
+    # A narrow range of gaps is hard to tell from those around it.
+    in_range = ((gaps > 3) & (gaps < 3.5)).to_numpy()
+    assert 0 < in_range.mean() < 0.1
     recall = {}
     for class_weight in (None, "balanced"):
         model = HybridTRIADSClassifier(class_weight=class_weight, **small)
-        predicted = model.fit(few_features, is_wide).predict(few_features)
-        recall[class_weight] = recall_score(is_wide, predicted)
+        predicted = model.fit(few_features, in_range).predict(few_features)
+        recall[class_weight] = recall_score(in_range, predicted)
     assert recall["balanced"] > recall[None]
 
 
@@ -289,11 +291,9 @@ def test_weight_of_two_is_a_row_given_twice(few_features, gaps, small):
 
 
 def test_fit_leaves_the_global_generators_alone(few_features, gaps, small):
-    import torch
-
-    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()
+    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()  # noqa: NPY002
     HybridTRIADSRegressor(**small).fit(few_features, gaps)
-    np.testing.assert_array_equal(np.random.get_state()[1], before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
     assert torch.equal(torch.random.get_rng_state(), before[1])
 
 
@@ -314,7 +314,7 @@ def test_constant_columns_only(gaps, small):
     model = HybridTRIADSRegressor(**small).fit(X, gaps)
     prediction = model.predict(X)
     assert np.isfinite(prediction).all()
-    assert np.ptp(prediction) == 0
+    assert np.ptp(prediction) < 1e-12
 
 
 @pytest.mark.parametrize("scaling", ["robust", "standard"])
