@@ -1,0 +1,93 @@
+"""The examples and the README's code run as a user runs them."""
+
+import functools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run_script(path, *arguments, cwd):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error::FutureWarning", str(path), *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def test_there_are_examples_to_run():
+    assert "band_gaps.py" in [path.name for path in EXAMPLES]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_example_runs_without_warnings(path, tmp_path):
+    done = run_script(path, "--quick", cwd=tmp_path)
+    assert done.stdout
+    assert "Warning" not in done.stderr
+
+
+def test_band_gaps_example_writes_what_it_says(tmp_path):
+    import trisk
+
+    done = run_script(ROOT / "examples" / "band_gaps.py", "--quick", "--out", "here", cwd=tmp_path)
+    assert "the loaded model predicts the same: True" in done.stdout
+    scores = (tmp_path / "here" / "scores.md").read_text(encoding="utf-8")
+    assert "| HybridTRIADS |" in scores
+    assert "| ExtraTrees |" in scores
+    assert scores in done.stdout
+    table = (tmp_path / "here" / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert table[0] == "formula,measured,HybridTRIADS,fold,ExtraTrees"
+    assert len(table) == 1 + len(trisk.load_band_gaps()[0])
+    assert (tmp_path / "here" / "parity.png").read_bytes().startswith(b"\x89PNG")
+    assert trisk.load(tmp_path / "here" / "band_gaps.trisk").predict(["GaAs"]).shape == (1,)
+
+
+def test_band_gaps_example_predicts_only_formulas_outside_its_table():
+    import trisk
+
+    source = (ROOT / "examples" / "band_gaps.py").read_text(encoding="utf-8")
+    new = re.findall(r'^    "([A-Z][\w.]+)": [\d.]+,$', source, flags=re.MULTILINE)
+    assert len(new) > 3
+    assert not set(new) & set(trisk.load_band_gaps()[0])
+
+
+def readme_blocks():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_readme_first_example_has_at_most_six_lines():
+    lines = [line for line in readme_blocks()[0].splitlines() if line.strip()]
+    assert 0 < len(lines) <= 6
+
+
+@pytest.mark.parametrize("block", range(len(readme_blocks())))
+def test_readme_code_runs(block, monkeypatch, tmp_path, capsys):
+    """Each block by itself, with one short training in place of the default one."""
+    import trisk
+
+    quick = functools.partial(trisk.HybridTRIADSRegressor, n_members=2, max_epochs=2)
+    monkeypatch.setattr(trisk, "HybridTRIADSRegressor", quick, raising=False)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(readme_blocks()[block], "README.md", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_readme_links_point_at_files():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+        missing = [target for target in targets if not (ROOT / target).exists()]
+        assert not missing, f"{name} links to {missing}"
