@@ -33,6 +33,7 @@ _SMALL = {
     "n_steps": 2,
     "batch_size": 64,
     "random_state": 0,
+    "device": "cpu",
 }
 
 

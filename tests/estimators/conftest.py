@@ -18,6 +18,7 @@ def small():
         "n_steps": 2,
         "batch_size": 64,
         "random_state": 0,
+        "device": "cpu",
     }
 
 

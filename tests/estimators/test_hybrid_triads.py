@@ -176,15 +176,14 @@ def test_multi_class_with_string_labels(few_features, gaps, small):
 
 
 def test_balanced_classes_find_more_of_the_minority(few_features, gaps, small):
-    # A narrow range of gaps is hard to tell from those around it.
-    in_range = ((gaps > 3) & (gaps < 3.4)).to_numpy()
-    assert 0 < in_range.mean() < 0.1, "no minority"
+    # Two columns leave the wide gaps among the others.
+    table, is_wide = few_features.iloc[:, :2], (gaps > 4).to_numpy()
+    assert 0 < is_wide.mean() < 0.2
     recall = {}
     for class_weight in (None, "balanced"):
         model = HybridTRIADSClassifier(class_weight=class_weight, **small)
-        predicted = model.fit(few_features, in_range).predict(few_features)
-        recall[class_weight] = recall_score(in_range, predicted)
-    assert recall["balanced"] > recall[None]
+        recall[class_weight] = recall_score(is_wide, model.fit(table, is_wide).predict(table))
+    assert recall["balanced"] > recall[None] + 0.3
 
 
 def test_constant_target_is_predicted_exactly(few_features, small):

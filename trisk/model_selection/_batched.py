@@ -91,6 +91,20 @@ def cross_validate(estimator, X, y, *, cv=5, groups=None, scoring=None, n_jobs=N
         ``test_score`` (or ``test_<name>``), ``fit_time`` and ``score_time`` in seconds (a
         batched fit reports its time divided by the number of folds), ``estimator`` and
         ``indices``.
+
+    See Also
+    --------
+    fit_folds : The fitted estimators alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from trisk import HybridTRIADSRegressor, cross_validate
+    >>> X = np.random.default_rng(0).uniform(size=(60, 3))
+    >>> model = HybridTRIADSRegressor(n_members=2, max_epochs=10, random_state=0)
+    >>> results = cross_validate(model, X, X[:, 0], cv=3, scoring="neg_mean_absolute_error")
+    >>> results["test_score"].shape
+    (3,)
     """
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(last, BaseMemberEstimator):

@@ -1,0 +1,141 @@
+"""What importing trisk costs, what it loads, and which way the arrows between its parts point."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trisk
+
+_PACKAGE = Path(trisk.__file__).parent
+_HEAVY = ["torch", "pymatgen", "matminer", "gensim", "skorch", "sklearn", "pandas", "numpy"]
+
+
+def _run(code):
+    """Standard output of a fresh interpreter."""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def _loaded_by(code, names):
+    """Those of some modules that a piece of code loads."""
+    report = f"import json, sys; print(json.dumps([n for n in {names} if n in sys.modules]))"
+    return json.loads(_run(f"{code}\n{report}"))
+
+
+def test_import_trisk_loads_nothing_heavy():
+    assert _loaded_by("import trisk", [*_HEAVY, "matplotlib", "optuna", "joblib"]) == []
+
+
+def test_listing_the_names_loads_nothing_heavy():
+    assert _loaded_by("import trisk; dir(trisk)", _HEAVY) == []
+
+
+def test_import_trisk_takes_no_time():
+    code = """
+import sys, time
+started = time.process_time()
+import trisk
+print(time.process_time() - started)
+"""
+    # Best of three, and well above what it takes (some milliseconds), for busy machines.
+    assert min(float(_run(code)) for _ in range(3)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("trisk.estimators", ["pymatgen", "matminer", "gensim", "matplotlib", "trisk.featurizers"]),
+        ("trisk.nn", ["pymatgen", "matminer", "gensim", "sklearn", "pandas", "trisk.estimators"]),
+        ("trisk.featurizers", ["torch", "skorch", "gensim", "matplotlib", "trisk.estimators"]),
+        ("trisk.datasets", ["torch", "skorch", "matminer", "pymatgen"]),
+        ("trisk.model_selection", ["torch", "skorch", "matminer", "pymatgen"]),
+        ("trisk.persistence", ["torch", "skorch", "pymatgen", "trisk.estimators"]),
+        ("trisk.plotting", ["torch", "skorch", "pymatgen"]),
+    ],
+)
+def test_module_loads_only_what_it_is_for(module, forbidden):
+    assert _loaded_by(f"import {module}", forbidden) == []
+
+
+def test_fitting_a_table_needs_no_chemistry():
+    code = """
+import numpy as np
+from trisk import HybridTRIADSRegressor
+X = np.random.default_rng(0).uniform(size=(20, 2))
+HybridTRIADSRegressor(n_members=1, max_epochs=1, n_steps=1).fit(X, X[:, 0]).predict(X)
+"""
+    assert _loaded_by(code, ["pymatgen", "matminer", "gensim", "matplotlib"]) == []
+
+
+@pytest.mark.parametrize("name", trisk.__all__)
+def test_public_name_resolves(name):
+    assert getattr(trisk, name) is not None
+    assert name in dir(trisk)
+
+
+def test_public_names_are_sorted_and_unique():
+    assert len(set(trisk.__all__)) == len(trisk.__all__)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"'trisk' has no attribute 'HybridTriads'"):
+        trisk.HybridTriads  # noqa: B018
+    with pytest.raises(ImportError):
+        from trisk import HybridTriads  # noqa: F401
+    assert not hasattr(trisk.model_selection, "nonsense")
+
+
+def _imports(path):
+    """Modules a file imports anywhere, also inside functions, as absolute names."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+# What each part may never import: everything that stands above it or beside it.
+_NEVER = {
+    "nn": [
+        "sklearn", "skorch", "pymatgen", "matminer", "trisk.estimators", "trisk.featurizers",
+        "trisk.model_selection", "trisk.datasets", "trisk.plotting", "trisk.persistence",
+    ],
+    "featurizers": [
+        "torch", "skorch", "trisk.estimators", "trisk.nn", "trisk.model_selection",
+        "trisk.datasets", "trisk.plotting", "trisk.persistence",
+    ],
+    "estimators": [
+        "pymatgen", "matminer", "gensim", "trisk.featurizers", "trisk.model_selection",
+        "trisk.datasets", "trisk.plotting",
+    ],
+    "datasets": ["torch", "trisk.estimators", "trisk.nn", "trisk.model_selection"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", _NEVER)
+def test_arrows_point_down(part):
+    files = sorted((_PACKAGE / part).rglob("*.py"))
+    # Scripts that made the data tables once are no part of the running package.
+    files = [f for f in files if "data" not in f.relative_to(_PACKAGE).parts]
+    assert files
+    wrong = [
+        f"{file.relative_to(_PACKAGE)} imports {name}"
+        for file in files
+        for name in _imports(file)
+        for forbidden in _NEVER[part]
+        if name == forbidden or name.startswith(f"{forbidden}.")
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("file", sorted(_PACKAGE.rglob("*.py")), ids=lambda p: p.name)
+def test_file_imports_from_no_other_files_tests_or_benchmarks(file):
+    names = {name.split(".")[0] for name in _imports(file)}
+    assert not names & {"tests", "benchmarks", "examples", "pytest", "setuptools"}
