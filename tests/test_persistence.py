@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import pickletools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,6 +254,22 @@ def test_interrupted_save_leaves_the_previous_file(regressor, saved, monkeypatch
 
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises((KeyboardInterrupt, OSError)):
+        save(regressor, saved)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_saving_replaces_the_previous_file_as_a_whole(regressor, saved, monkeypatch):
+    number = saved.stat().st_ino
+    save(regressor, saved)
+    assert saved.stat().st_ino != number
+    before = saved.read_bytes()
+
+    def fail(*_):
+        raise OSError("read-only")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="read-only"):
         save(regressor, saved)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]

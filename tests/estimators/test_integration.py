@@ -155,7 +155,8 @@ def test_column_transformer_beside_process_variables(small):
             ("process", StandardScaler(), ["temperature"]),
         ]
     ).set_output(transform="pandas")
-    regressor = HybridTRIADSRegressor(n_attention_layers=1, attention_dim=8, **small)
+    settings = {**small, "max_epochs": 25}
+    regressor = HybridTRIADSRegressor(n_attention_layers=1, attention_dim=8, **settings)
     model = Pipeline([("columns", columns), ("model", regressor)])
     model.fit(table, table["band_gap"])
     assert "process__temperature" in regressor.feature_names_in_
