@@ -15,12 +15,14 @@ _SUBMODULES = (
     "model_selection",
     "nn",
     "persistence",
+    "pipelines",
     "plotting",
 )
 
 #: Public name → the module that defines it.
 _EXPORTS = {
     "CompositionFeaturizer": "featurizers",
+    "composition_pipeline": "pipelines",
     "cross_validate": "model_selection",
     "HybridTRIADSClassifier": "estimators",
     "HybridTRIADSRegressor": "estimators",

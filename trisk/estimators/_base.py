@@ -84,6 +84,10 @@ class BaseMemberEstimator(BaseEstimator):
         """Validate and scale; return the training set and the module's parameters."""
         raise NotImplementedError
 
+    def __sklearn_is_fitted__(self):
+        """A fit that failed half-way leaves attributes, but no net."""
+        return hasattr(self, "net_")
+
     def _draw_seeds(self):
         entropy = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         return np.random.SeedSequence(entropy).generate_state(self.n_members).tolist()
@@ -139,19 +143,17 @@ def fit_together(jobs):
         # The layout, in the module's parameters, tells apart sets of equal width.
         shape = (training_set.X.shape, training_set.target.shape, repr(module_params))
         groups.setdefault(shape, []).append(index)
-    interrupted = False
     for indices in groups.values():
         first = jobs[indices[0]][0]
         _, module_params, criterion_params = prepared[indices[0]]
         sets = [prepared[i][0] for i in indices]
         net = train_members(first, sets, first._module, module_params, criterion_params)
         _hand_out(net, [jobs[i][0] for i in indices])
-        interrupted |= net.interrupted_
-    if interrupted:
-        raise KeyboardInterrupt(
-            f"training stopped after {len(net.history)} of {net.max_epochs} epochs; "
-            "the estimator is fitted with the weights reached so far"
-        )
+        if net.interrupted_:
+            raise KeyboardInterrupt(
+                f"training stopped after {len(net.history)} of {net.max_epochs} epochs; "
+                "the estimator is fitted with the weights reached so far"
+            )
     return [job[0] for job in jobs]
 
 

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from trisk.estimators._neighbors import NeighborDraws
+from trisk.estimators._preprocessing import ColumnScaler
+
 Batch = tuple[Tensor, tuple[Tensor, Tensor]]
 
 
@@ -27,6 +30,10 @@ class TrainingSet:
         One seed per member.
     validation_fraction : float
         Share of rows that each member, by its own draw, keeps for validation.
+    draws : NeighborDraws or None
+        Source of further columns that each member draws anew for every epoch.
+    draw_scaler : ColumnScaler or None
+        Scaling of these columns.
     """
 
     X: np.ndarray
@@ -34,6 +41,8 @@ class TrainingSet:
     weight: np.ndarray
     seeds: list[int]
     validation_fraction: float
+    draws: NeighborDraws | None = None
+    draw_scaler: ColumnScaler | None = None
 
     def split(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows that the member with this seed trains on and validates on."""
@@ -42,6 +51,12 @@ class TrainingSet:
             return np.arange(len(self.X)), np.arange(0)
         shuffled = np.random.default_rng([seed, 0]).permutation(len(self.X))
         return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
+
+    def drawn_columns(self, seed: int, epoch: int, visible: np.ndarray | None) -> np.ndarray:
+        """Scaled columns of one member and epoch, ``(n_rows, n_drawn_columns)``."""
+        if self.draws is None or self.draw_scaler is None:
+            return np.empty((len(self.X), 0))
+        return self.draw_scaler.transform(self.draws.draw(seed, epoch, visible))
 
 
 class MemberDataset(Dataset):
@@ -56,29 +71,50 @@ class MemberDataset(Dataset):
     """
 
     def __init__(self, sets: Sequence[TrainingSet], device: torch.device | str):
-        def stack(name: str) -> Tensor:
-            rows = np.concatenate([getattr(s, name) for s in sets]).astype(np.float32)
-            return torch.from_numpy(rows).to(device)
+        self.device = device
+        self.members = [(s, seed) for s in sets for seed in s.seeds]
+        self.seeds = [seed for _, seed in self.members]
+        self.X = self._tensor([s.X for s in sets])
+        self.target = self._tensor([s.target for s in sets])
+        self.weight = self._tensor([s.weight for s in sets])
+        splits = [s.split(seed) for s, seed in self.members]
+        self.train_rows = np.stack([train for train, _ in splits])
+        self.held_out_rows = np.stack([held_out for _, held_out in splits])
+        start = dict(zip(map(id, sets), np.cumsum([0] + [len(s.X) for s in sets]), strict=False))
+        self._start = np.array([[start[id(s)]] for s, _ in self.members])
 
-        self.X, self.target, self.weight = stack("X"), stack("target"), stack("weight")
-        self.seeds = [seed for s in sets for seed in s.seeds]
-        self.train_rows: list[np.ndarray] = []
-        self.held_out_rows: list[np.ndarray] = []
-        offset = 0
-        for s in sets:
-            for seed in s.seeds:
-                train, held_out = s.split(seed)
-                self.train_rows.append(train + offset)
-                self.held_out_rows.append(held_out + offset)
-            offset += len(s.X)
+    def _tensor(self, parts: Sequence[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.concatenate(parts).astype(np.float32)).to(self.device)
 
     def __len__(self) -> int:
         return len(self.X)
 
-    def gather(self, rows: np.ndarray) -> Batch:
+    def draw_columns(self, epoch: int) -> Tensor | None:
+        """Columns of all members for one epoch, ``(n_members, n_rows, n_drawn_columns)``."""
+        return self._draw(epoch, [None] * len(self.members))
+
+    def validation_columns(self) -> Tensor | None:
+        """The same for validation: every member sees all the rows it trains on."""
+        return self._draw(0, self.train_rows)
+
+    def _draw(self, epoch, visible):
+        if self.members[0][0].draws is None:
+            return None
+        parts = [
+            s.drawn_columns(seed, epoch, rows)[None]
+            for (s, seed), rows in zip(self.members, visible, strict=True)
+        ]
+        return self._tensor(parts)
+
+    def gather(self, rows: np.ndarray, drawn: Tensor | None) -> Batch:
         """Rows of every member, ``(n_members, batch, …)``, from indices of that shape."""
-        index = torch.from_numpy(rows).to(self.X.device)
-        return self.X[index], (self.target[index], self.weight[index])
+        index = torch.from_numpy(rows + self._start).to(self.device)
+        x = self.X[index]
+        if drawn is not None:
+            member = torch.arange(len(rows), device=self.device).unsqueeze(1)
+            own = drawn[member, torch.from_numpy(rows).to(self.device)]
+            x = torch.cat([x, own], dim=-1)
+        return x, (self.target[index], self.weight[index])
 
 
 class MemberBatches:
@@ -98,7 +134,7 @@ class MemberBatches:
 
     def __init__(self, dataset: MemberDataset, batch_size: int):
         self.dataset = dataset
-        self.n_rows = len(dataset.train_rows[0])
+        self.n_rows = dataset.train_rows.shape[1]
         self.batch_size = min(batch_size, self.n_rows)
         self.epoch = 0
 
@@ -114,6 +150,7 @@ class MemberBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         rows = np.stack([self._order(m) for m in range(len(self.dataset.seeds))])
+        drawn = self.dataset.draw_columns(self.epoch)
         self.epoch += 1
         for batch in np.split(rows, len(self), axis=1):
-            yield self.dataset.gather(batch)
+            yield self.dataset.gather(batch, drawn)

@@ -2,7 +2,6 @@
 
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
@@ -120,7 +119,7 @@ class MemberValidation(Callback):
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Collect the rows kept by each member."""
-        self.batch_ = X.gather(np.stack(X.held_out_rows))
+        self.batch_ = X.gather(X.held_out_rows, X.validation_columns())
         self.best_loss_ = None
 
     def on_epoch_end(self, net, **kwargs):

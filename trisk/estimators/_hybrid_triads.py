@@ -10,6 +10,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from trisk.estimators._base import BaseMemberEstimator
 from trisk.estimators._batches import TrainingSet
 from trisk.estimators._columns import divide_columns
+from trisk.estimators._neighbors import NeighborDraws
 from trisk.estimators._parameters import (
     NETWORK_CONSTRAINTS,
     OPTIMISATION_CONSTRAINTS,
@@ -56,6 +57,7 @@ class _BaseHybridTRIADS(BaseMemberEstimator):
         deep_supervision,
         confidence,
         scaling,
+        n_neighbors,
         n_members,
         max_epochs,
         batch_size,
@@ -87,6 +89,7 @@ class _BaseHybridTRIADS(BaseMemberEstimator):
         self.deep_supervision = deep_supervision
         self.confidence = confidence
         self.scaling = scaling
+        self.n_neighbors = n_neighbors
         self.n_members = n_members
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -116,28 +119,47 @@ class _BaseHybridTRIADS(BaseMemberEstimator):
                 f"validation_fraction={self.validation_fraction} leaves none of the {len(X)} "
                 "distinct rows to train on."
             )
+        names = getattr(self, "feature_names_in_", None)
+        seeds = self._draw_seeds()
+        self.neighbors_, draws, n_near = None, None, 0
+        if self.n_neighbors is not None and len(X) > 1:
+            draws = NeighborDraws(X, target, weight, names=names, n_neighbors=self.n_neighbors)
+            self.neighbors_ = draws.columns
+            near = draws.draw(seeds[0], 0)
+            self.neighbor_scaler_ = ColumnScaler.fit(near, weight, self.scaling)
+            n_near = near.shape[1]
         self.scaler_ = ColumnScaler.fit(X, weight, self.scaling)
         self.columns_, self.layout_ = divide_columns(
-            getattr(self, "feature_names_in_", None),
+            names,
             X.shape[1],
             self.scaler_.varying,
             attention=self.n_attention_layers is not None,
         )
         module_params = {name: getattr(self, name) for name in _MODULE_PARAMETERS}
+        n_rest = self.layout_.n_rest + n_near
         module_params |= {
-            "layout": self.layout_,
+            "layout": self.layout_._replace(n_rest=n_rest),
             "n_outputs": n_outputs,
             "n_attention_layers": self.n_attention_layers or 0,
         }
         scaled = self.scaler_.transform(X)[:, self.columns_]
         training_set = TrainingSet(
-            scaled, target, weight, self._draw_seeds(), self.validation_fraction
+            X=scaled,
+            target=target,
+            weight=weight,
+            seeds=seeds,
+            validation_fraction=self.validation_fraction,
+            draws=draws,
+            draw_scaler=self.neighbor_scaler_ if draws else None,
         )
         return training_set, module_params, {"kind": loss, "deep": self.deep_supervision}
 
     def _encode(self, X):
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        return self.scaler_.transform(X)[:, self.columns_]
+        scaled = self.scaler_.transform(X)[:, self.columns_]
+        if self.neighbors_ is None:
+            return scaled
+        return np.hstack([scaled, self.neighbor_scaler_.transform(self.neighbors_.transform(X))])
 
 
 @document_parameters
@@ -160,6 +182,10 @@ class HybridTRIADSRegressor(RegressorMixin, _BaseHybridTRIADS):
     ----------
     net_ : skorch.NeuralNet
         The trained net: ``net_.history``, ``net_.module_``, callbacks.
+    neighbors_ : NeighborColumns or None
+        Training rows that answer for their neighbourhood.
+    neighbor_scaler_ : ColumnScaler
+        Centre and scale of the columns they give.
     scaler_ : ColumnScaler
         Centre and scale of every column.
     target_scaler_ : TargetScaler
@@ -220,6 +246,7 @@ class HybridTRIADSRegressor(RegressorMixin, _BaseHybridTRIADS):
         deep_supervision=True,
         confidence=False,
         scaling="robust",
+        n_neighbors=8,
         n_members=8,
         max_epochs="auto",
         batch_size="auto",
@@ -252,6 +279,7 @@ class HybridTRIADSRegressor(RegressorMixin, _BaseHybridTRIADS):
             deep_supervision=deep_supervision,
             confidence=confidence,
             scaling=scaling,
+            n_neighbors=n_neighbors,
             n_members=n_members,
             max_epochs=max_epochs,
             batch_size=batch_size,
@@ -361,6 +389,10 @@ class HybridTRIADSClassifier(ClassifierMixin, _BaseHybridTRIADS):
         The trained net: ``net_.history``, ``net_.module_``, callbacks.
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    neighbors_ : NeighborColumns or None
+        Training rows that answer for their neighbourhood.
+    neighbor_scaler_ : ColumnScaler
+        Centre and scale of the columns they give.
     scaler_ : ColumnScaler
         Centre and scale of every column.
     columns_ : ndarray of int
@@ -414,6 +446,7 @@ class HybridTRIADSClassifier(ClassifierMixin, _BaseHybridTRIADS):
         deep_supervision=True,
         confidence=False,
         scaling="robust",
+        n_neighbors=8,
         n_members=8,
         max_epochs="auto",
         batch_size="auto",
@@ -446,6 +479,7 @@ class HybridTRIADSClassifier(ClassifierMixin, _BaseHybridTRIADS):
             deep_supervision=deep_supervision,
             confidence=confidence,
             scaling=scaling,
+            n_neighbors=n_neighbors,
             n_members=n_members,
             max_epochs=max_epochs,
             batch_size=batch_size,
@@ -475,7 +509,7 @@ class HybridTRIADSClassifier(ClassifierMixin, _BaseHybridTRIADS):
         if len(self.classes_) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes in y, but all have "
-                f"the class {self.classes_[0]!r}."
+                f"the class {self.classes_[0]}."
             )
         of_class = compute_class_weight(
             self.class_weight, classes=self.classes_, y=y, sample_weight=weight

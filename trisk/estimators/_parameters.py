@@ -90,7 +90,10 @@ NETWORK_TEXT = """
         Whether to predict with an average over steps, weighted by a learned confidence.
     scaling : {{"robust", "standard"}}, default="robust"
         Scaling of columns: median and interquartile range followed by a smooth clip at three,
-        or mean and standard deviation."""
+        or mean and standard deviation.
+    n_neighbors : int or None, default=8
+        Nearest training rows whose targets become further columns, for each block of columns
+        (the first word of a name) by itself; a training row never sees itself. None for none."""
 
 NETWORK_CONSTRAINTS = {
     "n_attention_layers": [Interval(Integral, 0, None, closed="left"), None],
@@ -107,6 +110,7 @@ NETWORK_CONSTRAINTS = {
     "deep_supervision": ["boolean"],
     "confidence": ["boolean"],
     "scaling": [StrOptions({"robust", "standard"})],
+    "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
 }
 
 

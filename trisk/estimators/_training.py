@@ -198,7 +198,7 @@ def train_members(settings, sets, module, module_params, criterion_params):
     """
     device = resolve_device(settings.device)
     dataset = MemberDataset(sets, device)
-    n_rows = len(dataset.train_rows[0])
+    n_rows = dataset.train_rows.shape[1]
     batch_size = settings._resolve_batch_size(n_rows)
     max_epochs = settings._resolve_max_epochs(n_rows, batch_size)
     steps_per_epoch = -(-n_rows // min(batch_size, n_rows))

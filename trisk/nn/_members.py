@@ -100,7 +100,7 @@ class MemberDropout(nn.Module):
 
     def __init__(self, p: float):
         super().__init__()
-        self.threshold = round(256 * p)
+        self.threshold = min(round(256 * p), 255)
         self.streams: list[np.random.Generator] = []
 
     def seed(self, seeds: Sequence[Sequence[int]]) -> None:

@@ -1,0 +1,201 @@
+"""Official Matbench folds: HybridTRIADS beside three forests, in one run.
+
+    python benchmarks/matbench.py steels
+    python benchmarks/matbench.py all --record
+
+In every fold all models see the same training rows. Prints a table per task, writes
+``results/matbench_<task>.json`` and, for regression, a parity plot. ``--record`` writes a
+leaderboard file too, which the ``matbench`` package accepts. Structures (jdft2d) are reduced to
+their formulas. Needs the Matbench files: the variable ``MATMINER_DATA`` names their folder.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, roc_auc_score
+from sklearn.pipeline import make_pipeline
+
+import trisk
+from trisk.featurizers import ElementFractionFeaturizer, MagpieFeaturizer
+from trisk.model_selection import fit_folds
+
+#: Task → recipe of :func:`trisk.composition_pipeline`.
+RECIPES = {
+    "steels": "steels",
+    "expt_gap": "band_gap",
+    "expt_is_metal": "metallicity",
+    "glass": "glass",
+    "jdft2d": "exfoliation",
+}
+RESULTS = Path(__file__).parent / "results"
+TRISK = "HybridTRIADS"
+
+
+def forests(classification):
+    """Untuned forests of 300 trees, by name."""
+    if classification:
+        extra, random = ExtraTreesClassifier, RandomForestClassifier
+    else:
+        extra, random = ExtraTreesRegressor, RandomForestRegressor
+    settings = {"n_estimators": 300, "random_state": 0, "n_jobs": -1}
+    fractions, magpie = ElementFractionFeaturizer(), MagpieFeaturizer(missing="mean")
+    return {
+        "ExtraTrees, element fractions": make_pipeline(fractions, extra(**settings)),
+        "ExtraTrees, Magpie": make_pipeline(magpie, extra(**settings)),
+        "RandomForest, Magpie": make_pipeline(magpie, random(**settings)),
+    }
+
+
+def load(task):
+    """Formulas and target."""
+    X, y = trisk.load_matbench(task)
+    if X.name == "structure":
+        X = X.map(lambda structure: structure.composition.formula).rename("composition")
+    return X, y
+
+
+def predict(model, X, classification):
+    """Probability of the positive class, or the target."""
+    return model.predict_proba(X)[:, 1] if classification else model.predict(X)
+
+
+def fold_scores(y, predictions, classification):
+    """Scores of every fold by name; the first is the one that is compared."""
+    if not classification:
+        return {"mae": [mean_absolute_error(y.iloc[t], p) for t, p in predictions]}
+    return {
+        "roc_auc": [roc_auc_score(y.iloc[t], p) for t, p in predictions],
+        "balanced_accuracy": [balanced_accuracy_score(y.iloc[t], p >= 0.5) for t, p in predictions],
+    }
+
+
+def run_task(task, members, verbose):
+    """Fit all models on the official folds; return the results and the predictions."""
+    X, y = load(task)
+    classification = y.dtype == bool
+    folds = list(trisk.matbench_folds(task).split(X, y))
+    settings = {} if members is None else {"n_members": members}
+    pipeline = trisk.composition_pipeline(
+        RECIPES[task], random_state=0, verbose=verbose, **settings
+    )
+    predictions, seconds = {}, {}
+    started = time.perf_counter()
+    fitted, _ = fit_folds(pipeline, X, y, cv=folds)
+    predictions[TRISK] = [
+        (test, predict(model, X.iloc[test], classification))
+        for model, (_, test) in zip(fitted, folds, strict=True)
+    ]
+    seconds[TRISK] = time.perf_counter() - started
+    for name, forest in forests(classification).items():
+        started = time.perf_counter()
+        predictions[name] = []
+        for train, test in folds:
+            model = clone(forest).fit(X.iloc[train], y.iloc[train])
+            predictions[name].append((test, predict(model, X.iloc[test], classification)))
+        seconds[name] = time.perf_counter() - started
+    scores = {n: fold_scores(y, p, classification) for n, p in predictions.items()}
+    results = {
+        "task": f"matbench_{task}",
+        "n_samples": len(y),
+        "unit": y.attrs.get("unit"),
+        "machine": describe_machine(),
+        "settings": {
+            k: v for k, v in pipeline["model"].get_params().items() if k not in ("callbacks",)
+        },
+        "scores": scores,
+        "seconds": seconds,
+    }
+    return results, predictions, y
+
+
+def describe_machine():
+    """Where and with what the numbers were measured."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {
+        "device": device,
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{p: version(p) for p in ("trisk", "torch", "scikit-learn", "numpy")},
+    }
+
+
+def print_table(results):
+    """One line per model: mean, fold standard deviation, folds, difference to the best forest."""
+    metric = next(iter(results["scores"][TRISK]))
+    by_model = {n: np.array(s[metric]) for n, s in results["scores"].items()}
+    sign = 1 if metric == "mae" else -1
+    best = min((n for n in by_model if n != TRISK), key=lambda n: sign * by_model[n].mean())
+    unit = f", {results['unit']}" if results["unit"] else ""
+    print(f"\n{results['task']} ({results['n_samples']} rows), {metric}{unit}")
+    print(f"{'model':32s} {'mean':>9s} {'std':>8s}  {'folds':50s} {'seconds':>8s}")
+    for name, values in sorted(by_model.items(), key=lambda item: sign * item[1].mean()):
+        folds = " ".join(f"{v:.4g}" for v in values)
+        print(
+            f"{name:32s} {values.mean():9.4f} {values.std():8.4f}  {folds:50s} "
+            f"{results['seconds'][name]:8.1f}"
+        )
+    paired = by_model[TRISK] - by_model[best]
+    print(f"{TRISK} minus {best}, by fold: {paired.mean():+.4f} ± {paired.std():.4f}")
+
+
+def write_parity(task, predictions, y):
+    """Parity plot of HybridTRIADS and the best forest over all test folds."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    errors = {n: np.mean([abs(y.iloc[t] - p).mean() for t, p in f]) for n, f in predictions.items()}
+    best = min((n for n in errors if n != TRISK), key=errors.get)
+    display = None
+    for name in (best, TRISK):
+        rows = np.concatenate([t for t, _ in predictions[name]])
+        values = np.concatenate([p for _, p in predictions[name]])
+        fold = np.concatenate([np.full(len(t), i) for i, (t, _) in enumerate(predictions[name])])
+        display = trisk.ParityDisplay.from_predictions(
+            y.iloc[rows], values, folds=fold, name=name, ax=display.ax_ if display else None
+        )
+    display.figure_.savefig(
+        RESULTS / f"matbench_{task}.png", dpi=120, bbox_inches="tight", metadata={"Software": None}
+    )
+
+
+def main():
+    """Run the tasks named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=[*RECIPES, "all"])
+    parser.add_argument("--members", type=int, help="networks per ensemble")
+    parser.add_argument("--record", action="store_true", help="write a leaderboard file too")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    arguments = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    recorded = {}
+    for task in RECIPES if arguments.task == "all" else [arguments.task]:
+        results, predictions, y = run_task(task, arguments.members, int(not arguments.quiet))
+        print_table(results)
+        if y.dtype != bool:
+            write_parity(task, predictions, y)
+        path = RESULTS / f"matbench_{task}.json"
+        path.write_text(json.dumps(results, indent=1) + "\n")
+        recorded[task] = [p for _, p in predictions[TRISK]]
+    if arguments.record:
+        from leaderboard import write_leaderboard_file
+
+        write_leaderboard_file(recorded, RESULTS / "leaderboard.json.gz")
+
+
+if __name__ == "__main__":
+    main()

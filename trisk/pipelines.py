@@ -1,0 +1,92 @@
+"""Whole recipes, formulas in and predictions out, one per kind of task.
+
+What a recipe fixes (columns and settings) was chosen by validation inside the training folds of
+the Matbench task it is named after; see ``benchmarks/``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.featurizers import CompositionFeaturizer, ElementFractionFeaturizer
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Columns and settings for one kind of task.
+
+    Attributes
+    ----------
+    featurizer : CompositionFeaturizer
+        Formulas to columns.
+    classification : bool
+        Whether the task is one.
+    settings : dict
+        Parameters of the estimator that differ from its defaults.
+    """
+
+    featurizer: CompositionFeaturizer
+    classification: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def _fractions():
+    return ElementFractionFeaturizer(scale="both")
+
+
+def _features(*blocks):
+    return CompositionFeaturizer(blocks=[_fractions(), *blocks], missing="mean")
+
+
+RECIPES = {
+    "general": Recipe(_features("magpie", "mat2vec")),
+    "steels": Recipe(CompositionFeaturizer(blocks=[_fractions()])),
+    "band_gap": Recipe(_features("magpie", "mat2vec", "atomic_orbitals")),
+    "metallicity": Recipe(_features("magpie", "mat2vec"), classification=True),
+    "glass": Recipe(_features("magpie", "mat2vec"), classification=True),
+    "exfoliation": Recipe(_features("magpie", "mat2vec")),
+}
+
+
+def composition_pipeline(recipe="general", *, classification=None, **parameters):
+    """Make a pipeline from formulas to predictions.
+
+    Parameters
+    ----------
+    recipe : {"general", "steels", "band_gap", "metallicity", "glass", "exfoliation"}, \
+default="general"
+        Columns and settings for a kind of task.
+    classification : bool or None, default=None
+        Whether to classify; None follows the recipe.
+    **parameters
+        Parameters of the estimator, over those of the recipe.
+
+    Returns
+    -------
+    pipeline : Pipeline
+        Steps ``"features"`` (:class:`~trisk.featurizers.CompositionFeaturizer`) and ``"model"``
+        (:class:`~trisk.estimators.HybridTRIADSRegressor` or the classifier).
+
+    Raises
+    ------
+    ValueError
+        If there is no such recipe.
+
+    Examples
+    --------
+    >>> from trisk import composition_pipeline
+    >>> composition_pipeline("steels", n_members=5)["model"].n_members
+    5
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"There is no recipe {recipe!r}; there are {sorted(RECIPES)}.")
+    chosen = RECIPES[recipe]
+    if classification is None:
+        classification = chosen.classification
+    estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
+    model = estimator(**{**chosen.settings, **parameters})
+    # A recipe is shared: whoever changes a pipeline must not change the recipe.
+    return Pipeline([("features", clone(chosen.featurizer)), ("model", model)])
