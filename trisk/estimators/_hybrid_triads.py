@@ -509,7 +509,7 @@ class HybridTRIADSClassifier(ClassifierMixin, _BaseHybridTRIADS):
         if len(self.classes_) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes in y, but all have "
-                f"the class {self.classes_[0]}."
+                f"the class {self.classes_.tolist()[0]!r}."
             )
         of_class = compute_class_weight(
             self.class_weight, classes=self.classes_, y=y, sample_weight=weight

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -135,9 +136,13 @@ class LearningRateFactor:
 
 
 def resolve_device(device):
-    """Turn ``"auto"`` into CUDA where it is available, else the CPU."""
+    """Turn ``"auto"`` into CUDA where it is available; without CUDA, CUDA into the CPU."""
+    has_cuda = torch.cuda.is_available()
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if has_cuda else "cpu"
+    if not has_cuda and torch.device(device).type == "cuda":
+        warnings.warn(f"There is no device {device!r} here; using the CPU.", stacklevel=2)
+        return "cpu"
     return device
 
 
