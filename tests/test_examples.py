@@ -48,7 +48,7 @@ def test_band_gaps_example_writes_what_it_says(tmp_path):
     assert "| ExtraTrees |" in scores
     assert scores in done.stdout
     table = (tmp_path / "here" / "predictions.csv").read_text(encoding="utf-8").splitlines()
-    assert table[0] == "formula,measured,HybridTRIADS,fold,ExtraTrees"
+    assert table[0] == "formula,measured,fold,HybridTRIADS,ExtraTrees"
     assert len(table) == 1 + len(trisk.load_band_gaps()[0])
     assert (tmp_path / "here" / "parity.png").read_bytes().startswith(b"\x89PNG")
     assert trisk.load(tmp_path / "here" / "band_gaps.trisk").predict(["GaAs"]).shape == (1,)
