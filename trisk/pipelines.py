@@ -48,6 +48,29 @@ RECIPES = {
     "metallicity": Recipe(_features("magpie", "mat2vec"), classification=True),
     "glass": Recipe(_features("magpie", "mat2vec"), classification=True),
     "exfoliation": Recipe(_features("magpie", "mat2vec")),
+    # The network, columns and training of the TRIADS paper (its model V13A).
+    "published": Recipe(
+        CompositionFeaturizer(preset="steels"),
+        settings={
+            "n_attention_layers": 2,
+            "attention_dim": 64,
+            "shared_projection": True,
+            "embedding_dim": None,
+            "hidden_dim": 96,
+            "feedforward_dim": 150,
+            "n_steps": 20,
+            "dropout": 0.2,
+            "scaling": "standard",
+            "n_neighbors": None,
+            "n_members": 5,
+            "max_epochs": 300,
+            "batch_size": 32,
+            "learning_rate": 1e-3,
+            "weight_decay": 1e-4,
+            "beta2": 0.999,
+            "averaging": "swa",
+        },
+    ),
 }
 
 
@@ -56,9 +79,10 @@ def composition_pipeline(recipe="general", *, classification=None, **parameters)
 
     Parameters
     ----------
-    recipe : {"general", "steels", "band_gap", "metallicity", "glass", "exfoliation"}, \
-default="general"
-        Columns and settings for a kind of task.
+    recipe : {"general", "steels", "band_gap", "metallicity", "glass", "exfoliation", \
+"published"}, default="general"
+        Columns and settings for a kind of task; ``"published"`` is the network of the TRIADS
+        paper, trained as there.
     classification : bool or None, default=None
         Whether to classify; None follows the recipe.
     **parameters

@@ -100,8 +100,8 @@ class BaseMemberEstimator(BaseEstimator):
     def _resolve_max_epochs(self, n_rows, batch_size):
         if self.max_epochs != "auto":
             return self.max_epochs
-        n_steps = 1200 * max(1.0, n_rows / 300) ** 0.25
-        return max(10, math.ceil(n_steps / math.ceil(n_rows / batch_size)))
+        n_steps = 320 * math.sqrt(max(1.0, n_rows / 250))
+        return math.ceil(n_steps / math.ceil(n_rows / batch_size))
 
     def _member_outputs(self, X):
         """Raw outputs in double precision, a dictionary of arrays with members first."""

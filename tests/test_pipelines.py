@@ -1,0 +1,38 @@
+import pytest
+
+from trisk import composition_pipeline, load_band_gaps
+from trisk.pipelines import RECIPES
+
+QUICK = {"n_members": 1, "max_epochs": 2, "random_state": 0}
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_every_recipe_turns_formulas_into_predictions(recipe):
+    X, y = load_band_gaps()
+    X, y = X[:60], y[:60]
+    pipeline = composition_pipeline(recipe, **QUICK)
+    target = y > 2 if RECIPES[recipe].classification else y
+    assert len(pipeline.fit(X, target).predict(X[:5])) == 5
+
+
+def test_classification_can_be_asked_for():
+    pipeline = composition_pipeline("general", classification=True)
+    assert hasattr(pipeline["model"], "classes_") is False
+    assert type(pipeline["model"]).__name__ == "HybridTRIADSClassifier"
+
+
+def test_parameters_override_the_recipe():
+    assert composition_pipeline("published", n_steps=3)["model"].n_steps == 3
+
+
+def test_changing_a_pipeline_leaves_the_recipe_alone():
+    composition_pipeline("steels").set_params(features__missing="nan")
+    assert (
+        composition_pipeline("steels")["features"].missing == RECIPES["steels"].featurizer.missing
+    )
+    assert composition_pipeline("steels")["features"].missing != "nan"
+
+
+def test_unknown_recipe_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"'alloys'.*'band_gap'.*'steels'"):
+        composition_pipeline("alloys")
