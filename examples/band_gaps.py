@@ -23,9 +23,9 @@ from sklearn.pipeline import Pipeline
 import trisk
 from trisk import HybridTRIADSRegressor, MagpieFeaturizer, ParityDisplay
 
-# Alloys that the table does not hold, with their gaps at room temperature (eV), rounded: III–V after
-# Vurgaftman 2001, HgCdTe after Hansen 1982, CdSSe by its usual bowing. A little nitrogen narrows
-# GaAs, although GaN is wider: nothing in the table says so, and no model of it can know.
+# Alloys that the table does not hold, with their gaps at room temperature (eV), rounded: III-V
+# alloys after Vurgaftman 2001, HgCdTe after Hansen 1982, CdSSe by its usual bowing. A little
+# nitrogen narrows GaAs although GaN is wider, which nothing in the table says.
 NEW_FORMULAS = {
     "Al0.3Ga0.7As": 1.80,
     "In0.53Ga0.47As": 0.74,
