@@ -31,29 +31,10 @@ from skorch.callbacks import Callback
 from threadpoolctl import threadpool_limits
 
 import trisk
-from trisk import CompositionFeaturizer, HybridTRIADSRegressor
 
 RESULTS = Path(__file__).resolve().parent / "results"
 N_FOLDS, N_SEEDS = 5, 5
 MEMBER_COUNTS = (1, 5, 25)
-PUBLISHED = {
-    "n_attention_layers": 2,
-    "shared_projection": True,
-    "attention_dim": 64,
-    "n_heads": 4,
-    "embedding_dim": None,
-    "n_neighbors": None,
-    "hidden_dim": 96,
-    "feedforward_dim": 150,
-    "n_steps": 20,
-    "dropout": 0.2,
-    "scaling": "standard",
-    "learning_rate": 1e-3,
-    "weight_decay": 1e-4,
-    "beta2": 0.999,
-    "batch_size": BATCH_SIZE,
-    "averaging": "swa",
-}
 
 
 class StepClock(Callback):
@@ -88,14 +69,14 @@ class Benchmark:
 
     def __init__(self, X, y, device, quick):
         self.X, self.y, self.device, self.quick = X, y, device, quick
-        self.table = CompositionFeaturizer(preset="steels").fit_transform(X)
+        self.table = trisk.composition_pipeline("published")[:-1].fit_transform(X)
         self.folds = list(trisk.matbench_folds("steels").split(X))
         self.synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
 
     def published(self, n_members, **settings):
         """The published network through trisk."""
-        settings = {**PUBLISHED, "device": self.device, "random_state": 0, **settings}
-        return HybridTRIADSRegressor(n_members=n_members, **settings)
+        settings = {"device": self.device, "random_state": 0, **settings}
+        return trisk.composition_pipeline("published", n_members=n_members, **settings)["model"]
 
     def plain(self, fold, seed):
         """Training of one plain network on the very columns trisk's network takes."""
