@@ -33,21 +33,21 @@ class Recipe:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def _fractions():
-    return ElementFractionFeaturizer(scale="both")
-
-
-def _features(*blocks):
-    return CompositionFeaturizer(blocks=[_fractions(), *blocks], missing="mean")
-
+_FRACTIONS_AND_MAGPIE = CompositionFeaturizer(blocks=["element_fraction", "magpie"])
 
 RECIPES = {
-    "general": Recipe(_features("magpie", "mat2vec")),
-    "steels": Recipe(CompositionFeaturizer(blocks=[_fractions()])),
-    "band_gap": Recipe(_features("magpie", "mat2vec", "atomic_orbitals")),
-    "metallicity": Recipe(_features("magpie", "mat2vec"), classification=True),
-    "glass": Recipe(_features("magpie", "mat2vec"), classification=True),
-    "exfoliation": Recipe(_features("magpie", "mat2vec")),
+    "general": Recipe(CompositionFeaturizer(blocks=["magpie"])),
+    # Statistics of elemental properties blur the traces that make a steel.
+    "steels": Recipe(CompositionFeaturizer(blocks=[ElementFractionFeaturizer(scale="both")])),
+    # Zero gaps and large ones: the median of the members keeps to one side.
+    "band_gap": Recipe(
+        _FRACTIONS_AND_MAGPIE, settings={"n_neighbors": None, "aggregation": "median"}
+    ),
+    "metallicity": Recipe(
+        _FRACTIONS_AND_MAGPIE, classification=True, settings={"n_neighbors": None}
+    ),
+    "glass": Recipe(_FRACTIONS_AND_MAGPIE, classification=True, settings={"n_neighbors": None}),
+    "exfoliation": Recipe(CompositionFeaturizer(blocks=["magpie"])),
     # The network, columns and training of the TRIADS paper (its model V13A).
     "published": Recipe(
         CompositionFeaturizer(preset="steels"),

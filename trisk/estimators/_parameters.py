@@ -78,9 +78,9 @@ NETWORK_TEXT = """
         Cosines per embedded column.
     frequency_scale : float, default=0.7
         Standard deviation of their initial frequencies, in cycles per scaled unit.
-    hidden_dim, feedforward_dim : int, default=64, 96
+    hidden_dim, feedforward_dim : int, default=128, 192
         Width of the recursive states and of the updates' hidden layer.
-    n_steps : int, default=4
+    n_steps : int, default=2
         Recursion steps.
     dropout : float, default=0.1
         Dropout rate in attention and updates.
