@@ -41,12 +41,15 @@ RECIPES = {
     "steels": Recipe(CompositionFeaturizer(blocks=[ElementFractionFeaturizer(scale="both")])),
     # Zero gaps and large ones: the median of the members keeps to one side.
     "band_gap": Recipe(
-        _FRACTIONS_AND_MAGPIE, settings={"n_neighbors": None, "aggregation": "median"}
+        _FRACTIONS_AND_MAGPIE,
+        settings={"n_neighbors": None, "aggregation": "median", "max_epochs": 60},
     ),
-    "metallicity": Recipe(
-        _FRACTIONS_AND_MAGPIE, classification=True, settings={"n_neighbors": None}
+    "metallicity": Recipe(_FRACTIONS_AND_MAGPIE, classification=True, settings={"max_epochs": 60}),
+    "glass": Recipe(
+        _FRACTIONS_AND_MAGPIE,
+        classification=True,
+        settings={"n_neighbors": None, "max_epochs": 60},
     ),
-    "glass": Recipe(_FRACTIONS_AND_MAGPIE, classification=True, settings={"n_neighbors": None}),
     "exfoliation": Recipe(CompositionFeaturizer(blocks=["magpie"])),
     # The network, columns and training of the TRIADS paper (its model V13A).
     "published": Recipe(

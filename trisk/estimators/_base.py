@@ -13,6 +13,9 @@ from trisk.nn import select_members
 
 # Largest number of activations held at once while predicting.
 _PREDICTION_ELEMENTS = 8_000_000
+# Beyond so many rows in a step, over all members, a CPU gains nothing more from batching and
+# loses its cache.
+_CPU_ROWS_PER_STEP = 2048
 
 
 class BaseMemberEstimator(BaseEstimator):
@@ -143,7 +146,7 @@ def fit_together(jobs):
         # The layout, in the module's parameters, tells apart sets of equal width.
         shape = (training_set.X.shape, training_set.target.shape, repr(module_params))
         groups.setdefault(shape, []).append(index)
-    for indices in groups.values():
+    for indices in _batches(groups, jobs, prepared):
         first = jobs[indices[0]][0]
         _, module_params, criterion_params = prepared[indices[0]]
         sets = [prepared[i][0] for i in indices]
@@ -155,6 +158,19 @@ def fit_together(jobs):
                 "the estimator is fitted with the weights reached so far"
             )
     return [job[0] for job in jobs]
+
+
+def _batches(groups, jobs, prepared):
+    """Split groups that are too large to gain from one batch on a CPU."""
+    for indices in groups.values():
+        first = jobs[indices[0]][0]
+        size = len(indices)
+        if resolve_device(first.device) == "cpu":
+            n_rows = len(prepared[indices[0]][0].X)
+            rows_per_step = first.n_members * min(first._resolve_batch_size(n_rows), n_rows)
+            size = max(1, _CPU_ROWS_PER_STEP // rows_per_step)
+        for start in range(0, len(indices), size):
+            yield indices[start : start + size]
 
 
 def _hand_out(net, estimators):
