@@ -7,163 +7,13 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from trisk.estimators._base import BaseMemberEstimator
-from trisk.estimators._batches import TrainingSet
-from trisk.estimators._columns import divide_columns
-from trisk.estimators._neighbors import NeighborDraws
-from trisk.estimators._parameters import (
-    NETWORK_CONSTRAINTS,
-    OPTIMISATION_CONSTRAINTS,
-    document_parameters,
-)
-from trisk.estimators._preprocessing import ColumnScaler, TargetScaler, merge_duplicates
-from trisk.nn import HybridTRIADSNetwork
-
-_MODULE_PARAMETERS = (
-    "attention_dim",
-    "n_heads",
-    "shared_projection",
-    "embedding_dim",
-    "n_frequencies",
-    "frequency_scale",
-    "hidden_dim",
-    "feedforward_dim",
-    "n_steps",
-    "dropout",
-    "confidence",
-)
-
-
-class _BaseHybridTRIADS(BaseMemberEstimator):
-    """Table in, scaled columns to the network."""
-
-    _module = HybridTRIADSNetwork
-    _parameter_constraints = {**NETWORK_CONSTRAINTS, **OPTIMISATION_CONSTRAINTS}
-
-    def __init__(
-        self,
-        *,
-        n_attention_layers,
-        attention_dim,
-        n_heads,
-        shared_projection,
-        embedding_dim,
-        n_frequencies,
-        frequency_scale,
-        hidden_dim,
-        feedforward_dim,
-        n_steps,
-        dropout,
-        deep_supervision,
-        confidence,
-        scaling,
-        n_neighbors,
-        n_members,
-        max_epochs,
-        batch_size,
-        learning_rate,
-        weight_decay,
-        beta2,
-        max_grad_norm,
-        schedule,
-        averaging,
-        ema_decay,
-        validation_fraction,
-        patience,
-        callbacks,
-        device,
-        random_state,
-        verbose,
-    ):
-        self.n_attention_layers = n_attention_layers
-        self.attention_dim = attention_dim
-        self.n_heads = n_heads
-        self.shared_projection = shared_projection
-        self.embedding_dim = embedding_dim
-        self.n_frequencies = n_frequencies
-        self.frequency_scale = frequency_scale
-        self.hidden_dim = hidden_dim
-        self.feedforward_dim = feedforward_dim
-        self.n_steps = n_steps
-        self.dropout = dropout
-        self.deep_supervision = deep_supervision
-        self.confidence = confidence
-        self.scaling = scaling
-        self.n_neighbors = n_neighbors
-        self.n_members = n_members
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.beta2 = beta2
-        self.max_grad_norm = max_grad_norm
-        self.schedule = schedule
-        self.averaging = averaging
-        self.ema_decay = ema_decay
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.callbacks = callbacks
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
-
-    def _fit_table(self, X, target, weight, n_outputs, loss):
-        """Measure the columns and return the training set with its network."""
-        if self.attention_dim % self.n_heads:
-            raise ValueError(
-                f"n_heads={self.n_heads} must divide attention_dim={self.attention_dim}."
-            )
-        X, target, weight = merge_duplicates(X, target, weight)
-        if len(X) - round(self.validation_fraction * len(X)) < 1:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} leaves none of the {len(X)} "
-                "distinct rows to train on."
-            )
-        names = getattr(self, "feature_names_in_", None)
-        seeds = self._draw_seeds()
-        self.neighbors_, draws, n_near = None, None, 0
-        if self.n_neighbors is not None and len(X) > 1:
-            draws = NeighborDraws(X, target, weight, names=names, n_neighbors=self.n_neighbors)
-            self.neighbors_ = draws.columns
-            near = draws.draw(seeds[0], 0)
-            self.neighbor_scaler_ = ColumnScaler.fit(near, weight, self.scaling)
-            n_near = near.shape[1]
-        self.scaler_ = ColumnScaler.fit(X, weight, self.scaling)
-        self.columns_, self.layout_ = divide_columns(
-            names,
-            X.shape[1],
-            self.scaler_.varying,
-            attention=self.n_attention_layers is not None,
-        )
-        module_params = {name: getattr(self, name) for name in _MODULE_PARAMETERS}
-        n_rest = self.layout_.n_rest + n_near
-        module_params |= {
-            "layout": self.layout_._replace(n_rest=n_rest),
-            "n_outputs": n_outputs,
-            "n_attention_layers": self.n_attention_layers or 0,
-        }
-        scaled = self.scaler_.transform(X)[:, self.columns_]
-        training_set = TrainingSet(
-            X=scaled,
-            target=target,
-            weight=weight,
-            seeds=seeds,
-            validation_fraction=self.validation_fraction,
-            draws=draws,
-            draw_scaler=self.neighbor_scaler_ if draws else None,
-        )
-        return training_set, module_params, {"kind": loss, "deep": self.deep_supervision}
-
-    def _encode(self, X):
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        scaled = self.scaler_.transform(X)[:, self.columns_]
-        if self.neighbors_ is None:
-            return scaled
-        return np.hstack([scaled, self.neighbor_scaler_.transform(self.neighbors_.transform(X))])
+from trisk.estimators._parameters import document_parameters
+from trisk.estimators._preprocessing import TargetScaler
+from trisk.estimators._tables import BaseHybridTRIADS
 
 
 @document_parameters
-class HybridTRIADSRegressor(RegressorMixin, _BaseHybridTRIADS):
+class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
     """Recursive network on composition features, or on any numeric table.
 
     An ensemble of small networks that refine their answer in a few weight-tied steps, each of
@@ -222,7 +72,7 @@ class HybridTRIADSRegressor(RegressorMixin, _BaseHybridTRIADS):
     """
 
     _parameter_constraints = {
-        **_BaseHybridTRIADS._parameter_constraints,
+        **BaseHybridTRIADS._parameter_constraints,
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
         "aggregation": [StrOptions({"mean", "median"})],
     }
@@ -370,7 +220,7 @@ class HybridTRIADSRegressor(RegressorMixin, _BaseHybridTRIADS):
 
 
 @document_parameters
-class HybridTRIADSClassifier(ClassifierMixin, _BaseHybridTRIADS):
+class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
     """Recursive network for two or more classes on composition features or any numeric table.
 
     An ensemble of small networks that refine their answer in a few weight-tied steps, each of
@@ -424,7 +274,7 @@ class HybridTRIADSClassifier(ClassifierMixin, _BaseHybridTRIADS):
     """
 
     _parameter_constraints = {
-        **_BaseHybridTRIADS._parameter_constraints,
+        **BaseHybridTRIADS._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
