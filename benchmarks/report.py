@@ -46,6 +46,13 @@ def matbench_rows():
         )
 
 
+def threads():
+    """What the seconds were measured on."""
+    machine = json.loads((HERE / "results" / "matbench_steels.json").read_text())["machine"]
+    plural = "s" if machine["torch_threads"] > 1 else ""
+    return f"{machine['torch_threads']} thread{plural} of {machine['device']}"
+
+
 def table():
     """The section of the README."""
     speed = json.loads((HERE / "results" / "featurization_speed.json").read_text())
@@ -53,7 +60,8 @@ def table():
     return "\n".join(
         [
             "Official Matbench folds, mean ± standard deviation over the five test folds, all",
-            "models in one run on the same rows (`python benchmarks/matbench.py all`):",
+            "models in one run on the same rows (`python benchmarks/matbench.py all`; seconds on",
+            f"{threads()}, two tasks side by side):",
             "",
             (
                 "| task (rows) | score | HybridTRIADS | best of three untuned forests "
