@@ -347,6 +347,7 @@ def _draw_residuals(ax, label):
     panel.set(ylim=(-reach, reach), xlabel="count", ylabel=label)
     panel.yaxis.tick_right()
     panel.yaxis.set_label_position("right")
-    panel.locator_params(axis="x", nbins=3, integer=True)
+    # The panel is narrow: more labels of four digits would touch.
+    panel.locator_params(axis="x", nbins=2, integer=True)
     panel.spines[["top", "left"]].set_visible(False)
     return panel

@@ -1,5 +1,7 @@
 """What the HybridTRIADS estimators promise beyond scikit-learn's contract."""
 
+import signal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -424,6 +426,21 @@ def test_interruption_leaves_a_fitted_estimator(few_features, gaps, small, at_ba
         model.fit(few_features, gaps)
     assert np.isfinite(model.predict(few_features)).all()
     assert model.net_.module_.training is False
+
+
+class _SignalAtEpochEnd(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_during_a_callback_is_no_early_stop(few_features, gaps, small):
+    handler = signal.getsignal(signal.SIGINT)
+    model = HybridTRIADSRegressor(callbacks=[_SignalAtEpochEnd()], **small)
+    with pytest.raises(KeyboardInterrupt, match="after 3 of"):
+        model.fit(few_features, gaps)
+    assert np.isfinite(model.predict(few_features)).all()
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.parametrize("verbose", [0, 1])

@@ -2,7 +2,10 @@
 
 import copy
 import math
+import signal
+import threading
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -80,19 +83,38 @@ class MemberNet(NeuralNet):
         """Train; tell an interruption by the user from an early end."""
         self.interrupted_ = False
         try:
-            return super().fit_loop(X, y, epochs, **kwargs)
+            with self._noting_interrupts():
+                return super().fit_loop(X, y, epochs, **kwargs)
         except _EarlyEnd:
             return self
         except KeyboardInterrupt:
             self.interrupted_ = True
             return self
 
+    @contextmanager
+    def _noting_interrupts(self):
+        """Remember a Ctrl-C even where it arrives in a callback, which may raise the same."""
+        previous = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(previous):
+            yield
+            return
+
+        def note(number, frame):
+            self.interrupted_ = True
+            previous(number, frame)
+
+        signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks; one that ends an epoch with KeyboardInterrupt ends training."""
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt:
-            if method_name == "on_epoch_end":
+            if method_name == "on_epoch_end" and not self.interrupted_:
                 raise _EarlyEnd from None
             raise
 
