@@ -89,6 +89,15 @@ def test_empty_table_is_refused_in_prediction(fitted, table):
         fitted.predict(table[:0])
 
 
+def test_a_failed_refit_leaves_nothing_of_the_first_fit_to_predict_with(small):
+    X = np.random.default_rng(0).uniform(size=(30, 3))
+    model = HybridTRIADSRegressor(**small).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.where(X > 0.9, np.nan, X), X[:, 0])
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
 def test_one_class_is_refused(fit, table):
     with pytest.raises(
         ValueError, match=r"at least 2 classes in y, but all have the class .?metal"

@@ -140,6 +140,9 @@ def fit_together(jobs):
     estimators : list
         The fitted estimators.
     """
+    for estimator, *_ in jobs:
+        # A fit that fails must not leave the net of an earlier one beside new scalers.
+        estimator.__dict__.pop("net_", None)
     prepared = [e._prepare(X, y, w) for e, X, y, w in jobs]
     groups: dict[tuple, list[int]] = {}
     for index, (training_set, module_params, _) in enumerate(prepared):
