@@ -5,6 +5,22 @@
 the folder of the Matbench files.
 """
 
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def _without_this_folder():
+    """Let ``import matbench`` find the package and not the script of that name beside this."""
+    paths = list(sys.path)
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [p for p in paths if Path(p).resolve() != here]
+    try:
+        yield
+    finally:
+        sys.path[:] = paths
+
 
 def write_leaderboard_file(predictions, path):
     """Record test-fold predictions and let ``matbench`` judge the file.
@@ -18,7 +34,8 @@ def write_leaderboard_file(predictions, path):
         File to write, ``.json.gz``.
     """
     try:
-        from matbench.bench import MatbenchBenchmark
+        with _without_this_folder():
+            from matbench.bench import MatbenchBenchmark
     except ImportError as error:
         raise SystemExit(
             "--record needs the matbench package: pip install --no-deps matbench==0.6"

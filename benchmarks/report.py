@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+from matbench import BLEND, TRISK
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-TRISK = "HybridTRIADS"
-BLEND = "mean of HybridTRIADS and ExtraTrees"
 TITLES = {
     "steels": "steels, yield strength",
     "expt_gap": "experimental band gap",

@@ -52,10 +52,10 @@ class TrainingSet:
         shuffled = np.random.default_rng([seed, 0]).permutation(len(self.X))
         return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
 
-    def drawn_columns(self, seed: int, epoch: int, visible: np.ndarray | None) -> np.ndarray:
-        """Scaled columns of one member and epoch, ``(n_rows, n_drawn_columns)``."""
+    def drawn_columns(self, seed: int, epoch: int, visible: np.ndarray | None) -> np.ndarray | None:
+        """Scaled columns of one member and epoch, ``(n_rows, n_drawn_columns)``, if any."""
         if self.draws is None or self.draw_scaler is None:
-            return np.empty((len(self.X), 0))
+            return None
         return self.draw_scaler.transform(self.draws.draw(seed, epoch, visible))
 
 
@@ -98,13 +98,12 @@ class MemberDataset(Dataset):
         return self._draw(0, self.train_rows)
 
     def _draw(self, epoch, visible):
-        if self.members[0][0].draws is None:
-            return None
-        parts = [
-            s.drawn_columns(seed, epoch, rows)[None]
+        drawn = [
+            s.drawn_columns(seed, epoch, rows)
             for (s, seed), rows in zip(self.members, visible, strict=True)
         ]
-        return self._tensor(parts)
+        parts = [columns[None] for columns in drawn if columns is not None]
+        return self._tensor(parts) if parts else None
 
     def gather(self, rows: np.ndarray, drawn: Tensor | None) -> Batch:
         """Rows of every member, ``(n_members, batch, …)``, from indices of that shape."""
