@@ -1,5 +1,8 @@
 """Torch modules: no scikit-learn, no chemistry objects, no files."""
 
+from trisk.nn._composition_stream import CompositionStream
+from trisk.nn._crystal_batch import CrystalBatch
+from trisk.nn._heads import EnergyHead, PotentialNetwork, PropertyHead, PropertyNetwork
 from trisk.nn._hybrid_triads import HybridTRIADSNetwork, InputLayout
 from trisk.nn._losses import DeepSupervisionLoss
 from trisk.nn._members import (
@@ -10,17 +13,36 @@ from trisk.nn._members import (
     initialize_members,
     select_members,
 )
+from trisk.nn._radial import BesselBasis
 from trisk.nn._recursion import RecursiveCore
+from trisk.nn._spherical_harmonics import real_spherical_harmonics
+from trisk.nn._structure_stream import PowerSpectrum, StructureStream
+from trisk.nn._triforces import StreamEmbeddings, TriForcesEncoder
+from trisk.nn.backbones import Backbone, EquivariantBackbone
 
 __all__ = [
+    "Backbone",
+    "BesselBasis",
+    "CompositionStream",
+    "CrystalBatch",
     "DeepSupervisionLoss",
+    "EnergyHead",
+    "EquivariantBackbone",
     "HybridTRIADSNetwork",
     "InputLayout",
     "MemberDropout",
     "MemberLayerNorm",
     "MemberLinear",
     "PeriodicEmbedding",
+    "PotentialNetwork",
+    "PowerSpectrum",
+    "PropertyHead",
+    "PropertyNetwork",
     "RecursiveCore",
+    "StreamEmbeddings",
+    "StructureStream",
+    "TriForcesEncoder",
     "initialize_members",
+    "real_spherical_harmonics",
     "select_members",
 ]

@@ -1,0 +1,283 @@
+"""A batch of crystals as tensors, with the one geometry that all streams see."""
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Neighbour counts are padded up to one of these widths, so that few blocks of equal shape remain.
+_WIDTHS = np.array([0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 4096])
+
+
+@dataclass(frozen=True, eq=False)
+class CrystalBatch:
+    """Crystals whose pairs of atoms stand in blocks of equally many neighbours per centre.
+
+    Sums over neighbours are then products of small matrices, which a CPU and a GPU do several
+    times faster than scattered additions. Centres with fewer neighbours than their block is wide
+    are filled up with pairs that lie beyond every cutoff.
+
+    Attributes
+    ----------
+    atomic_numbers : Tensor of shape (n_atoms,), int64
+        Atomic numbers.
+    atom_structure : Tensor of shape (n_atoms,), int64
+        The structure of every atom, in ascending order.
+    atom_counts : Tensor of shape (n_structures,), int64
+        Atoms per structure.
+    positions : Tensor of shape (n_atoms, 3)
+        Cartesian positions, in Å.
+    lattices : Tensor of shape (n_structures, 3, 3)
+        Lattice vectors in rows, in Å.
+    centers, neighbors : Tensor of shape (n_pairs,), int64
+        The two atoms of every pair, padding included.
+    images : Tensor of shape (n_pairs, 3)
+        Cell of the neighbour, in lattice vectors.
+    padding : Tensor of shape (n_pairs, 1)
+        Zero for a pair of atoms; for a filled place a length beyond every cutoff, in Å.
+    blocks : tuple of tuple (int, int, int)
+        First pair, number of centres and neighbours per centre of every block.
+    block_rank : Tensor of shape (n_atoms,), int64, or None
+        Where the atoms stand in the order of the blocks; None if in their own order.
+    """
+
+    atomic_numbers: Tensor
+    atom_structure: Tensor
+    atom_counts: Tensor
+    positions: Tensor
+    lattices: Tensor
+    centers: Tensor
+    neighbors: Tensor
+    images: Tensor
+    padding: Tensor
+    blocks: tuple[tuple[int, int, int], ...]
+    block_rank: Tensor | None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        atomic_numbers: np.ndarray,
+        positions: np.ndarray,
+        lattices: np.ndarray,
+        atom_counts: np.ndarray,
+        bond_atoms: np.ndarray,
+        bond_images: np.ndarray,
+        dtype: torch.dtype = torch.float32,
+    ) -> "CrystalBatch":
+        """Arrange the pairs of neighbours in blocks.
+
+        Parameters
+        ----------
+        atomic_numbers : ndarray of shape (n_atoms,)
+            Atomic numbers.
+        positions : ndarray of shape (n_atoms, 3)
+            Cartesian positions, in Å.
+        lattices : ndarray of shape (n_structures, 3, 3)
+            Lattice vectors in rows, in Å.
+        atom_counts : ndarray of shape (n_structures,)
+            Atoms per structure.
+        bond_atoms : ndarray of shape (n_bonds, 2)
+            Centre and neighbour of every directed pair.
+        bond_images : ndarray of shape (n_bonds, 3)
+            Cell of the neighbour.
+        dtype : torch.dtype, default=torch.float32
+            Floating-point type.
+
+        Returns
+        -------
+        CrystalBatch
+            The batch, on the CPU.
+        """
+        n_atoms, n_bonds = len(atomic_numbers), len(bond_atoms)
+        centers = np.asarray(bond_atoms[:, 0], dtype=np.int64)
+        order = np.argsort(centers, kind="stable")
+        counts = np.bincount(centers, minlength=n_atoms)
+        starts = np.cumsum(counts) - counts
+        level = np.searchsorted(_WIDTHS, counts)
+        atoms = np.argsort(level, kind="stable")
+        blocks, slot_centers, slot_bonds, first = [], [], [], 0
+        for members in np.split(atoms, np.flatnonzero(np.diff(level[atoms])) + 1):
+            width = int(counts[members].max(initial=0))
+            column = np.arange(width)
+            rows = starts[members, None] + column
+            filled = column < counts[members, None]
+            slot_bonds.append(np.where(filled, rows, n_bonds).ravel())
+            slot_centers.append(np.repeat(members, width))
+            blocks.append((first, len(members), width))
+            first += len(members) * width
+        bonds, centers = np.concatenate(slot_bonds), np.concatenate(slot_centers)
+        is_pad = bonds == n_bonds
+        bonds = order[np.where(is_pad, 0, bonds)] if n_bonds else bonds
+        neighbors = np.where(is_pad, centers, bond_atoms[bonds, 1] if n_bonds else centers)
+        images = np.where(is_pad[:, None], 0, bond_images[bonds] if n_bonds else 0)
+        rank = np.empty(n_atoms, dtype=np.int64)
+        rank[atoms] = np.arange(n_atoms)
+
+        def real(values):
+            return torch.as_tensor(np.asarray(values), dtype=dtype)
+
+        def integer(values):
+            return torch.as_tensor(np.asarray(values, dtype=np.int64))
+
+        return cls(
+            atomic_numbers=integer(atomic_numbers),
+            atom_structure=integer(np.repeat(np.arange(len(lattices)), atom_counts)),
+            atom_counts=integer(atom_counts),
+            positions=real(positions),
+            lattices=real(lattices),
+            centers=integer(centers),
+            neighbors=integer(neighbors),
+            images=real(images),
+            padding=real(is_pad[:, None] * 1e3),
+            blocks=tuple(blocks),
+            block_rank=integer(rank) if len(blocks) > 1 else None,
+        )
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures."""
+        return len(self.lattices)
+
+    def to(self, *args, **kwargs) -> "CrystalBatch":
+        """Move to a device or another floating-point type.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for :meth:`torch.Tensor.to`; a floating-point type leaves integers as they are.
+
+        Returns
+        -------
+        CrystalBatch
+            The same crystals there.
+        """
+        moved: dict[str, Any] = {}
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            if isinstance(value, Tensor):
+                there = value.to(*args, **kwargs)
+                moved[name] = there if value.is_floating_point() else value.to(there.device)
+        return replace(self, **moved)
+
+    def moved(self, positions: Tensor) -> "CrystalBatch":
+        """Put the atoms somewhere else, with the same neighbours.
+
+        Parameters
+        ----------
+        positions : Tensor of shape (n_atoms, 3)
+            Cartesian positions, in Å.
+
+        Returns
+        -------
+        CrystalBatch
+            The same crystals with these positions.
+        """
+        return replace(self, positions=positions)
+
+    def strained(self, strain: Tensor) -> "CrystalBatch":
+        """Deform every crystal with its atoms, differentiably.
+
+        Parameters
+        ----------
+        strain : Tensor of shape (n_structures, 3, 3)
+            Small strains; only their symmetric parts act.
+
+        Returns
+        -------
+        CrystalBatch
+            Positions and lattices times (1 + ε).
+        """
+        deformation = torch.eye(3, dtype=strain.dtype, device=strain.device) + 0.5 * (
+            strain + strain.transpose(1, 2)
+        )
+        of_atom = deformation.index_select(0, self.atom_structure)
+        return replace(
+            self,
+            positions=torch.bmm(self.positions.unsqueeze(1), of_atom).squeeze(1),
+            lattices=torch.bmm(self.lattices, deformation),
+        )
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """Vectors from centre to neighbour in Å, ``(n_pairs, 3)``, differentiable."""
+        of_pair = self.lattices.flatten(1)
+        if self.n_structures > 1:
+            of_pair = of_pair.index_select(0, self.atom_structure.index_select(0, self.centers))
+        shifts = (self.images.unsqueeze(-1) * of_pair.view(-1, 3, 3)).sum(1)
+        ends = self.positions.index_select(0, self.neighbors)
+        return ends - self.positions.index_select(0, self.centers) + shifts + self.padding
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """Distances in Å, ``(n_pairs,)``, differentiable."""
+        return self.vectors.square().sum(-1).sqrt()
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """Unit vectors from centre to neighbour, ``(n_pairs, 3)``, differentiable."""
+        return self.vectors / self.lengths.unsqueeze(-1)
+
+    @cached_property
+    def volumes(self) -> Tensor:
+        """Volumes of the cells in Å³, ``(n_structures,)``."""
+        return torch.linalg.det(self.lattices).abs()
+
+    def sum_over_neighbors(self, weights: Tensor, values: Tensor) -> Tensor:
+        """Sum the outer products of two quantities of pairs over each centre's neighbours.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n_pairs, n_weights)
+            Quantity of pairs that vanishes at the cutoff.
+        values : Tensor of shape (n_pairs, n_values)
+            Another one.
+
+        Returns
+        -------
+        Tensor of shape (n_atoms, n_weights, n_values)
+            Sums.
+        """
+        sums = []
+        for first, n_centers, width in self.blocks:
+            stop = first + n_centers * width
+            left = weights[first:stop].view(n_centers, width, weights.shape[1])
+            right = values[first:stop].view(n_centers, width, values.shape[1])
+            sums.append(torch.bmm(left.transpose(1, 2), right))
+        if self.block_rank is None:
+            return sums[0]
+        return torch.cat(sums).index_select(0, self.block_rank)
+
+    def sum_over_atoms(self, values: Tensor) -> Tensor:
+        """Sum a quantity of atoms over each structure.
+
+        Parameters
+        ----------
+        values : Tensor of shape (n_atoms, ...)
+            Quantity of atoms.
+
+        Returns
+        -------
+        Tensor of shape (n_structures, ...)
+            Sums.
+        """
+        zeros = values.new_zeros(self.n_structures, *values.shape[1:])
+        return zeros.index_add(0, self.atom_structure, values)
+
+    def mean_over_atoms(self, values: Tensor) -> Tensor:
+        """Average a quantity of atoms over each structure.
+
+        Parameters
+        ----------
+        values : Tensor of shape (n_atoms, ...)
+            Quantity of atoms.
+
+        Returns
+        -------
+        Tensor of shape (n_structures, ...)
+            Means.
+        """
+        counts = self.atom_counts.clamp_min(1).to(values.dtype)
+        return self.sum_over_atoms(values) / counts.view(-1, *[1] * (values.dim() - 1))

@@ -1,0 +1,173 @@
+"""Heads that turn the streams into properties, and into energies with forces and stresses."""
+
+import torch
+from torch import Tensor, nn
+
+from trisk.nn._composition_stream import N_ELEMENTS
+from trisk.nn._crystal_batch import CrystalBatch
+from trisk.nn._triforces import StreamEmbeddings, TriForcesEncoder
+
+
+def _readout(n_inputs: int, hidden_dim: int, n_outputs: int) -> nn.Sequential:
+    """Two-layer network that starts at zero."""
+    last = nn.Linear(hidden_dim, n_outputs)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(n_inputs, hidden_dim), nn.SiLU(), last)
+
+
+class PropertyHead(nn.Module):
+    """Properties of structures from the blocks of all streams.
+
+    Parameters
+    ----------
+    widths : dict of str to int
+        Width of each stream's block.
+    hidden_dim : int
+        Width of the hidden layers.
+    n_outputs : int
+        Numbers per structure.
+    pooling : {"mean", "sum"}, default="mean"
+        Mean over atoms for intensive properties, sum for extensive ones.
+    dropout : float, default=0.0
+        Dropout rate before the last layers.
+
+    Notes
+    -----
+    `forward` takes :class:`StreamEmbeddings` and their :class:`CrystalBatch`, and gives
+    ``(n_structures, n_outputs)``. With the mean, atoms pass one layer, are averaged, and two
+    more layers follow that also see the blocks of the structure; with the sum, each atom has its
+    own contribution, and nothing follows.
+    """
+
+    def __init__(
+        self,
+        widths: dict[str, int],
+        hidden_dim: int,
+        n_outputs: int,
+        *,
+        pooling: str = "mean",
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if pooling not in ("mean", "sum"):
+            raise ValueError(f"pooling must be 'mean' or 'sum', but is {pooling!r}")
+        self.pooling = pooling
+        width = sum(widths.values())
+        self.of_atom = nn.Sequential(nn.Linear(width, hidden_dim), nn.SiLU())
+        self.dropout = nn.Dropout(dropout)
+        n_inputs = hidden_dim + (width if pooling == "mean" else 0)
+        self.readout = _readout(n_inputs, hidden_dim, n_outputs)
+
+    def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
+        """Predict."""
+        of_atom = self.of_atom(torch.cat(list(embeddings.atoms.values()), dim=1))
+        if self.pooling == "sum":
+            return batch.sum_over_atoms(self.readout(self.dropout(of_atom)))
+        blocks = [batch.mean_over_atoms(of_atom), *embeddings.structures.values()]
+        return self.readout(self.dropout(torch.cat(blocks, dim=1)))
+
+
+class EnergyHead(nn.Module):
+    """Extensive energy: a sum over atoms, with reference energies and a composition term.
+
+    Parameters
+    ----------
+    widths : dict of str to int
+        Width of each stream's block.
+    hidden_dim : int
+        Width of the hidden layer.
+
+    Notes
+    -----
+    `forward` takes :class:`StreamEmbeddings` and their :class:`CrystalBatch`, and gives energies
+    ``(n_structures,)`` in the unit of ``references`` and ``scale``, which a fit fills in. The
+    composition term is added, so it changes energies and leaves forces as they are to the bit.
+    """
+
+    references: Tensor
+    scale: Tensor
+
+    def __init__(self, widths: dict[str, int], hidden_dim: int):
+        super().__init__()
+        self.of_atom = _readout(sum(widths.values()), hidden_dim, 1)
+        self.of_composition = (
+            _readout(widths["composition"], hidden_dim, 1) if "composition" in widths else None
+        )
+        self.register_buffer("references", torch.zeros(N_ELEMENTS))
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
+        """Predict energies."""
+        energies = self.of_atom(torch.cat(list(embeddings.atoms.values()), dim=1))
+        if self.of_composition is not None:
+            energies = energies + self.of_composition(embeddings.atoms["composition"])
+        references = self.references.index_select(0, batch.atomic_numbers)
+        return batch.sum_over_atoms(self.scale * energies.squeeze(1) + references)
+
+
+class PropertyNetwork(nn.Module):
+    """Encoder and property head.
+
+    Parameters
+    ----------
+    encoder : TriForcesEncoder
+        Streams.
+    head : PropertyHead
+        Head.
+
+    Notes
+    -----
+    `forward` takes a :class:`CrystalBatch` and gives ``(n_structures, n_outputs)``.
+    """
+
+    def __init__(self, encoder: TriForcesEncoder, head: PropertyHead):
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, batch: CrystalBatch) -> Tensor:
+        """Predict."""
+        return self.head(self.encoder(batch), batch)
+
+
+class PotentialNetwork(nn.Module):
+    """Encoder and energy head, with the derivatives of the energy.
+
+    Parameters
+    ----------
+    encoder : TriForcesEncoder
+        Streams.
+    head : EnergyHead
+        Head.
+
+    Notes
+    -----
+    `forward` takes a :class:`CrystalBatch` and gives a dictionary with ``energy``
+    ``(n_structures,)``, ``forces`` ``(n_atoms, 3)``, which are −dE/dx, and ``stress``
+    ``(n_structures, 3, 3)``, which is dE/dε over the volume at ε = 0. All streams see the same
+    positions and strain, and one call of autograd gives both derivatives. In training mode they
+    can be differentiated again.
+    """
+
+    def __init__(self, encoder: TriForcesEncoder, head: EnergyHead):
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, batch: CrystalBatch) -> dict[str, Tensor]:
+        """Predict energies, forces and stresses."""
+        with torch.enable_grad():
+            positions = batch.positions.detach().requires_grad_()
+            strain = torch.zeros_like(batch.lattices).requires_grad_()
+            strained = batch.moved(positions).strained(strain)
+            energy = self.head(self.encoder(strained), strained)
+            gradients = torch.autograd.grad(
+                energy.sum(),
+                (positions, strain),
+                create_graph=self.training,
+                materialize_grads=True,
+            )
+        stress = gradients[1] / batch.volumes.view(-1, 1, 1)
+        energy = energy if self.training else energy.detach()
+        return {"energy": energy, "forces": -gradients[0], "stress": stress}
