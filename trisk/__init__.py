@@ -24,6 +24,7 @@ _EXPORTS = {
     "CompositionFeaturizer": "featurizers",
     "composition_pipeline": "pipelines",
     "cross_validate": "model_selection",
+    "CrystalGraphFeaturizer": "featurizers",
     "HybridTRIADSClassifier": "estimators",
     "HybridTRIADSRegressor": "estimators",
     "MagpieFeaturizer": "featurizers",

@@ -32,6 +32,7 @@ _CLASSES = {
             "AtomicOrbitalFeaturizer",
             "BandCenterFeaturizer",
             "CompositionFeaturizer",
+            "CrystalGraphFeaturizer",
             "ElementFractionFeaturizer",
             "IonPropertyFeaturizer",
             "MagpieFeaturizer",

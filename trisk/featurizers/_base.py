@@ -1,13 +1,10 @@
 """What all composition featurizers share: input, chunks, errors, output."""
 
-import warnings
 from dataclasses import replace
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from joblib import effective_n_jobs
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
@@ -16,45 +13,13 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from trisk.featurizers._compositions import as_value_list, parse_compositions
+from trisk.featurizers._compositions import parse_compositions
+from trisk.featurizers._rows import FeaturizationError, RowFeaturizer
 
 _CHUNK_ROWS = 2048  # keeps a chunk's temporaries in the processor's cache
-_ERRORS_SHOWN = 5
-_ERROR_COLUMNS = ["row", "formula", "featurizer", "cause"]
 
 
-class FeaturizationError(ValueError):
-    """Rows that could not be featurized.
-
-    Parameters
-    ----------
-    errors : list of RowError
-        The rows; the first ones are named in the message.
-    remedy : str
-        What the caller can do.
-
-    Attributes
-    ----------
-    errors : list of RowError
-        The rows, with ``row``, ``formula``, ``featurizer`` and ``cause``.
-    """
-
-    def __init__(self, errors, remedy=""):
-        self.errors = list(errors)
-        self.remedy = remedy
-        shown = [f"row {e.row}: {e.formula!r}: {e.cause}" for e in self.errors[:_ERRORS_SHOWN]]
-        if len(self.errors) > _ERRORS_SHOWN:
-            shown.append(f"and {len(self.errors) - _ERRORS_SHOWN} more")
-        lines = "\n  ".join(shown)
-        super().__init__(
-            f"{len(self.errors)} row(s) could not be featurized:\n  {lines}\n{remedy}".rstrip()
-        )
-
-    def __reduce__(self):
-        return type(self), (self.errors, self.remedy)
-
-
-class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
+class BaseCompositionFeaturizer(RowFeaturizer):
     """Base of the transformers that turn compositions into numbers.
 
     A subclass implements ``_feature_names(self) -> list of str`` and
@@ -91,15 +56,13 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "on_error": [StrOptions({"raise", "nan"})],
+        **RowFeaturizer._parameter_constraints,
         "missing": [StrOptions({"nan", "mean", "raise"})],
-        "n_jobs": [None, Integral],
     }
 
     def __init__(self, *, on_error="raise", missing="mean", n_jobs=None):
-        self.on_error = on_error
+        super().__init__(on_error=on_error, n_jobs=n_jobs)
         self.missing = missing
-        self.n_jobs = n_jobs
 
     def fit(self, X, y=None):
         """Check the parameters and load the element data; nothing is learned from X.
@@ -117,12 +80,7 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         BaseCompositionFeaturizer
             The fitted featurizer itself.
         """
-        self._set_up()
-        as_value_list(X)
-        _check_feature_names(self, X, reset=True)
-        self.n_features_in_ = 1
-        self.errors_ = pd.DataFrame([], columns=_ERROR_COLUMNS)
-        return self
+        return self._fit_rows(X, "compositions")
 
     def transform(self, X):
         """Featurize compositions.
@@ -151,10 +109,7 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         name = type(self).__name__
         errors = [replace(error, featurizer=name) for error in errors]
         values, failures = self._compute_chunked(table)
-        errors = sorted(errors + failures, key=lambda error: error.row)
-        if errors and self.on_error == "raise":
-            raise FeaturizationError(errors, self._remedy())
-        self._report(errors, table.n_rows)
+        self._report(sorted(errors + failures, key=lambda error: error.row), table.n_rows)
         index = X.index if hasattr(X, "iloc") else None
         return pd.DataFrame(values, columns=self._feature_names(), index=index, copy=False)
 
@@ -177,13 +132,9 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
 
     def _set_up(self):
         """Become able to compute, whatever the input."""
-        self._validate_params()
-        self._prepare()
+        super()._set_up()
         self.n_features_out_ = len(self._feature_names())
         return self
-
-    def _prepare(self):
-        """Read what ``_compute`` needs; a hook of ``fit``."""
 
     def _feature_names(self):
         raise NotImplementedError
@@ -211,33 +162,3 @@ class BaseCompositionFeaturizer(TransformerMixin, BaseEstimator):
         """Rows of a chunk: few enough for the cache, and four chunks for each worker."""
         n_workers = effective_n_jobs(self.n_jobs)
         return _CHUNK_ROWS if n_workers == 1 else min(_CHUNK_ROWS, 1 + n_rows // (4 * n_workers))
-
-    def _report(self, errors, n_rows):
-        self.errors_ = pd.DataFrame(
-            [(e.row, e.formula, e.featurizer, e.cause) for e in errors], columns=_ERROR_COLUMNS
-        )
-        if errors:
-            n_failed = self.errors_["row"].nunique()
-            first = errors[0]
-            warnings.warn(
-                f"{type(self).__name__}: {n_failed} of {n_rows} rows hold NaN because they could "
-                f"not be featurized, first row {first.row} ({first.formula!r}: {first.cause}); "
-                "see errors_",
-                UserWarning,
-                stacklevel=4,  # the caller of transform, past scikit-learn's wrapper
-            )
-
-    def _remedy(self):
-        return (
-            f'Correct or drop these rows, or use {type(self).__name__}(on_error="nan") to get NaN '
-            "rows and a report in errors_."
-        )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.input_tags.dict = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags

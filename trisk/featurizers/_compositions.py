@@ -1,5 +1,6 @@
 """Collections of formulas, compositions, structures or atoms → one table of flat arrays."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -152,13 +153,15 @@ def parse_compositions(X, on_error="raise"):
     return _concatenate(blocks), errors
 
 
-def as_value_list(X):
+def as_value_list(X, what="compositions"):
     """Turn any accepted collection into a plain list, one value per row.
 
     Parameters
     ----------
     X : array-like of shape (n_samples,) or (n_samples, 1)
         The collection.
+    what : str, default="compositions"
+        What it holds, for messages.
 
     Returns
     -------
@@ -168,40 +171,37 @@ def as_value_list(X):
     Raises
     ------
     ValueError
-        When it is a single composition or has several columns.
+        When it is a single value or has several columns.
     """
-    if isinstance(X, str | bytes | Mapping) or _is_single_object(X):
+    if isinstance(X, str | bytes | os.PathLike | Mapping) or _is_single_object(X):
         raise ValueError(
-            f"expected a collection of compositions, got a single {type(X).__name__}; "
+            f"expected a collection of {what}, got a single {type(X).__name__}; "
             "put it into a list: [X]"
         )
     if hasattr(X, "iloc"):
-        values = X.iloc[:, 0].tolist() if _single_column(X) else X.tolist()
+        values = X.iloc[:, 0].tolist() if _single_column(X, what) else X.tolist()
     elif isinstance(X, list | tuple):
         values = list(X)
     elif hasattr(X, "__array__"):
         X = np.asarray(X)
-        values = X[:, 0].tolist() if _single_column(X) else X.tolist()
+        values = X[:, 0].tolist() if _single_column(X, what) else X.tolist()
     elif hasattr(X, "__iter__") and not hasattr(X, "toarray"):
         values = list(X)
     else:
-        raise ValueError(
-            f"expected a one-dimensional collection of compositions, got {type(X).__name__}"
-        )
+        raise ValueError(f"expected a one-dimensional collection of {what}, got {type(X).__name__}")
     if values and all(type(value) in (list, tuple) and len(value) == 1 for value in values):
         values = [value[0] for value in values]
     return values
 
 
-def _single_column(X):
+def _single_column(X, what):
     """Whether X is a table; refuse one with any other number of columns than one."""
     if X.ndim == 1:
         return False
     if X.ndim != 2 or X.shape[1] != 1:
         raise ValueError(
-            "expected one column of compositions, got an array of shape "
-            f"{tuple(X.shape)}; select the column with the formulas, for example "
-            'X["composition"], or use a ColumnTransformer'
+            f"expected one column of {what}, got an array of shape {tuple(X.shape)}; select the "
+            f'column that holds them, for example X["{what[:-1]}"], or use a ColumnTransformer'
         )
     return True
 

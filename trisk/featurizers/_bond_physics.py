@@ -1,0 +1,56 @@
+"""Physics sensors of a bond, from the two elements and the length alone."""
+
+import numpy as np
+
+from trisk.featurizers._element_data import impute_element_means
+from trisk.featurizers._tabulated import element_columns
+
+#: Names of the sensors, in the order of their columns.
+BOND_SENSORS = ("bond stiffness (N/m)", "reduced mass (u)", "Einstein frequency (1/cm)")
+
+_GORDY = 167.0  # N/m for a bond order of one, electronegativities of Pauling, lengths in Å
+_PAULING_DECAY = 0.71  # Å that weaken a bond to a tenth
+# √(N/m / u) / 2πc = √(1 / 1.66053907e-27) / (2π · 2.99792458e10) per centimetre
+_WAVENUMBER = 130.2794
+
+
+def bond_sensors(numbers_i, numbers_j, lengths):
+    """Estimate how stiff bonds are and how fast they vibrate.
+
+    Parameters
+    ----------
+    numbers_i, numbers_j : ndarray of int of shape (n_bonds,)
+        Atomic numbers of the two atoms.
+    lengths : ndarray of shape (n_bonds,)
+        Lengths d in Å.
+
+    Returns
+    -------
+    ndarray of shape (n_bonds, 3)
+        Columns as in ``BOND_SENSORS``:
+
+        - Stiffness k = 167 N/m · n (χᵢ χⱼ / d²)^¾ after Gordy [1]_, with Pauling's
+          electronegativities χ and Pauling's bond order n = 10^((rᵢ + rⱼ − d) / 0.71 Å) [2]_,
+          r being covalent radii [3]_. Gordy's additive constant of 30 N/m is left out: it is
+          meant for bonded pairs, and here a pair far apart has no stiffness.
+        - Reduced mass µ = mᵢ mⱼ / (mᵢ + mⱼ).
+        - Frequency √(k/µ) / 2πc of the two atoms on that spring.
+
+    References
+    ----------
+    .. [1] W. Gordy, "A relation between bond force constants, bond orders, bond lengths, and the
+       electronegativities of the bonded atoms", J. Chem. Phys. 14, 305 (1946).
+    .. [2] L. Pauling, "The Nature of the Chemical Bond", 3rd edition (Cornell, 1960), chapter 7.
+    .. [3] B. Cordero et al., "Covalent radii revisited", Dalton Trans. 2832 (2008).
+    """
+    radii, electronegativities = impute_element_means(
+        element_columns("magpie_elements.csv", ("CovalentRadius", "Electronegativity"))
+    ).T
+    masses = impute_element_means(element_columns("descriptor_elements.csv", ("atomic_mass",)))
+    mass_i, mass_j = masses[numbers_i, 0], masses[numbers_j, 0]
+    order = 10 ** (((radii[numbers_i] + radii[numbers_j]) / 100 - lengths) / _PAULING_DECAY)
+    product = electronegativities[numbers_i] * electronegativities[numbers_j]
+    stiffness = _GORDY * order * (product / lengths**2) ** 0.75
+    reduced_mass = mass_i * mass_j / (mass_i + mass_j)
+    frequency = _WAVENUMBER * np.sqrt(stiffness / reduced_mass)
+    return np.stack([stiffness, reduced_mass, frequency], axis=1)

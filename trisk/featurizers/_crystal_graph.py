@@ -1,0 +1,239 @@
+"""CrystalGraphFeaturizer: structures in, graphs out."""
+
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, Options
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
+from tqdm import tqdm
+
+from trisk.featurizers._composition import CompositionFeaturizer
+from trisk.featurizers._compositions import RowError
+from trisk.featurizers._graph_arrays import GraphSettings, build_graphs
+from trisk.featurizers._rows import RowFeaturizer
+from trisk.featurizers._structure_objects import describe_atoms
+from trisk.featurizers._structures import parse_structures
+from trisk.graphs import CrystalGraphs
+
+_CHUNK_ATOMS = 2000  # bounds the memory of all pairs within the cutoff to some 50 MB
+
+
+class CrystalGraphFeaturizer(RowFeaturizer):
+    """Graphs of crystals: atoms, bonds, angles, dihedrals and the composition.
+
+    1. Every atom is bonded to its nearest neighbours, periodic images included.
+    2. Angles lie between the nearest bonds of an atom; dihedrals k-i-j-l lie around the nearest
+       bonds i-j.
+    3. Atoms carry 18 properties of their elements, bonds carry physics sensors, and structures
+       carry features of their compositions.
+
+    A shell of equally distant neighbours (no gap of more than 0.01 Å) is never cut, so that
+    graphs depend neither on the order of the atoms nor on the orientation or the choice of the
+    cell. Nothing is learned from the data.
+
+    Parameters
+    ----------
+    order : {1, 2, 3}, default=3
+        1 for bonds alone, 2 with angles, 3 with dihedrals as well.
+    n_neighbors : int or None, default=12
+        Nearest neighbours that an atom is bonded to; more where the last of them is in the
+        middle of a shell, and fewer where the cutoff comes first. None bonds all within the
+        cutoff.
+    cutoff : float, default=8.0
+        Length of the longest bond in Å.
+    n_angle_neighbors : int, default=8
+        Angles lie between the bonds of those shells that fit into this many neighbours; the
+        first shell takes part in any case.
+    n_dihedral_neighbors : int, default=4
+        All three bonds of a dihedral belong to shells that fit into this many neighbours. A
+        close-packed atom, whose first shell is larger, has none. Dihedrals with an angle within
+        3° of straight are left out.
+    physics : bool, default=True
+        Whether bonds carry an empirical stiffness, a reduced mass and an Einstein frequency; see
+        Notes.
+    composition : sequence of str or featurizers, or None, default=("magpie", "mat2vec")
+        Blocks of :class:`~trisk.featurizers.CompositionFeaturizer` that describe the
+        composition; None for none.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a structure that cannot be featurized: raise a
+        :class:`~trisk.featurizers.FeaturizationError`, or give a graph without atoms, list it in
+        ``errors_`` and warn once.
+    n_jobs : int, default=None
+        Number of joblib workers over chunks of structures; None is 1, -1 all processors.
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    composition_ : CompositionFeaturizer or None
+        The fitted featurizer of the compositions.
+    errors_ : pandas.DataFrame
+        Structures that the latest ``transform`` could not featurize: row, formula, featurizer,
+        cause.
+    n_features_in_ : int
+        Always 1.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column seen in ``fit``; only if it was a DataFrame.
+
+    See Also
+    --------
+    trisk.graphs.CrystalGraphs : What ``transform`` gives.
+
+    Notes
+    -----
+    For a bond of length d between elements of electronegativity χ, covalent radius r and mass m:
+    the stiffness is k = 167 N/m · n (χᵢ χⱼ / d²)^¾ (Gordy's rule [1]_) with Pauling's bond order
+    n = 10^((rᵢ + rⱼ − d) / 0.71 Å) [2]_, the reduced mass is µ = mᵢ mⱼ / (mᵢ + mⱼ), and the
+    Einstein frequency is √(k/µ) / 2πc in cm⁻¹.
+
+    References
+    ----------
+    .. [1] W. Gordy, "A relation between bond force constants, bond orders, bond lengths, and the
+       electronegativities of the bonded atoms", J. Chem. Phys. 14, 305 (1946).
+    .. [2] L. Pauling, "The Nature of the Chemical Bond", 3rd edition (Cornell, 1960), chapter 7.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from trisk.featurizers import CrystalGraphFeaturizer
+    >>> silicon = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.43), ["Si"], [[0, 0, 0]])
+    >>> graphs = CrystalGraphFeaturizer(n_neighbors=4).fit_transform([silicon])
+    >>> [int(graphs.counts(level)[0]) for level in ("atom", "bond", "angle", "dihedral")]
+    [8, 32, 48, 144]
+    >>> round(float(graphs.angle_cosines.max()), 3)
+    -0.333
+    """
+
+    _parameter_constraints: dict = {
+        **RowFeaturizer._parameter_constraints,
+        "order": [Options(Integral, {1, 2, 3})],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
+        "cutoff": [Interval(Real, 0, None, closed="neither")],
+        "n_angle_neighbors": [Interval(Integral, 2, None, closed="left")],
+        "n_dihedral_neighbors": [Interval(Integral, 2, None, closed="left")],
+        "physics": ["boolean"],
+        "composition": [list, tuple, None],
+        "verbose": ["verbose"],
+    }
+
+    _failed_rows = "are graphs without atoms"
+
+    def __init__(
+        self,
+        *,
+        order=3,
+        n_neighbors=12,
+        cutoff=8.0,
+        n_angle_neighbors=8,
+        n_dihedral_neighbors=4,
+        physics=True,
+        composition=("magpie", "mat2vec"),
+        on_error="raise",
+        n_jobs=None,
+        verbose=0,
+    ):
+        super().__init__(on_error=on_error, n_jobs=n_jobs)
+        self.order = order
+        self.n_neighbors = n_neighbors
+        self.cutoff = cutoff
+        self.n_angle_neighbors = n_angle_neighbors
+        self.n_dihedral_neighbors = n_dihedral_neighbors
+        self.physics = physics
+        self.composition = composition
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Check the parameters and load the element data; nothing is learned from X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, 1)
+            Structures: pymatgen ``Structure`` objects or their dicts, ASE ``Atoms``, paths of
+            files (CIF, POSCAR, …), texts of CIFs, or a mixture.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        CrystalGraphFeaturizer
+            The fitted featurizer itself.
+        """
+        return self._fit_rows(X, "structures")
+
+    def transform(self, X):
+        """Build the graphs of structures.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, 1)
+            Structures: pymatgen ``Structure`` objects or their dicts, ASE ``Atoms``, paths of
+            files (CIF, POSCAR, …), texts of CIFs, or a mixture.
+
+        Returns
+        -------
+        CrystalGraphs of shape (n_samples,)
+            One graph per structure, in order.
+
+        Raises
+        ------
+        FeaturizationError
+            With ``on_error="raise"``, when a structure cannot be featurized.
+        """
+        check_is_fitted(self)
+        _check_feature_names(self, X, reset=False)
+        name = type(self).__name__
+        table, errors = parse_structures(X, featurizer=name)
+        graphs, causes = self._build(table)
+        errors += [
+            RowError(row, describe_atoms(table.take([row]).numbers), name, cause)
+            for row, cause in causes.items()
+        ]
+        self._report(sorted(errors, key=lambda error: error.row), table.n_rows)
+        return self._add_context(graphs, table)
+
+    def _prepare(self):
+        self.composition_ = None
+        if self.composition is not None:
+            self.composition_ = CompositionFeaturizer(blocks=list(self.composition))._set_up()
+
+    def _build(self, table):
+        """Graphs of all rows, chunk by chunk, and the rows that have none with their causes."""
+        settings = GraphSettings(
+            self.order,
+            self.n_neighbors,
+            self.cutoff,
+            self.n_angle_neighbors,
+            self.n_dihedral_neighbors,
+            bool(self.physics),
+        )
+        chunks = _chunks(table.lengths)
+        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            delayed(build_graphs)(table.take(rows), settings) for rows in chunks
+        )
+        batches: list[CrystalGraphs] = []
+        causes: dict[int, str] = {}
+        with tqdm(
+            total=table.n_rows, desc="crystal graphs", unit="structures", disable=not self.verbose
+        ) as progress:
+            for rows, (graphs, chunk_causes) in zip(chunks, results, strict=True):
+                batches.append(graphs)
+                causes |= {int(rows[row]): cause for row, cause in chunk_causes.items()}
+                progress.update(len(rows))
+        return CrystalGraphs.concatenate(batches), causes
+
+    def _add_context(self, graphs, table):
+        """The graphs with features of their compositions; NaN for a graph without atoms."""
+        if self.composition_ is None:
+            return graphs
+        context, _ = self.composition_._compute_chunked(table.compositions())
+        context[graphs.counts("atom") == 0] = np.nan
+        names = {**graphs.names, "context": tuple(self.composition_._feature_names())}
+        return replace(graphs, context=context.astype(np.float32), names=names)
+
+
+def _chunks(n_atoms):
+    """Runs of rows with a bounded number of atoms; at least one run, also without rows."""
+    ends = np.cumsum(n_atoms) // _CHUNK_ATOMS
+    return np.split(np.arange(len(n_atoms)), np.flatnonzero(np.diff(ends)) + 1)

@@ -1,0 +1,146 @@
+"""From a table of structures to graph arrays: bonds, angles, dihedrals, sensors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trisk.featurizers._angles import find_angles, find_dihedrals
+from trisk.featurizers._atom_features import ATOM_FEATURES, atom_feature_table
+from trisk.featurizers._bond_physics import BOND_SENSORS, bond_sensors
+from trisk.featurizers._bonds import n_in_whole_shells, nearest_bonds
+from trisk.graphs import CrystalGraphs
+from trisk.neighbor_lists import find_neighbors
+
+_SHORTEST_BOND = 0.5  # Å; the bond of H2 has 0.74
+
+
+@dataclass(frozen=True)
+class GraphSettings:
+    """What the graph of a structure depends on besides the structure.
+
+    Parameters
+    ----------
+    order : {1, 2, 3}
+        1 for bonds alone, 2 with angles, 3 with dihedrals.
+    n_neighbors : int or None
+        Neighbours that make bonds; None for all within the cutoff.
+    cutoff : float
+        Longest bond in Å.
+    n_angle_neighbors, n_dihedral_neighbors : int
+        Neighbours whose bonds make angles and dihedrals.
+    physics : bool
+        Whether the bonds carry sensors.
+    """
+
+    order: int
+    n_neighbors: int | None
+    cutoff: float
+    n_angle_neighbors: int
+    n_dihedral_neighbors: int
+    physics: bool
+
+
+def build_graphs(table, settings):
+    """Build the graphs of many structures, without the context of their compositions.
+
+    Parameters
+    ----------
+    table : StructureTable
+        The structures; a row without atoms gives an empty graph.
+    settings : GraphSettings
+        What to build.
+
+    Returns
+    -------
+    graphs : CrystalGraphs
+        One graph per row.
+    causes : dict of int to str
+        Row → why its graph is empty although it has atoms.
+    """
+    n_atoms = len(table.numbers)
+    pairs = find_neighbors(
+        table.positions, table.lattices, table.periodic, table.offsets, settings.cutoff
+    )
+    causes = _find_causes(table, pairs, settings.cutoff)
+    if causes:
+        graphs, _ = build_graphs(table.without_atoms(list(causes)), settings)
+        return graphs, causes
+    bonds = nearest_bonds(pairs, n_atoms, settings.n_neighbors)
+    directions = _directions(table, bonds)
+    angles, dihedrals, dihedral_cosines = _higher_orders(bonds, directions, settings)
+    sensors = np.empty((len(bonds.lengths), 0), dtype=np.float32)
+    if settings.physics:
+        i, j = table.numbers[bonds.centers], table.numbers[bonds.neighbors]
+        sensors = bond_sensors(i, j, bonds.lengths).astype(np.float32)
+    angle_rows = np.repeat(np.arange(n_atoms), np.diff(angles.offsets))
+    dihedral_offsets = np.searchsorted(
+        angle_rows[dihedrals[:, 0]] if len(dihedrals) else np.empty(0), table.offsets
+    )
+    graphs = CrystalGraphs(
+        offsets={
+            "atom": table.offsets,
+            "bond": bonds.offsets[table.offsets],
+            "angle": angles.offsets[table.offsets],
+            "dihedral": dihedral_offsets.astype(np.int64),
+        },
+        atomic_numbers=table.numbers.astype(np.int32),
+        positions=table.positions,
+        lattices=table.lattices,
+        atom_features=atom_feature_table()[table.numbers],
+        context=np.empty((table.n_rows, 0), dtype=np.float32),
+        bond_atoms=np.stack([bonds.centers, bonds.neighbors], axis=1).astype(np.int32),
+        bond_images=bonds.images.astype(np.int32),
+        bond_lengths=bonds.lengths.astype(np.float32),
+        bond_sensors=sensors,
+        angle_bonds=angles.pairs.astype(np.int32),
+        angle_cosines=angles.cosines.astype(np.float32),
+        dihedral_angles=dihedrals.astype(np.int32),
+        dihedral_cosines=dihedral_cosines.astype(np.float32),
+        names={
+            "atom_features": ATOM_FEATURES,
+            "context": (),
+            "bond_sensors": BOND_SENSORS if settings.physics else (),
+        },
+    )
+    return graphs, {}
+
+
+def _directions(table, bonds):
+    """Unit vectors of the bonds."""
+    i, j = bonds.centers, bonds.neighbors
+    shifts = np.einsum("bi,bij->bj", bonds.images, table.lattices[table.rows[i]])
+    vectors = table.positions[j] + shifts - table.positions[i]
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _higher_orders(bonds, directions, settings):
+    """Angles and dihedrals, as far as the order goes."""
+    n_bonds = np.zeros_like(bonds.counts)
+    if settings.order >= 2:
+        n_bonds = n_in_whole_shells(bonds, settings.n_angle_neighbors, always_first=True)
+    angles = find_angles(bonds, directions, n_bonds)
+    n_bonds = np.zeros_like(bonds.counts)
+    if settings.order >= 3:
+        n_bonds = n_in_whole_shells(bonds, settings.n_dihedral_neighbors, always_first=False)
+        n_bonds = np.minimum(n_bonds, angles.n_bonds)
+    return angles, *find_dihedrals(bonds, directions, angles, n_bonds)
+
+
+def _find_causes(table, pairs, cutoff):
+    """Rows whose atoms are too close to each other or have no neighbour."""
+    causes, rows = {}, table.rows
+    n_pairs = np.bincount(pairs.centers, minlength=len(rows))
+    for atom in np.flatnonzero(n_pairs == 0)[::-1]:
+        causes[int(rows[atom])] = (
+            f"atom {atom - table.offsets[rows[atom]]} has no neighbour within {cutoff:g} Å; "
+            "use a larger cutoff or a smaller cell"
+        )
+    for pair in np.flatnonzero(pairs.lengths < _SHORTEST_BOND)[::-1]:
+        row = int(rows[pairs.centers[pair]])
+        i, j = pairs.centers[pair] - table.offsets[row], pairs.neighbors[pair] - table.offsets[row]
+        between = f"atoms {i} and {j} are" if i != j else f"atom {i} and its own image are"
+        causes[row] = (
+            f"{between} {pairs.lengths[pair]:.3g} Å apart, closer than any bond; remove one, or "
+            "give lengths in Å"
+        )
+    return causes
