@@ -364,3 +364,50 @@ def test_progress__only_when_asked_for(capsys):
     assert capsys.readouterr().err == ""
     build([CRYSTALS["silicon"]], verbose=1)
     assert "crystal graphs" in capsys.readouterr().err
+
+
+def equal_graphs(a, b):
+    for name, value in vars(a).items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, getattr(b, name), err_msg=name)
+            assert value.dtype == getattr(b, name).dtype
+    for level in LEVELS:
+        np.testing.assert_array_equal(a.offsets[level], b.offsets[level])
+    assert a.names == b.names
+
+
+def test_memory__second_run_and_other_folds__compute_nothing(tmp_path, monkeypatch):
+    crystals = list(CRYSTALS.values())
+    featurizer = CrystalGraphFeaturizer(memory=tmp_path / "cache")
+    first = featurizer.fit_transform(crystals)
+    equal_graphs(first, CrystalGraphFeaturizer().fit_transform(crystals))
+
+    monkeypatch.setattr("trisk.featurizers._crystal_graph.build_graphs", None)
+    equal_graphs(featurizer.transform(crystals), first)
+    equal_graphs(clone(featurizer).fit_transform(crystals[::-1]), first[::-1])
+    equal_graphs(featurizer.transform([crystals[1], crystals[1]]), first[[1, 1]])
+
+
+def test_memory__some_known__computes_the_rest(tmp_path):
+    crystals = list(CRYSTALS.values())
+    featurizer = CrystalGraphFeaturizer(memory=str(tmp_path))
+    featurizer.fit_transform(crystals[1:3])
+    equal_graphs(featurizer.transform(crystals), CrystalGraphFeaturizer().fit_transform(crystals))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"order": 2}, {"n_neighbors": 8}, {"cutoff": 4.0}, {"physics": False},
+     {"n_angle_neighbors": 6}, {"n_dihedral_neighbors": 6}],
+)  # fmt: skip
+def test_memory__other_parameters__are_kept_apart(tmp_path, other):
+    crystals = list(CRYSTALS.values())
+    build(crystals, memory=tmp_path)
+    equal_graphs(build(crystals, memory=tmp_path, **other), build(crystals, **other))
+
+
+def test_memory__moved_atom__is_another_structure(tmp_path):
+    crystal = CRYSTALS["quartz"]
+    moved = crystal.copy().translate_sites([0], [1e-6, 0, 0])
+    build([crystal], memory=tmp_path)
+    equal_graphs(build([moved], memory=tmp_path), build([moved]))

@@ -35,7 +35,10 @@ def test_store__keeps_and_replaces(tmp_path):
     assert not store.path.exists()
     store.put_many({b"x": b"1", b"y": b""})
     store.put_many({b"x": b"2"})
-    assert ContentStore(tmp_path / "a" / "b").get_many([b"x", b"y", b"z"]) == {b"x": b"2", b"y": b""}
+    assert ContentStore(tmp_path / "a" / "b").get_many([b"x", b"y", b"z"]) == {
+        b"x": b"2",
+        b"y": b"",
+    }
 
 
 def test_store__more_keys_than_a_query_takes(tmp_path):
@@ -93,5 +96,5 @@ def test_store__damaged_file__says_what_to_do(tmp_path):
     (tmp_path / "trisk.sqlite").write_bytes(b"this is no database" * 100)
     with pytest.raises(OSError, match="Delete it"):
         ContentStore(tmp_path).get_many([b"x"])
-    with pytest.raises(OSError, match="trisk.sqlite"):
+    with pytest.raises(OSError, match="Delete it"):
         ContentStore(tmp_path).put_many({b"x": b"1"})

@@ -1,5 +1,6 @@
 """CrystalGraphFeaturizer: structures in, graphs out."""
 
+import os
 from dataclasses import replace
 from numbers import Integral, Real
 
@@ -12,7 +13,9 @@ from tqdm import tqdm
 from trisk.featurizers._composition import CompositionFeaturizer
 from trisk.featurizers._compositions import RowError
 from trisk.featurizers._graph_arrays import GraphSettings, build_graphs
+from trisk.featurizers._graph_packing import graph_keys, pack_graphs, unpack_graphs
 from trisk.featurizers._rows import RowFeaturizer
+from trisk.featurizers._store import ContentStore
 from trisk.featurizers._structure_objects import describe_atoms
 from trisk.featurizers._structures import parse_structures
 from trisk.graphs import CrystalGraphs
@@ -56,6 +59,9 @@ class CrystalGraphFeaturizer(RowFeaturizer):
     composition : sequence of str or featurizers, or None, default=("magpie", "mat2vec")
         Blocks of :class:`~trisk.featurizers.CompositionFeaturizer` that describe the
         composition; None for none.
+    memory : str or path-like, default=None
+        Folder that keeps computed graphs under the hash of the structure and of the parameters
+        above. A structure met again, in another fold or another session, is read from there.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a structure that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give a graph without atoms, list it in
@@ -115,6 +121,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         "n_dihedral_neighbors": [Interval(Integral, 2, None, closed="left")],
         "physics": ["boolean"],
         "composition": [list, tuple, None],
+        "memory": [str, os.PathLike, None],
         "verbose": ["verbose"],
     }
 
@@ -130,6 +137,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         n_dihedral_neighbors=4,
         physics=True,
         composition=("magpie", "mat2vec"),
+        memory=None,
         on_error="raise",
         n_jobs=None,
         verbose=0,
@@ -142,6 +150,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         self.n_dihedral_neighbors = n_dihedral_neighbors
         self.physics = physics
         self.composition = composition
+        self.memory = memory
         self.verbose = verbose
 
     def fit(self, X, y=None):
@@ -185,7 +194,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         _check_feature_names(self, X, reset=False)
         name = type(self).__name__
         table, errors = parse_structures(X, featurizer=name)
-        graphs, causes = self._build(table)
+        graphs, causes = (self._build if self.memory is None else self._build_or_look_up)(table)
         errors += [
             RowError(row, describe_atoms(table.take([row]).numbers), name, cause)
             for row, cause in causes.items()
@@ -198,9 +207,8 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         if self.composition is not None:
             self.composition_ = CompositionFeaturizer(blocks=list(self.composition))._set_up()
 
-    def _build(self, table):
-        """Graphs of all rows, chunk by chunk, and the rows that have none with their causes."""
-        settings = GraphSettings(
+    def _settings(self):
+        return GraphSettings(
             self.order,
             self.n_neighbors,
             self.cutoff,
@@ -208,20 +216,44 @@ class CrystalGraphFeaturizer(RowFeaturizer):
             self.n_dihedral_neighbors,
             bool(self.physics),
         )
-        chunks = _chunks(table.lengths)
-        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(build_graphs)(table.take(rows), settings) for rows in chunks
-        )
+
+    def _build(self, table):
+        """Graphs of all rows, and the rows that have none with their causes."""
         batches: list[CrystalGraphs] = []
         causes: dict[int, str] = {}
-        with tqdm(
-            total=table.n_rows, desc="crystal graphs", unit="structures", disable=not self.verbose
-        ) as progress:
-            for rows, (graphs, chunk_causes) in zip(chunks, results, strict=True):
-                batches.append(graphs)
-                causes |= {int(rows[row]): cause for row, cause in chunk_causes.items()}
-                progress.update(len(rows))
+        for _, graphs, failures in self._compute(table, np.arange(table.n_rows)):
+            batches.append(graphs)
+            causes |= failures
         return CrystalGraphs.concatenate(batches), causes
+
+    def _build_or_look_up(self, table):
+        """What ``_build`` gives, from the disk where possible."""
+        store, settings = ContentStore(self.memory), self._settings()
+        keys = graph_keys(table, settings)
+        packed = store.get_many(keys)
+        missing = np.array([row for row, key in enumerate(keys) if key not in packed], dtype=int)
+        causes: dict[int, str] = {}
+        for rows, graphs, failures in self._compute(table, missing) if len(missing) else ():
+            new = dict(zip([keys[row] for row in rows], pack_graphs(graphs), strict=True))
+            packed |= new
+            causes |= failures
+            failed = {keys[row] for row in failures}
+            store.put_many({key: content for key, content in new.items() if key not in failed})
+        table = table.without_atoms(list(causes))
+        return unpack_graphs([packed[key] for key in keys], table, settings.sensor_names), causes
+
+    def _compute(self, table, rows):
+        """Compute the graphs of some rows: (rows, their graphs, causes of failure) by chunks."""
+        chunks = [rows[part] for part in _chunks(table.lengths[rows])]
+        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            delayed(build_graphs)(table.take(chunk), self._settings()) for chunk in chunks
+        )
+        with tqdm(
+            total=len(rows), desc="crystal graphs", unit="structures", disable=not self.verbose
+        ) as progress:
+            for chunk, (graphs, causes) in zip(chunks, results, strict=True):
+                yield chunk, graphs, {int(chunk[row]): cause for row, cause in causes.items()}
+                progress.update(len(chunk))
 
     def _add_context(self, graphs, table):
         """The graphs with features of their compositions; NaN for a graph without atoms."""

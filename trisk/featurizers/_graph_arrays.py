@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trisk.featurizers._angles import find_angles, find_dihedrals
-from trisk.featurizers._atom_features import ATOM_FEATURES, atom_feature_table
 from trisk.featurizers._bond_physics import BOND_SENSORS, bond_sensors
 from trisk.featurizers._bonds import n_in_whole_shells, nearest_bonds
-from trisk.graphs import CrystalGraphs
+from trisk.featurizers._graph_packing import assemble_graphs
 from trisk.neighbor_lists import find_neighbors
 
 _SHORTEST_BOND = 0.5  # Å; the bond of H2 has 0.74
@@ -39,6 +38,11 @@ class GraphSettings:
     n_dihedral_neighbors: int
     physics: bool
 
+    @property
+    def sensor_names(self):
+        """Names of the sensors that bonds carry."""
+        return BOND_SENSORS if self.physics else ()
+
 
 def build_graphs(table, settings):
     """Build the graphs of many structures, without the context of their compositions.
@@ -68,41 +72,28 @@ def build_graphs(table, settings):
     bonds = nearest_bonds(pairs, n_atoms, settings.n_neighbors)
     directions = _directions(table, bonds)
     angles, dihedrals, dihedral_cosines = _higher_orders(bonds, directions, settings)
-    sensors = np.empty((len(bonds.lengths), 0), dtype=np.float32)
+    sensors = np.empty((len(bonds.lengths), 0))
     if settings.physics:
         i, j = table.numbers[bonds.centers], table.numbers[bonds.neighbors]
-        sensors = bond_sensors(i, j, bonds.lengths).astype(np.float32)
-    angle_rows = np.repeat(np.arange(n_atoms), np.diff(angles.offsets))
-    dihedral_offsets = np.searchsorted(
-        angle_rows[dihedrals[:, 0]] if len(dihedrals) else np.empty(0), table.offsets
-    )
-    graphs = CrystalGraphs(
-        offsets={
-            "atom": table.offsets,
-            "bond": bonds.offsets[table.offsets],
-            "angle": angles.offsets[table.offsets],
-            "dihedral": dihedral_offsets.astype(np.int64),
-        },
-        atomic_numbers=table.numbers.astype(np.int32),
-        positions=table.positions,
-        lattices=table.lattices,
-        atom_features=atom_feature_table()[table.numbers],
-        context=np.empty((table.n_rows, 0), dtype=np.float32),
-        bond_atoms=np.stack([bonds.centers, bonds.neighbors], axis=1).astype(np.int32),
-        bond_images=bonds.images.astype(np.int32),
-        bond_lengths=bonds.lengths.astype(np.float32),
-        bond_sensors=sensors,
-        angle_bonds=angles.pairs.astype(np.int32),
-        angle_cosines=angles.cosines.astype(np.float32),
-        dihedral_angles=dihedrals.astype(np.int32),
-        dihedral_cosines=dihedral_cosines.astype(np.float32),
-        names={
-            "atom_features": ATOM_FEATURES,
-            "context": (),
-            "bond_sensors": BOND_SENSORS if settings.physics else (),
-        },
-    )
-    return graphs, {}
+        sensors = bond_sensors(i, j, bonds.lengths)
+    offsets = {
+        "bond": bonds.offsets[table.offsets],
+        "angle": angles.offsets[table.offsets],
+    }
+    # Dihedrals stand in the order of the structures, and so do their first angles.
+    rows = np.searchsorted(offsets["angle"], dihedrals[:, 0], side="right") - 1
+    offsets["dihedral"] = np.searchsorted(rows, np.arange(table.n_rows + 1))
+    arrays = {
+        "bond_atoms": np.stack([bonds.centers, bonds.neighbors], axis=1),
+        "bond_images": bonds.images,
+        "bond_lengths": bonds.lengths,
+        "bond_sensors": sensors,
+        "angle_bonds": angles.pairs,
+        "angle_cosines": angles.cosines,
+        "dihedral_angles": dihedrals,
+        "dihedral_cosines": dihedral_cosines,
+    }
+    return assemble_graphs(table, offsets, arrays, settings.sensor_names), {}
 
 
 def _directions(table, bonds):
