@@ -32,6 +32,7 @@ _EXPORTS = {
     "load": "persistence",
     "load_band_gaps": "datasets",
     "load_matbench": "datasets",
+    "load_prototypes": "datasets",
     "matbench_folds": "model_selection",
     "ParityDisplay": "plotting",
     "save": "persistence",
