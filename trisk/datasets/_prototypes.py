@@ -49,7 +49,7 @@ def load_prototypes(*, as_frame=False):
     Notes
     -----
     Space group and crystal system are those of the AFLOW label. With spglib and a tolerance of
-    0.01 Å, three structures have a higher space group; their crystal system is the same.
+    0.01 Å, three structures have a higher symmetry; their crystal system is the same.
 
     References
     ----------
