@@ -12,7 +12,12 @@ from safetensors import safe_open
 from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 from sklearn.base import BaseEstimator, clone
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,7 +27,7 @@ import trisk.estimators
 import trisk.featurizers
 from trisk import persistence
 from trisk.datasets import load_band_gaps
-from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.estimators import HurdleRegressor, HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.featurizers import CompositionFeaturizer, MagpieFeaturizer, Mat2VecFeaturizer
 from trisk.featurizers._base import BaseCompositionFeaturizer
 from trisk.persistence import ModelFileError, load, save
@@ -163,6 +168,35 @@ def test_multi_output_regressor_comes_back(features, band_gaps, tmp_path):
     np.testing.assert_array_equal(loaded.predict(features), model.predict(features))
 
 
+_FEW = {"n_estimators": 3, "random_state": 0}
+_HURDLE = HurdleRegressor(ExtraTreesClassifier(**_FEW), ExtraTreesRegressor(**_FEW))
+_COMPANIONS = [
+    (HybridTRIADSRegressor(companion=ExtraTreesRegressor(**_FEW), calibrate=True, **_SMALL), False),
+    (HybridTRIADSRegressor(companion=_HURDLE, **_SMALL), False),
+    (HybridTRIADSClassifier(companion=RandomForestClassifier(**_FEW), **_SMALL), True),
+]
+
+
+@pytest.mark.parametrize(("model", "classify"), _COMPANIONS, ids=["trees", "hurdle", "forest"])
+def test_companion_comes_back(features, band_gaps, tmp_path, model, classify):
+    y = band_gaps[1] > 3 if classify else np.where(band_gaps[1] < 1, 0, band_gaps[1])
+    model = clone(model).fit(features, y)
+    save(model, tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    method = "predict_proba" if classify else "predict"
+    np.testing.assert_array_equal(
+        getattr(loaded, method)(features), getattr(model, method)(features)
+    )
+    if not classify:
+        np.testing.assert_array_equal(
+            loaded.predict(features, return_std=True), model.predict(features, return_std=True)
+        )
+    importances = (m.companion_ for m in (model, loaded))
+    if not isinstance(model.companion_, HurdleRegressor):
+        np.testing.assert_array_equal(*(m.feature_importances_ for m in importances))
+    clone(loaded).fit(features, y)
+
+
 @pytest.mark.parametrize(
     "featurizer",
     [
@@ -291,9 +325,13 @@ class _MyRegressor(HybridTRIADSRegressor):
 def test_unsupported_objects_are_named(features, band_gaps, tmp_path):
     y = band_gaps[1]
     path = tmp_path / "model"
-    forest = RandomForestRegressor(n_estimators=2, random_state=0).fit(features, y)
-    with pytest.raises(TypeError, match=r"sklearn\.ensemble\._forest\.RandomForestRegressor"):
-        save(forest, path)
+    boosted = GradientBoostingRegressor(n_estimators=2, random_state=0).fit(features, y)
+    with pytest.raises(TypeError, match=r"sklearn\.ensemble\._gb\.GradientBoostingRegressor"):
+        save(boosted, path)
+    companion = GradientBoostingRegressor(n_estimators=2, random_state=0)
+    beside = HybridTRIADSRegressor(companion=companion, **_SMALL).fit(features, y)
+    with pytest.raises(TypeError, match=r"companion is a .*GradientBoostingRegressor"):
+        save(beside, path)
     scaled = make_pipeline(StandardScaler(), HybridTRIADSRegressor(**_SMALL)).fit(features, y)
     with pytest.raises(TypeError, match=r"Pipeline\.steps\.0\.1 is a .*StandardScaler"):
         save(scaled, path)
@@ -407,7 +445,7 @@ def test_newer_format_asks_for_an_update(saved):
         load(saved)
 
 
-@pytest.mark.parametrize("name", ["Popen", "RandomForestRegressor", "os.system", "_Bomb"])
+@pytest.mark.parametrize("name", ["Popen", "GradientBoostingRegressor", "os.system", "_Bomb"])
 def test_class_off_the_list_is_refused(saved, name):
     def rename(description):
         description["model"]["class"] = name
@@ -444,6 +482,35 @@ def test_description_without_its_weights_is_refused(saved):
     _rewrite(saved, drop_weights)
     with pytest.raises(ModelFileError, match="does not describe a trisk model"):
         load(saved)
+
+
+@pytest.mark.parametrize(
+    ("field", "forge"),
+    [
+        ("left_child", lambda v: np.where(v == -1, v, 10**6)),
+        ("right_child", lambda v: np.where(v == -1, v, 0)),
+        ("feature", lambda v: v + 10**6),
+        ("feature", lambda v: v - 10**6),
+        ("shape", lambda v: v + 10**6),
+        ("values", lambda v: v[:1]),
+        ("n_classes", lambda v: v + 1),
+    ],
+)
+def test_forged_tree_is_refused(features, band_gaps, tmp_path, field, forge):
+    path = tmp_path / "model"
+    forest = ExtraTreesRegressor(n_estimators=2, random_state=0).fit(features, band_gaps[1])
+    save(forest, path)
+    arrays = from_bytes(path.read_bytes())
+    with safe_open(path, framework="numpy") as file:
+        text = file.metadata()["trisk"]
+    description = json.loads(text)
+    trees = [dict(node["tree"]["dict"]) for node in _tree(description) if "tree" in node]
+    name = trees[0][field]["array"]
+    arrays[name] = forge(arrays[name])
+    checksum = persistence._checksum(text, arrays)
+    path.write_bytes(to_bytes(arrays, {"trisk": text, "sha256": checksum}))
+    with pytest.raises(ModelFileError, match="decision tree"):
+        load(path)
 
 
 def test_unknown_parameter_is_refused(saved):

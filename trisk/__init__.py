@@ -25,6 +25,7 @@ _EXPORTS = {
     "composition_pipeline": "pipelines",
     "cross_validate": "model_selection",
     "CrystalGraphFeaturizer": "featurizers",
+    "HurdleRegressor": "estimators",
     "HybridTRIADSClassifier": "estimators",
     "HybridTRIADSRegressor": "estimators",
     "MagpieFeaturizer": "featurizers",

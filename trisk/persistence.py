@@ -16,11 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from trisk._trees import check_trees, tree_from_arrays, tree_to_arrays
+
 FORMAT = 1
 
 #: Classes that a file may name, and where they live.
 _CLASSES = {
     "Pipeline": "sklearn.pipeline",
+    "HurdleRegressor": "trisk.estimators",
     "HybridTRIADSClassifier": "trisk.estimators",
     "HybridTRIADSRegressor": "trisk.estimators",
     "ColumnScaler": "trisk.estimators._preprocessing",
@@ -45,6 +48,25 @@ _CLASSES = {
             "YangFeaturizer",
         ),
         "trisk.featurizers",
+    ),
+    # Companions of a network.
+    **dict.fromkeys(
+        (
+            "ExtraTreesClassifier",
+            "ExtraTreesRegressor",
+            "RandomForestClassifier",
+            "RandomForestRegressor",
+        ),
+        "sklearn.ensemble",
+    ),
+    **dict.fromkeys(
+        (
+            "DecisionTreeClassifier",
+            "DecisionTreeRegressor",
+            "ExtraTreeClassifier",
+            "ExtraTreeRegressor",
+        ),
+        "sklearn.tree",
     ),
 }
 
@@ -211,6 +233,8 @@ def _encode(value, name, arrays):
         state = getattr(value, "__trisk_state__", lambda: _fitted_attributes(value))()
         encoded["fitted"] = {k: _encode(v, f"{name}.{k}", arrays) for k, v in state.items()}
         return encoded
+    if type(value).__name__ == "Tree" and type(value).__module__ == "sklearn.tree._tree":
+        return {"tree": _encode(tree_to_arrays(value), name, arrays)}
     raise TypeError(
         f"{name} is a {type(value).__name__}, which trisk does not store without code; "
         "use pickle or skops for such a model."
@@ -270,6 +294,8 @@ def _decode(node, arrays):
         return tuple(_decode(v, arrays) for v in node["tuple"])
     if "dict" in node:
         return {_decode(k, arrays): _decode(v, arrays) for k, v in node["dict"]}
+    if "tree" in node:
+        return tree_from_arrays(_decode(node["tree"], arrays))
     return _decode_object(node, arrays)
 
 
@@ -293,4 +319,6 @@ def _decode_object(node, arrays):
             value.__trisk_restore__(state)
         else:
             vars(value).update(state)
+        if "tree_" in state or "estimators_" in state:
+            check_trees(value)
     return value

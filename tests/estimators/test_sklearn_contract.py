@@ -1,13 +1,24 @@
 """Every tabular estimator passes all of scikit-learn's estimator checks."""
 
 import pytest
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.estimators import HurdleRegressor, HybridTRIADSClassifier, HybridTRIADSRegressor
 
 # Small networks and few epochs: the checks fit some two hundred times, mostly on noise.
 _SMALL = {"n_members": 2, "max_epochs": 25, "hidden_dim": 16, "feedforward_dim": 24, "n_steps": 2}
-ESTIMATORS = [HybridTRIADSRegressor(**_SMALL), HybridTRIADSClassifier(**_SMALL)]
+# The companion does what so short a training cannot.
+_BRIEF = {**_SMALL, "n_members": 1, "max_epochs": 2, "n_steps": 1}
+ESTIMATORS = [
+    HybridTRIADSRegressor(**_SMALL),
+    HybridTRIADSClassifier(**_SMALL),
+    HybridTRIADSRegressor(companion=ExtraTreesRegressor(10), calibrate=True, **_BRIEF),
+    HybridTRIADSClassifier(companion=ExtraTreesClassifier(10), **_BRIEF),
+    HurdleRegressor(LogisticRegression(), Ridge()),
+    HurdleRegressor(ExtraTreesClassifier(10), ExtraTreesRegressor(10), statistic="mean"),
+]
 CHECKS = [
     (estimator, check)
     for original in ESTIMATORS

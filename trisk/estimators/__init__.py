@@ -1,5 +1,6 @@
 """Estimators with scikit-learn's interface; none of them needs pymatgen, matminer or gensim."""
 
+from trisk.estimators._hurdle import HurdleRegressor
 from trisk.estimators._hybrid_triads import HybridTRIADSClassifier, HybridTRIADSRegressor
 
-__all__ = ["HybridTRIADSClassifier", "HybridTRIADSRegressor"]
+__all__ = ["HurdleRegressor", "HybridTRIADSClassifier", "HybridTRIADSRegressor"]

@@ -143,6 +143,16 @@ def fit_together(jobs):
     for estimator, *_ in jobs:
         # A fit that fails must not leave the net of an earlier one beside new scalers.
         estimator.__dict__.pop("net_", None)
+    held_out = [fit for fit in _train(jobs) if fit is not None]
+    # What is learned from inner folds is trained in batches of its own, all folds together.
+    _train([job for fit in held_out for job in fit.jobs])
+    for fit in held_out:
+        fit.finish()
+    return [job[0] for job in jobs]
+
+
+def _train(jobs):
+    """Train estimators; return what each wants to learn from inner folds, or None."""
     prepared = [e._prepare(X, y, w) for e, X, y, w in jobs]
     groups: dict[tuple, list[int]] = {}
     for index, (training_set, module_params, _) in enumerate(prepared):
@@ -160,7 +170,7 @@ def fit_together(jobs):
                 f"training stopped after {len(net.history)} of {net.max_epochs} epochs; "
                 "the estimator is fitted with the weights reached so far"
             )
-    return [job[0] for job in jobs]
+    return [training_set.held_out for training_set, *_ in prepared]
 
 
 def _batches(groups, jobs, prepared):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,6 +11,9 @@ from torch.utils.data import Dataset
 
 from trisk.estimators._neighbors import NeighborDraws
 from trisk.estimators._preprocessing import ColumnScaler
+
+if TYPE_CHECKING:
+    from trisk.estimators._held_out import HeldOutFit
 
 Batch = tuple[Tensor, tuple[Tensor, Tensor]]
 
@@ -34,6 +38,8 @@ class TrainingSet:
         Source of further columns that each member draws anew for every epoch.
     draw_scaler : ColumnScaler or None
         Scaling of these columns.
+    held_out : HeldOutFit or None
+        Fits on parts of the same rows, to be trained beside this one.
     """
 
     X: np.ndarray
@@ -43,6 +49,7 @@ class TrainingSet:
     validation_fraction: float
     draws: NeighborDraws | None = None
     draw_scaler: ColumnScaler | None = None
+    held_out: "HeldOutFit | None" = None
 
     def split(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows that the member with this seed trains on and validates on."""

@@ -1,14 +1,16 @@
 """HybridTRIADS for numeric tables, composition features above all."""
 
 import numpy as np
+from scipy.special import huber
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from trisk.estimators._companion import mix
 from trisk.estimators._parameters import document_parameters
-from trisk.estimators._preprocessing import TargetScaler
+from trisk.estimators._preprocessing import TargetScaler, merge_duplicates
 from trisk.estimators._tables import BaseHybridTRIADS
 
 
@@ -25,13 +27,23 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         Loss on the standardised target.
     aggregation : {{"mean", "median"}}, default="mean"
         How members' predictions are combined.
+    calibrate : bool, default=False
+        Whether the standard deviation that `predict` returns is scaled to the size of errors
+        on inner folds. This trains further members, as a companion does.
     {network}
+    {companion}
     {optimisation}
 
     Attributes
     ----------
     net_ : skorch.NeuralNet
         The trained net: ``net_.history``, ``net_.module_``, callbacks.
+    companion_ : estimator or None
+        The fitted companion.
+    companion_weight_ : float
+        Its weight in the prediction.
+    spread_scale_ : ndarray of shape (2,) or (2, n_outputs)
+        Factor and floor that make the spread a standard deviation; 1 and 0 without `calibrate`.
     neighbors_ : NeighborColumns or None
         Training rows that answer for their neighbourhood.
     neighbor_scaler_ : ColumnScaler
@@ -75,13 +87,16 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         **BaseHybridTRIADS._parameter_constraints,
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
         "aggregation": [StrOptions({"mean", "median"})],
+        "calibrate": ["boolean"],
     }
+    _without_held_out = {**BaseHybridTRIADS._without_held_out, "calibrate": False}
 
     def __init__(
         self,
         *,
         loss="absolute_error",
         aggregation="mean",
+        calibrate=False,
         n_attention_layers=None,
         attention_dim=64,
         n_heads=4,
@@ -97,6 +112,7 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         confidence=False,
         scaling="robust",
         n_neighbors=8,
+        companion=None,
         n_members=8,
         max_epochs="auto",
         batch_size="auto",
@@ -130,6 +146,7 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
             confidence=confidence,
             scaling=scaling,
             n_neighbors=n_neighbors,
+            companion=companion,
             n_members=n_members,
             max_epochs=max_epochs,
             batch_size=batch_size,
@@ -149,6 +166,7 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         )
         self.loss = loss
         self.aggregation = aggregation
+        self.calibrate = calibrate
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -169,9 +187,12 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         self.single_target_ = y.ndim == 1
         target = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        self.target_scaler_ = TargetScaler.fit(target[weight > 0], weight[weight > 0])
+        X, target, weight = merge_duplicates(X, target, weight)
+        self.target_scaler_ = TargetScaler.fit(target, weight)
         scaled = self.target_scaler_.transform(target)
-        return self._fit_table(X, scaled, weight, target.shape[1], self.loss)
+        y = target[:, 0] if self.single_target_ else target
+        self.spread_scale_ = np.stack([np.ones(y.shape[1:]), np.zeros(y.shape[1:])])
+        return self._fit_table(X, scaled, weight, y, self.loss)
 
     def _aggregate(self, outputs):
         """Combine members: arrays with members first → centre and spread, in the target's unit."""
@@ -181,6 +202,31 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         combine = np.median if self.aggregation == "median" else np.mean
         return combine(predictions, axis=0), predictions.std(axis=0)
 
+    def _network_answer(self, X):
+        return self._aggregate(self._member_outputs(X)["answer"])
+
+    def _ask_companion(self, companion, X):
+        answer = companion.predict(self._named(X))
+        if self.single_target_:
+            return answer
+        return self.target_scaler_.inverse_transform(answer.reshape(len(answer), -1))
+
+    def _companion_target(self, y):
+        # Several targets count alike only in units of their scale.
+        return y if self.single_target_ else self.target_scaler_.transform(y)
+
+    def _row_losses(self, y, answer):
+        """Loss of every row, outputs in units of their scale."""
+        scale = np.where(self.target_scaler_.scale > 0, self.target_scaler_.scale, 1)
+        residual = ((answer - y).reshape(len(y), -1) / scale).ravel()
+        if self.loss == "absolute_error":
+            losses = np.abs(residual)
+        elif self.loss == "squared_error":
+            losses = np.square(residual)
+        else:
+            losses = huber(1.0, residual)
+        return losses.reshape(len(y), -1).mean(1)
+
     def predict(self, X, return_std=False):
         """Predict the target.
 
@@ -189,17 +235,24 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         X : array-like of shape (n_samples, n_features)
             Table with the columns seen in `fit`.
         return_std : bool, default=False
-            Whether to return the standard deviation over members too.
+            Whether to return a standard deviation too.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Prediction, in the unit of the target.
         y_std : ndarray of the same shape
-            Spread of the members, only with `return_std`.
+            Only with `return_std`: the spread of the members and of the companion around
+            them, scaled to the size of held-out errors where `calibrate` is set.
         """
-        center, spread = self._aggregate(self._member_outputs(X)["answer"])
-        return (center, spread) if return_std else center
+        center, spread = self._network_answer(X)
+        if self.companion_ is not None:
+            second = self._ask_companion(self.companion_, X)
+            center, spread = mix(self.companion_weight_, center, spread, second)
+        if not return_std:
+            return center
+        factor, floor = self.spread_scale_
+        return center, np.hypot(factor * spread, floor)
 
     def staged_predict(self, X):
         """Predict after each recursion step.
@@ -212,11 +265,13 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         Yields
         ------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Prediction after steps 1, 2, … `n_steps`.
+            Prediction after steps 1, 2, … `n_steps`; a companion has its share in each.
         """
         steps = self._member_outputs(X)["steps"]
+        second = 0.0 if self.companion_ is None else self._ask_companion(self.companion_, X)
         for step in range(steps.shape[1]):
-            yield self._aggregate(steps[:, step])[0]
+            center, spread = self._aggregate(steps[:, step])
+            yield mix(self.companion_weight_, center, spread, second)[0]
 
 
 @document_parameters
@@ -231,12 +286,17 @@ class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
     class_weight : dict, "balanced" or None, default=None
         Weights of classes, as in scikit-learn.
     {network}
+    {companion}
     {optimisation}
 
     Attributes
     ----------
     net_ : skorch.NeuralNet
         The trained net: ``net_.history``, ``net_.module_``, callbacks.
+    companion_ : estimator or None
+        The fitted companion.
+    companion_weight_ : float
+        Its weight in the prediction.
     classes_ : ndarray of shape (n_classes,)
         Labels.
     neighbors_ : NeighborColumns or None
@@ -297,6 +357,7 @@ class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
         confidence=False,
         scaling="robust",
         n_neighbors=8,
+        companion=None,
         n_members=8,
         max_epochs="auto",
         batch_size="auto",
@@ -330,6 +391,7 @@ class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
             confidence=confidence,
             scaling=scaling,
             n_neighbors=n_neighbors,
+            companion=companion,
             n_members=n_members,
             max_epochs=max_epochs,
             batch_size=batch_size,
@@ -364,14 +426,32 @@ class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
         of_class = compute_class_weight(
             self.class_weight, classes=self.classes_, y=y, sample_weight=weight
         )
-        n_classes = len(self.classes_)
-        target = np.eye(n_classes)[labels]
-        return self._fit_table(X, target, weight * of_class[labels], n_classes, "cross_entropy")
+        weight = weight * of_class[labels]
+        X, labels, weight = merge_duplicates(X, labels[:, None], weight)
+        labels = labels[:, 0].astype(np.intp)
+        target = np.eye(len(self.classes_))[labels]
+        return self._fit_table(X, target, weight, self.classes_[labels], "cross_entropy")
 
     def _probabilities(self, outputs):
         """Average members' probabilities; arrays with members first."""
         shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
         return (shifted / shifted.sum(-1, keepdims=True)).mean(axis=0)
+
+    def _network_answer(self, X):
+        probabilities = self._probabilities(self._member_outputs(X)["answer"])
+        return probabilities, np.zeros_like(probabilities)
+
+    def _ask_companion(self, companion, X):
+        return companion.predict_proba(self._named(X))
+
+    def _companion_target(self, y):
+        return y
+
+    def _row_losses(self, y, answer):
+        """Negative log-likelihood of every row."""
+        of_label = np.take_along_axis(answer, np.searchsorted(self.classes_, y)[:, None], axis=1)
+        # Trees can be certain, and wrong.
+        return -np.log(np.maximum(of_label[:, 0], 1e-6))
 
     def predict_proba(self, X):
         """Predict class probabilities.
@@ -386,7 +466,11 @@ class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
-        return self._probabilities(self._member_outputs(X)["answer"])
+        probabilities, _ = self._network_answer(X)
+        if self.companion_ is None:
+            return probabilities
+        second = self._ask_companion(self.companion_, X)
+        return mix(self.companion_weight_, probabilities, 0.0, second)[0]
 
     def predict(self, X):
         """Predict the most probable class.
@@ -418,8 +502,9 @@ class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
             Probabilities after steps 1, 2, … `n_steps`.
         """
         steps = self._member_outputs(X)["steps"]
+        second = 0.0 if self.companion_ is None else self._ask_companion(self.companion_, X)
         for step in range(steps.shape[1]):
-            yield self._probabilities(steps[:, step])
+            yield mix(self.companion_weight_, self._probabilities(steps[:, step]), 0.0, second)[0]
 
     def staged_predict(self, X):
         """Predict the most probable class after each recursion step.

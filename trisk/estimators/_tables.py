@@ -1,14 +1,22 @@
 """What HybridTRIADS regressors and classifiers share: a numeric table in, scaled columns out."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import validate_data
 
 from trisk.estimators._base import BaseMemberEstimator
 from trisk.estimators._batches import TrainingSet
 from trisk.estimators._columns import divide_columns
+from trisk.estimators._held_out import HeldOutFit
 from trisk.estimators._neighbors import NeighborDraws
-from trisk.estimators._parameters import NETWORK_CONSTRAINTS, OPTIMISATION_CONSTRAINTS
-from trisk.estimators._preprocessing import ColumnScaler, merge_duplicates
+from trisk.estimators._parameters import (
+    COMPANION_CONSTRAINTS,
+    NETWORK_CONSTRAINTS,
+    OPTIMISATION_CONSTRAINTS,
+)
+from trisk.estimators._preprocessing import ColumnScaler
 from trisk.nn import HybridTRIADSNetwork
 
 _MODULE_PARAMETERS = (
@@ -30,7 +38,13 @@ class BaseHybridTRIADS(BaseMemberEstimator):
     """Table in, scaled columns to the network."""
 
     _module = HybridTRIADSNetwork
-    _parameter_constraints = {**NETWORK_CONSTRAINTS, **OPTIMISATION_CONSTRAINTS}
+    _parameter_constraints = {
+        **NETWORK_CONSTRAINTS,
+        **COMPANION_CONSTRAINTS,
+        **OPTIMISATION_CONSTRAINTS,
+    }
+    #: Parameters with which the same network is fitted without inner folds.
+    _without_held_out: dict[str, Any] = {"companion": None}
 
     def __init__(
         self,
@@ -50,6 +64,7 @@ class BaseHybridTRIADS(BaseMemberEstimator):
         confidence,
         scaling,
         n_neighbors,
+        companion,
         n_members,
         max_epochs,
         batch_size,
@@ -82,6 +97,7 @@ class BaseHybridTRIADS(BaseMemberEstimator):
         self.confidence = confidence
         self.scaling = scaling
         self.n_neighbors = n_neighbors
+        self.companion = companion
         self.n_members = n_members
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -99,13 +115,12 @@ class BaseHybridTRIADS(BaseMemberEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_table(self, X, target, weight, n_outputs, loss):
-        """Measure the columns and return the training set with its network."""
+    def _fit_table(self, X, target, weight, y, loss):
+        """Measure the columns of distinct rows; return the training set with its network."""
         if self.attention_dim % self.n_heads:
             raise ValueError(
                 f"n_heads={self.n_heads} must divide attention_dim={self.attention_dim}."
             )
-        X, target, weight = merge_duplicates(X, target, weight)
         if len(X) - round(self.validation_fraction * len(X)) < 1:
             raise ValueError(
                 f"validation_fraction={self.validation_fraction} leaves none of the {len(X)} "
@@ -131,7 +146,7 @@ class BaseHybridTRIADS(BaseMemberEstimator):
         n_rest = self.layout_.n_rest + n_near
         module_params |= {
             "layout": self.layout_._replace(n_rest=n_rest),
-            "n_outputs": n_outputs,
+            "n_outputs": target.shape[1],
             "n_attention_layers": self.n_attention_layers or 0,
         }
         scaled = self.scaler_.transform(X)[:, self.columns_]
@@ -143,8 +158,21 @@ class BaseHybridTRIADS(BaseMemberEstimator):
             validation_fraction=self.validation_fraction,
             draws=draws,
             draw_scaler=self.neighbor_scaler_ if draws else None,
+            held_out=self._hold_out(X, y, weight),
         )
         return training_set, module_params, {"kind": loss, "deep": self.deep_supervision}
+
+    def _hold_out(self, X, y, weight):
+        """Fits on inner folds, where a parameter asks for what they tell."""
+        self.companion_, self.companion_weight_ = None, 0.0
+        if all(getattr(self, k) == v for k, v in self._without_held_out.items()):
+            return None
+        return HeldOutFit(self, self._named(X), y, weight)
+
+    def _named(self, X):
+        """The table as it was given: with column names, where it had them."""
+        names = getattr(self, "feature_names_in_", None)
+        return np.asarray(X, dtype=np.float64) if names is None else pd.DataFrame(X, columns=names)
 
     def _encode(self, X):
         X = validate_data(self, X, reset=False, dtype=np.float64)

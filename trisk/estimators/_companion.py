@@ -1,0 +1,100 @@
+"""A second model beside the network: how it is made, fitted, asked, and mixed in."""
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import has_fit_parameter
+
+from trisk.estimators._seeding import seed_parts
+
+_TREES = {"n_estimators": 300, "max_features": 1 / 3}
+
+
+def make_companion(estimator, seed):
+    """Unfitted companion of an estimator, seeded wherever its own seeds are None.
+
+    Parameters
+    ----------
+    estimator : BaseHybridTRIADS
+        Its parameter ``companion`` says what to make.
+    seed : int
+        Seed.
+
+    Returns
+    -------
+    companion : estimator
+        A clone that may be fitted.
+    """
+    if estimator.companion == "extra_trees":
+        trees = ExtraTreesClassifier if is_classifier(estimator) else ExtraTreesRegressor
+        return trees(**_TREES, random_state=seed)
+    companion = clone(estimator.companion)
+    answer = "predict_proba" if is_classifier(estimator) else "predict"
+    if is_classifier(companion) != is_classifier(estimator) or not hasattr(companion, answer):
+        kind = "classifier with predict_proba" if is_classifier(estimator) else "regressor"
+        raise ValueError(
+            f"companion={companion!r} is no {kind}, as {type(estimator).__name__} needs it."
+        )
+    return seed_parts(companion, seed)
+
+
+def fit_companion(companion, X, y, weight):
+    """Fit a companion to distinct rows.
+
+    Parameters
+    ----------
+    companion : estimator
+        As :func:`make_companion` gives it.
+    X : array or DataFrame of shape (n_rows, n_columns)
+        Distinct rows.
+    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        Targets.
+    weight : ndarray of shape (n_rows,)
+        Their weights. Whole multiples, such as counts of equal rows, become repeated rows for
+        a companion that takes no weights.
+
+    Returns
+    -------
+    companion : estimator
+        The same, fitted.
+
+    Raises
+    ------
+    ValueError
+        If a companion that takes no weights would need them.
+    """
+    # Most regressors of scikit-learn warn about a target of one column.
+    y = y[:, 0] if y.shape[1:] == (1,) else y
+    if has_fit_parameter(companion, "sample_weight"):
+        return companion.fit(X, y, sample_weight=weight)
+    counts = weight / weight.min()
+    if not np.allclose(counts, np.rint(counts)):
+        raise ValueError(
+            f"companion={companion!r} takes no sample_weight in fit. Give no weights and no "
+            "class_weight, or a companion that takes them."
+        )
+    repeated = np.repeat(np.arange(len(y)), np.rint(counts).astype(np.intp))
+    return companion.fit(_safe_indexing(X, repeated), y[repeated])
+
+
+def mix(share, answer, spread, second):
+    """Mix the network's answer with its companion's.
+
+    Parameters
+    ----------
+    share : float
+        Weight of the companion.
+    answer, spread : ndarray
+        Centre and standard deviation of the network's members.
+    second : ndarray
+        The companion's answer.
+
+    Returns
+    -------
+    center, spread : ndarray
+        Mean and standard deviation of the mixture, disagreement of the two included.
+    """
+    center = (1 - share) * answer + share * second
+    variance = (1 - share) * np.square(spread)
+    return center, np.sqrt(variance + share * (1 - share) * np.square(answer - second))
