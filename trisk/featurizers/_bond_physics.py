@@ -9,7 +9,7 @@ from trisk.featurizers._tabulated import element_columns
 BOND_SENSORS = ("bond stiffness (N/m)", "reduced mass (u)", "Einstein frequency (1/cm)")
 
 _GORDY = 167.0  # N/m for a bond order of one, electronegativities of Pauling, lengths in Å
-_PAULING_DECAY = 0.71  # Å that weaken a bond to a tenth
+_VALENCE_DECAY = 0.37  # Å
 # √(N/m / u) / 2πc = √(1 / 1.66053907e-27) / (2π · 2.99792458e10) per centimetre
 _WAVENUMBER = 130.2794
 
@@ -30,9 +30,10 @@ def bond_sensors(numbers_i, numbers_j, lengths):
         Columns as in ``BOND_SENSORS``:
 
         - Stiffness k = 167 N/m · n (χᵢ χⱼ / d²)^¾ after Gordy [1]_, with Pauling's
-          electronegativities χ and Pauling's bond order n = 10^((rᵢ + rⱼ − d) / 0.71 Å) [2]_,
-          r being covalent radii [3]_. Gordy's additive constant of 30 N/m is left out: it is
-          meant for bonded pairs, and here a pair far apart has no stiffness.
+          electronegativities χ, and for the bond order the bond valence
+          n = exp((rᵢ + rⱼ − d) / 0.37 Å) [2]_ around the sum of the covalent radii r [3]_.
+          Gordy's additive constant of 30 N/m is left out: it is meant for bonded pairs, and
+          here a pair far apart has no stiffness.
         - Reduced mass µ = mᵢ mⱼ / (mᵢ + mⱼ).
         - Frequency √(k/µ) / 2πc of the two atoms on that spring.
 
@@ -40,7 +41,8 @@ def bond_sensors(numbers_i, numbers_j, lengths):
     ----------
     .. [1] W. Gordy, "A relation between bond force constants, bond orders, bond lengths, and the
        electronegativities of the bonded atoms", J. Chem. Phys. 14, 305 (1946).
-    .. [2] L. Pauling, "The Nature of the Chemical Bond", 3rd edition (Cornell, 1960), chapter 7.
+    .. [2] I. D. Brown, D. Altermatt, "Bond-valence parameters obtained from a systematic
+       analysis of the inorganic crystal structure database", Acta Cryst. B 41, 244 (1985).
     .. [3] B. Cordero et al., "Covalent radii revisited", Dalton Trans. 2832 (2008).
     """
     radii, electronegativities = impute_element_means(
@@ -48,7 +50,7 @@ def bond_sensors(numbers_i, numbers_j, lengths):
     ).T
     masses = impute_element_means(element_columns("descriptor_elements.csv", ("atomic_mass",)))
     mass_i, mass_j = masses[numbers_i, 0], masses[numbers_j, 0]
-    order = 10 ** (((radii[numbers_i] + radii[numbers_j]) / 100 - lengths) / _PAULING_DECAY)
+    order = np.exp(((radii[numbers_i] + radii[numbers_j]) / 100 - lengths) / _VALENCE_DECAY)
     product = electronegativities[numbers_i] * electronegativities[numbers_j]
     stiffness = _GORDY * order * (product / lengths**2) ** 0.75
     reduced_mass = mass_i * mass_j / (mass_i + mass_j)

@@ -90,15 +90,16 @@ class CrystalGraphFeaturizer(RowFeaturizer):
     Notes
     -----
     For a bond of length d between elements of electronegativity χ, covalent radius r and mass m:
-    the stiffness is k = 167 N/m · n (χᵢ χⱼ / d²)^¾ (Gordy's rule [1]_) with Pauling's bond order
-    n = 10^((rᵢ + rⱼ − d) / 0.71 Å) [2]_, the reduced mass is µ = mᵢ mⱼ / (mᵢ + mⱼ), and the
-    Einstein frequency is √(k/µ) / 2πc in cm⁻¹.
+    the stiffness is k = 167 N/m · n (χᵢ χⱼ / d²)^¾ (Gordy's rule [1]_), where the bond valence
+    n = exp((rᵢ + rⱼ − d) / 0.37 Å) [2]_ stands for the bond order; the reduced mass is
+    µ = mᵢ mⱼ / (mᵢ + mⱼ), and the Einstein frequency is √(k/µ) / 2πc in cm⁻¹.
 
     References
     ----------
     .. [1] W. Gordy, "A relation between bond force constants, bond orders, bond lengths, and the
        electronegativities of the bonded atoms", J. Chem. Phys. 14, 305 (1946).
-    .. [2] L. Pauling, "The Nature of the Chemical Bond", 3rd edition (Cornell, 1960), chapter 7.
+    .. [2] I. D. Brown, D. Altermatt, "Bond-valence parameters obtained from a systematic
+       analysis of the inorganic crystal structure database", Acta Cryst. B 41, 244 (1985).
 
     Examples
     --------
