@@ -280,8 +280,8 @@ def main():
     if arguments.quick:
         print("\nThese are figures of a few steps; they test the script and mean nothing else.")
         return
-    suffix = "_cuda" if arguments.device == "cuda" else ""
-    target = RESULTS / f"training_speed{suffix}.json"
+    variant = "_cuda" if arguments.device == "cuda" else "_full" if arguments.full else ""
+    target = RESULTS / f"training_speed{variant}.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if steps["ratio_to_plain"]["trisk, 25 members"] < 2.5 or report["protocol"]["ratio"] < 20:
