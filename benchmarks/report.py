@@ -115,8 +115,9 @@ def whole_protocols(protocol):
     return (
         "Both run to the end on one thread (`--threads 1 --full`): recipe "
         f"{recipe['seconds']:.0f} s, test MAE {recipe['test_mae_mpa']:.1f} MPa; plain loop "
-        f"{plain['seconds']:,.0f} s with other work beside it, {plain['seconds_extrapolated']:,.0f} "
-        f"s by its undisturbed steps, test MAE {plain['test_mae_mpa']:.1f} MPa: at least "
+        f"{plain['seconds']:,.0f} s with other work beside it, "
+        f"{plain['seconds_extrapolated']:,.0f} s by its undisturbed steps, test MAE "
+        f"{plain['test_mae_mpa']:.1f} MPa: at least "
         f"{plain['seconds_extrapolated'] / recipe['seconds']:.0f} times as fast at a lower error."
     )
 
