@@ -55,7 +55,9 @@ def _smooth_bessel(r, cutoff, n):
     a, b = (i + 1) * torch.pi / cutoff, (i + 2) * torch.pi / cutoff
     scale = (-1) ** i * 2**0.5 * torch.pi / cutoff**1.5 * (i + 1) * (i + 2)
     scale = scale / ((i + 1) ** 2 + (i + 2) ** 2).sqrt()
-    f = scale * (torch.sin(r[:, None] * a) / (r[:, None] * a) + torch.sin(r[:, None] * b) / (r[:, None] * b))
+    f = scale * (
+        torch.sin(r[:, None] * a) / (r[:, None] * a) + torch.sin(r[:, None] * b) / (r[:, None] * b)
+    )
     e = i**2 * (i + 2) ** 2 / (4 * (i + 1) ** 4 + 1)
     d, columns = 1.0, [f[:, 0]]
     for k in range(1, n):
@@ -159,7 +161,10 @@ class TensorNet(Calculator):
         virial = (vectors.detach().double()[:, :, None] * slope[:, None, :]).split(n_edges)
         results = []
         for atoms, e, f, v in zip(
-            images, site_energies.split(counts.tolist()), forces.split(counts.tolist()), virial,
+            images,
+            site_energies.split(counts.tolist()),
+            forces.split(counts.tolist()),
+            virial,
             strict=True,
         ):
             stress = v.sum(0).numpy() / atoms.get_volume()
@@ -174,7 +179,11 @@ class TensorNet(Calculator):
         """Directed pairs within the cutoff: source, target, vector from source to target."""
         cell, positions = np.array(atoms.cell[:]), atoms.get_positions()
         source, target, image, distance = find_points_in_spheres(
-            positions, positions, r=self.cutoff, pbc=atoms.pbc.astype(np.int64), lattice=cell,
+            positions,
+            positions,
+            r=self.cutoff,
+            pbc=atoms.pbc.astype(np.int64),
+            lattice=cell,
             tol=1e-8,
         )
         kept = (source != target) | (distance > 1e-8)
@@ -222,10 +231,16 @@ class TensorNet(Calculator):
         x = self._embed(kinds, source, target, vectors / distance[:, None], distance)
         for layer in range(self.n_layers):
             x = self._interact(x, source, target, distance, layer)
-        invariants = torch.cat([(part.square() * _NORM[:, p]).sum(1) for p, part in
-                                zip(_PARTS, x.split([1, 3, 6], 1), strict=True)], 1)
-        y = layer_norm(invariants, invariants.shape[1:], w["model.out_norm.weight"],
-                       w["model.out_norm.bias"])
+        invariants = torch.cat(
+            [
+                (part.square() * _NORM[:, p]).sum(1)
+                for p, part in zip(_PARTS, x.split([1, 3, 6], 1), strict=True)
+            ],
+            1,
+        )
+        y = layer_norm(
+            invariants, invariants.shape[1:], w["model.out_norm.weight"], w["model.out_norm.bias"]
+        )
         y = linear(y, w["model.linear.weight"], w["model.linear.bias"])
         value, gate = y, y
         for k in (0, 2, 4, 6):
@@ -243,16 +258,31 @@ class TensorNet(Calculator):
         radial = _Table.apply(distance, self.tables[0]).unflatten(1, (3, -1)) * pair[:, None]
         x, y, z = u.unbind(1)
         geometry = torch.stack(
-            [torch.ones_like(x), x, y, z, x * x - 1 / 3, y * y - 1 / 3, z * z - 1 / 3, x * y,
-             x * z, y * z], 1,
+            [
+                torch.ones_like(x),
+                x,
+                y,
+                z,
+                x * x - 1 / 3,
+                y * y - 1 / 3,
+                z * z - 1 / 3,
+                x * y,
+                x * z,
+                y * z,
+            ],
+            1,
         )
         messages = torch.cat(
             [geometry[:, p, None] * radial[:, k, None] for k, p in enumerate(_PARTS)], 1
         )
         total = torch.zeros(len(kinds), *messages.shape[1:]).index_add(0, target, messages)
         name = "model.tensor_embedding"
-        norm = layer_norm(_norm(total), (self.n_channels,), w[f"{name}.init_norm.weight"],
-                          w[f"{name}.init_norm.bias"])
+        norm = layer_norm(
+            _norm(total),
+            (self.n_channels,),
+            w[f"{name}.init_norm.weight"],
+            w[f"{name}.init_norm.bias"],
+        )
         total = _mix(total, [w[f"{name}.linears_tensor.{k}.weight"] for k in range(3)])
         for k in range(2):
             n = f"{name}.linears_scalar.{k}"

@@ -13,6 +13,7 @@ from trisk.featurizers._magpie import MagpieFeaturizer
 from trisk.featurizers._mat2vec import Mat2VecFeaturizer
 from trisk.featurizers._miedema import MiedemaFeaturizer
 from trisk.featurizers._oxidation import IonPropertyFeaturizer
+from trisk.featurizers._potential import PotentialFeaturizer, verify_potential
 from trisk.featurizers._rows import FeaturizationError
 from trisk.featurizers._valence import ValenceOrbitalFeaturizer
 
@@ -27,9 +28,11 @@ __all__ = [
     "MagpieFeaturizer",
     "Mat2VecFeaturizer",
     "MiedemaFeaturizer",
+    "PotentialFeaturizer",
     "StoichiometryFeaturizer",
     "TransitionMetalFractionFeaturizer",
     "ValenceOrbitalFeaturizer",
     "WenFeaturizer",
     "YangFeaturizer",
+    "verify_potential",
 ]
