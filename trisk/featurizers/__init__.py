@@ -13,7 +13,8 @@ from trisk.featurizers._magpie import MagpieFeaturizer
 from trisk.featurizers._mat2vec import Mat2VecFeaturizer
 from trisk.featurizers._miedema import MiedemaFeaturizer
 from trisk.featurizers._oxidation import IonPropertyFeaturizer
-from trisk.featurizers._potential import PotentialFeaturizer, verify_potential
+from trisk.featurizers._potential import PotentialFeaturizer
+from trisk.featurizers._potential_check import verify_potential
 from trisk.featurizers._rows import FeaturizationError
 from trisk.featurizers._valence import ValenceOrbitalFeaturizer
 

@@ -1,40 +1,28 @@
 """PotentialFeaturizer: sensors of crystals from any interatomic potential."""
 
-import secrets
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
     check_is_fitted,
 )
-from tqdm import tqdm
 
 from trisk.featurizers._compositions import RowError
-from trisk.featurizers._force_calls import ForceCalls, is_calculator, is_factory, make_calculator
+from trisk.featurizers._force_calls import is_calculator, is_factory, make_calculator
 from trisk.featurizers._phonon_mesh import require_phonopy
 from trisk.featurizers._rows import RowFeaturizer
 from trisk.featurizers._sensor_columns import MEASUREMENTS, sensor_columns, sensor_values
-from trisk.featurizers._sensor_measurements import (
-    MeasurementSettings,
-    from_bytes,
-    measure,
-    measurement_key,
-    to_bytes,
-)
+from trisk.featurizers._sensor_measurements import MeasurementSettings
+from trisk.featurizers._sensor_runs import MeasurementRuns
 from trisk.featurizers._store import ContentStore
 from trisk.featurizers._structure_objects import describe_atoms
 from trisk.featurizers._structures import parse_structures
 
 _DEFAULT_SENSORS = ("energy", "stress", "forces", "gamma", "einstein")
-
-#: The calculator of this process, under the token of the ``transform`` that it was made for.
-_CALCULATORS: dict[str, Any] = {}
 
 
 class PotentialFeaturizer(RowFeaturizer):
@@ -155,10 +143,13 @@ class PotentialFeaturizer(RowFeaturizer):
     >>> from ase.build import bulk
     >>> from ase.calculators.emt import EMT
     >>> from trisk.featurizers import PotentialFeaturizer
-    >>> featurizer = PotentialFeaturizer(EMT, sensors=["energy", "elasticity"])
-    >>> featurizer.fit_transform([bulk("Cu"), bulk("Au")]).round(2).T
-                                                   0       1
-    Potential energy (eV/atom)                 -0.01    0.00
+    >>> featurizer = PotentialFeaturizer(EMT, sensors=["elasticity"])
+    >>> featurizer.fit_transform([bulk("Cu"), bulk("Au")]).round().astype(int).T
+                                                  0    1
+    Potential bulk modulus (GPa)                125  158
+    Potential shear modulus (GPa)                53   27
+    Potential elastic anisotropy                  2    1
+    Potential softest elastic eigenvalue (GPa)   54   30
     """
 
     _parameter_constraints: dict = {
@@ -314,77 +305,25 @@ class PotentialFeaturizer(RowFeaturizer):
 
     def _measure(self, crystals):
         """Yield (row, records, cause) of all crystals, in no particular order."""
-        settings = MeasurementSettings(
-            displacement=float(self.displacement),
-            symmetry_tolerance=self.symmetry_tolerance,
-            relax=self.relax,
-            max_force=float(self.max_force),
-            max_relaxation_steps=int(self.max_relaxation_steps),
-            supercell_length=float(self.supercell_length),
-            mesh_length=float(self.mesh_length),
+        names = dict.fromkeys(m for sensor in self.sensors for m in MEASUREMENTS[sensor])
+        runs = MeasurementRuns(
+            source=self.calculator,
+            names=["geometry", *(name for name in names if name != "geometry")],
+            settings=MeasurementSettings(
+                displacement=float(self.displacement),
+                symmetry_tolerance=self.symmetry_tolerance,
+                relax=self.relax,
+                max_force=float(self.max_force),
+                max_relaxation_steps=int(self.max_relaxation_steps),
+                supercell_length=float(self.supercell_length),
+                mesh_length=float(self.mesh_length),
+            ),
+            potential=self.potential_name,
+            batch_atoms=int(self.batch_atoms),
+            time_limit=self.time_limit,
+            store=None if self.memory is None else ContentStore(self.memory),
         )
-        names = ["geometry", *dict.fromkeys(m for s in self.sensors for m in MEASUREMENTS[s])]
-        rows_of, keys_of = {}, {}
-        for row, atoms in crystals.items():
-            keys = {m: measurement_key(m, atoms, self.potential_name, settings) for m in names}
-            rows_of.setdefault(keys["geometry"], []).append(row)
-            keys_of[keys["geometry"]] = keys
-        store = ContentStore(self.memory) if self.memory is not None else None
-        wanted = [key for keys in keys_of.values() for key in keys.values()]
-        kept = store.get_many(wanted) if store is not None else {}
-        known = {
-            first: {m: from_bytes(kept[key]) for m, key in keys.items() if key in kept}
-            for first, keys in keys_of.items()
-        }
-        token = secrets.token_hex(8)
-        missing = [first for first in keys_of if len(known[first]) < len(names)]
-        jobs = (
-            delayed(_measure_one)(
-                self.calculator,
-                token,
-                crystals[rows_of[first][0]],
-                names,
-                settings,
-                known[first],
-                int(self.batch_atoms),
-                self.time_limit,
-            )
-            for first in missing
-        )
-        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
-        with tqdm(
-            total=len(keys_of),
-            desc="potential sensors",
-            unit="structures",
-            disable=not self.verbose,
-        ) as progress:
-            for first in keys_of:
-                if len(known[first]) == len(names):
-                    progress.update()
-                    yield from ((row, known[first], None) for row in rows_of[first])
-            for first, (made, cause) in zip(missing, results, strict=True):
-                if store is not None and made:
-                    keys = {
-                        m: measurement_key(
-                            m, crystals[rows_of[first][0]], self.potential_name, settings
-                        )
-                        for m in made
-                    }
-                    store.put_many({keys[m]: to_bytes(record) for m, record in made.items()})
-                progress.update()
-                yield from ((row, {**known[first], **made}, cause) for row in rows_of[first])
-
-
-def _measure_one(source, token, atoms, names, settings, known, batch_atoms, time_limit):
-    """Make the measurements of one crystal; return them and, after a failure, its cause."""
-    if token not in _CALCULATORS:
-        _CALCULATORS.clear()
-        _CALCULATORS[token] = make_calculator(source)
-    calls = ForceCalls(_CALCULATORS[token], batch_atoms, time_limit)
-    try:
-        return measure(atoms, calls, names, settings, known), None
-    except Exception as error:  # whatever a foreign calculator raises
-        return {}, f"{type(error).__name__}: {error}"
+        return runs.run(crystals, n_jobs=self.n_jobs, progress=bool(self.verbose))
 
 
 def _atoms_of(table, row):
@@ -397,43 +336,3 @@ def _atoms_of(table, row):
         cell=table.lattices[row],
         pbc=table.periodic[row],
     )
-
-
-def verify_potential(calculator, references, *, tolerance=0.005):
-    """Compare energies of a potential with those it is known to give.
-
-    Weights that another version of a library reads without complaint can mean something else
-    there; two energies show it.
-
-    Parameters
-    ----------
-    calculator : ASE calculator, callable or object with ``calculate_many``
-        The potential, or a function that makes it.
-    references : sequence of tuple (Atoms, float)
-        Structures and their energies in eV/atom, from where the weights were published.
-    tolerance : float, default=0.005
-        Largest difference in eV/atom.
-
-    Raises
-    ------
-    ValueError
-        If an energy differs by more.
-
-    Examples
-    --------
-    >>> from ase.build import bulk
-    >>> from ase.calculators.emt import EMT
-    >>> from trisk.featurizers import verify_potential
-    >>> verify_potential(EMT(), [(bulk("Cu"), -0.006), (bulk("Au"), 0.003)])
-    """
-    calls = ForceCalls(make_calculator(calculator), batch_atoms=1)
-    wrong = []
-    for atoms, expected in references:
-        energy = calls([atoms])[0][0] / len(atoms)
-        if not abs(energy - expected) <= tolerance:
-            wrong.append(f"{atoms.get_chemical_formula()}: {energy:.3f} instead of {expected:.3f}")
-    if wrong:
-        raise ValueError(
-            f"the potential gives other energies than expected (eV/atom): {'; '.join(wrong)}. "
-            "Check the weights, and the version of the library that loads them."
-        )

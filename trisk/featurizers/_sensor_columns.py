@@ -11,9 +11,9 @@ _PEAK_WIDTHS = (3, 10)  # cm⁻¹
 
 #: Sensor → the measurements it needs.
 MEASUREMENTS = {
-    "energy": ("statics",),
-    "stress": ("statics",),
-    "forces": ("statics",),
+    "energy": ("energy_and_forces",),
+    "stress": ("energy_and_forces",),
+    "forces": ("energy_and_forces",),
     "relaxation": ("geometry",),
     "gamma": ("force_constants",),
     "einstein": ("force_constants",),
@@ -85,18 +85,18 @@ _STATISTICS = [
 
 
 def _energy(records):
-    return [records["statics"]["energy"] / len(records["geometry"]["numbers"])]
+    return [records["energy_and_forces"]["energy"] / len(records["geometry"]["numbers"])]
 
 
 def _stress(records):
     """Invariants of the stress: pressure and von Mises stress."""
-    xx, yy, zz, yz, xz, xy = records["statics"]["stress"] * GPA
+    xx, yy, zz, yz, xz, xy = records["energy_and_forces"]["stress"] * GPA
     shear = (xx - yy) ** 2 + (yy - zz) ** 2 + (zz - xx) ** 2 + 6 * (yz**2 + xz**2 + xy**2)
     return [-(xx + yy + zz) / 3, np.sqrt(shear / 2)]
 
 
 def _forces(records):
-    return [np.linalg.norm(records["statics"]["forces"], axis=1).max()]
+    return [np.linalg.norm(records["energy_and_forces"]["forces"], axis=1).max()]
 
 
 def _relaxation(records):

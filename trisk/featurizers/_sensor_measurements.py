@@ -53,7 +53,7 @@ class MeasurementSettings:
 #: Measurement → the settings that it depends on, beside those of the geometry.
 _DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "geometry": (),
-    "statics": (),
+    "energy_and_forces": (),
     "force_constants": ("displacement",),
     "phonon_mesh": ("displacement", "supercell_length", "mesh_length"),
     "elasticity": ("displacement",),
@@ -161,7 +161,7 @@ def _relax(atoms, calls, settings):
     return relaxed, bool(converged)
 
 
-def _statics(atoms, calls, settings, record):
+def _energy_and_forces(atoms, calls, settings, record):
     """Energy, forces and stress."""
     crystal = _atoms(record("geometry"))
     energies, forces, stresses = calls([crystal])
@@ -201,7 +201,7 @@ def _elasticity(atoms, calls, settings, record):
 
 _MEASURE = {
     "geometry": _geometry,
-    "statics": _statics,
+    "energy_and_forces": _energy_and_forces,
     "force_constants": _force_constants,
     "phonon_mesh": _phonon_mesh,
     "elasticity": _elasticity,
