@@ -1,6 +1,13 @@
 """Estimators with scikit-learn's interface; none of them needs pymatgen, matminer or gensim."""
 
+from trisk.estimators._graph_triads import GraphTRIADSClassifier, GraphTRIADSRegressor
 from trisk.estimators._hurdle import HurdleRegressor
 from trisk.estimators._hybrid_triads import HybridTRIADSClassifier, HybridTRIADSRegressor
 
-__all__ = ["HurdleRegressor", "HybridTRIADSClassifier", "HybridTRIADSRegressor"]
+__all__ = [
+    "GraphTRIADSClassifier",
+    "GraphTRIADSRegressor",
+    "HurdleRegressor",
+    "HybridTRIADSClassifier",
+    "HybridTRIADSRegressor",
+]

@@ -8,7 +8,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from trisk.estimators._training import resolve_device, restore_net, train_members
+from trisk.estimators._batches import MemberBatches, MemberDataset
+from trisk.estimators._training import MemberNet, resolve_device, restore_net, train_members
 from trisk.nn import select_members
 
 # Largest number of activations held at once while predicting.
@@ -25,6 +26,9 @@ class BaseMemberEstimator(BaseEstimator):
     turns inputs into a scaled table. Fitting is in three parts so that several estimators, such
     as those of all folds, can be trained together: prepare each, train all, hand out the parts.
     """
+
+    _net_class = MemberNet
+    _batches_class = MemberBatches
 
     def fit(self, X, y, sample_weight=None):
         """Fit the ensemble.
@@ -81,7 +85,7 @@ class BaseMemberEstimator(BaseEstimator):
         net = state.pop("net_", None)
         self.__dict__.update(state)
         if net is not None:
-            self.net_ = restore_net(self._module, net, resolve_device(self.device))
+            self.net_ = restore_net(self._net_class, self._module, net, resolve_device(self.device))
 
     def _prepare(self, X, y, sample_weight):
         """Validate and scale; return the training set and the module's parameters."""
@@ -90,6 +94,10 @@ class BaseMemberEstimator(BaseEstimator):
     def __sklearn_is_fitted__(self):
         """A fit that failed half-way leaves attributes, but no net."""
         return hasattr(self, "net_")
+
+    def _net_params(self):
+        """Further parameters of the net."""
+        return {}
 
     def _draw_seeds(self):
         entropy = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -162,15 +170,20 @@ def _train(jobs):
     for indices in _batches(groups, jobs, prepared):
         first = jobs[indices[0]][0]
         _, module_params, criterion_params = prepared[indices[0]]
-        sets = [prepared[i][0] for i in indices]
-        net = train_members(first, sets, first._module, module_params, criterion_params)
+        dataset = MemberDataset([prepared[i][0] for i in indices], resolve_device(first.device))
+        net = train_members(first, dataset, first._module, module_params, criterion_params)
         _hand_out(net, [jobs[i][0] for i in indices])
-        if net.interrupted_:
-            raise KeyboardInterrupt(
-                f"training stopped after {len(net.history)} of {net.max_epochs} epochs; "
-                "the estimator is fitted with the weights reached so far"
-            )
+        pass_on_interruption(net)
     return [training_set.held_out for training_set, *_ in prepared]
+
+
+def pass_on_interruption(net):
+    """Raise KeyboardInterrupt if a user stopped the training of this net."""
+    if net.interrupted_:
+        raise KeyboardInterrupt(
+            f"training stopped after {len(net.history)} of {net.max_epochs} epochs; "
+            "the estimator is fitted with the weights reached so far"
+        )
 
 
 def _batches(groups, jobs, prepared):

@@ -96,13 +96,18 @@ class MemberDataset(Dataset):
     def __len__(self) -> int:
         return len(self.X)
 
+    @property
+    def n_rows(self) -> int:
+        """Rows of an epoch, of each member."""
+        return self.train_rows.shape[1]
+
     def draw_columns(self, epoch: int) -> Tensor | None:
         """Columns of all members for one epoch, ``(n_members, n_rows, n_drawn_columns)``."""
         return self._draw(epoch, [None] * len(self.members))
 
-    def validation_columns(self) -> Tensor | None:
-        """The same for validation: every member sees all the rows it trains on."""
-        return self._draw(0, self.train_rows)
+    def validation_batch(self) -> Batch:
+        """Rows kept by each member, with columns drawn from all the rows it trains on."""
+        return self.gather(self.held_out_rows, self._draw(0, self.train_rows))
 
     def _draw(self, epoch, visible):
         drawn = [
@@ -140,7 +145,7 @@ class MemberBatches:
 
     def __init__(self, dataset: MemberDataset, batch_size: int):
         self.dataset = dataset
-        self.n_rows = dataset.train_rows.shape[1]
+        self.n_rows = dataset.n_rows
         self.batch_size = min(batch_size, self.n_rows)
         self.epoch = 0
 

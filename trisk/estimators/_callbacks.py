@@ -119,7 +119,7 @@ class MemberValidation(Callback):
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Collect the rows kept by each member."""
-        self.batch_ = X.gather(X.held_out_rows, X.validation_columns())
+        self.batch_ = X.validation_batch()
         self.best_loss_ = None
 
     def on_epoch_end(self, net, **kwargs):
@@ -127,7 +127,7 @@ class MemberValidation(Callback):
         x, target = self.batch_
         net.module_.eval()
         with torch.inference_mode(), self._averaged():
-            loss = net.criterion_(net.module_(x), target).clone()
+            loss = net.criterion_(net.infer(x), target).clone()
             state = {n: p.detach().clone() for n, p in net.module_.named_parameters()}
         epoch = torch.full_like(loss, len(net.history))
         if self.best_loss_ is None:

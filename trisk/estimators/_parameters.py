@@ -4,6 +4,8 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from trisk.estimators._graph_parameters import GRAPH_NETWORK_TEXT
+
 OPTIMISATION_TEXT = """
     n_members : int, default=8
         Networks in the ensemble, trained as one batched computation.
@@ -134,6 +136,7 @@ def document_parameters(cls):
     cls.__doc__ = cls.__doc__.format(
         companion=COMPANION_TEXT.strip(),
         network=NETWORK_TEXT.strip().format(),
+        graph_network=GRAPH_NETWORK_TEXT.strip().format(),
         optimisation=OPTIMISATION_TEXT.strip().format(),
     )
     return cls

@@ -14,7 +14,6 @@ from skorch.callbacks import EpochTimer, LRScheduler, PassthroughScoring
 from torch.optim.lr_scheduler import LambdaLR
 
 from trisk.estimators import _callbacks
-from trisk.estimators._batches import MemberBatches, MemberDataset
 from trisk.nn import DeepSupervisionLoss
 
 
@@ -168,11 +167,13 @@ def resolve_device(device):
     return device
 
 
-def restore_net(module, state, device):
+def restore_net(net_class, module, state, device):
     """Rebuild a net for prediction from its portable state.
 
     Parameters
     ----------
+    net_class : type
+        :class:`MemberNet` or a class derived from it.
     module : type
         Network class.
     state : dict
@@ -185,7 +186,7 @@ def restore_net(module, state, device):
     net : MemberNet
         Initialised net with the stored weights in double precision.
     """
-    net = MemberNet(
+    net = net_class(
         module,
         criterion=DeepSupervisionLoss,
         criterion__kind="absolute_error",
@@ -201,15 +202,15 @@ def restore_net(module, state, device):
     return net
 
 
-def train_members(settings, sets, module, module_params, criterion_params):
-    """Train all members of all training sets as one network.
+def train_members(settings, dataset, module, module_params, criterion_params):
+    """Train all members of a dataset as one network.
 
     Parameters
     ----------
     settings : estimator
-        Gives the parameters of optimisation.
-    sets : list of TrainingSet
-        Training sets of equal width and length.
+        Gives the parameters of optimisation, the net's class and that of its batches.
+    dataset : MemberDataset or GraphDataset
+        Rows of all members.
     module : type
         Network class; takes ``seeds`` and `module_params`.
     module_params : dict
@@ -223,9 +224,7 @@ def train_members(settings, sets, module, module_params, criterion_params):
         Fitted net whose module is in double precision, so that a prediction does not depend on
         the batch it is made in.
     """
-    device = resolve_device(settings.device)
-    dataset = MemberDataset(sets, device)
-    n_rows = dataset.train_rows.shape[1]
+    n_rows = dataset.n_rows
     batch_size = settings._resolve_batch_size(n_rows)
     max_epochs = settings._resolve_max_epochs(n_rows, batch_size)
     steps_per_epoch = -(-n_rows // min(batch_size, n_rows))
@@ -256,7 +255,7 @@ def train_members(settings, sets, module, module_params, criterion_params):
         callbacks.append(("progress", _callbacks.ProgressBar()))
     callbacks.extend(settings.callbacks or ())
 
-    net = MemberNet(
+    net = settings._net_class(
         module,
         criterion=DeepSupervisionLoss,
         optimizer=torch.optim.AdamW,
@@ -269,15 +268,16 @@ def train_members(settings, sets, module, module_params, criterion_params):
             (pattern, {"weight_decay": 0.0})
             for pattern in ("*bias", "*gain", "*frequency", "*phase")
         ],
-        iterator_train=MemberBatches,
+        iterator_train=settings._batches_class,
         batch_size=batch_size,
         max_epochs=max_epochs,
         train_split=None,
         callbacks=callbacks,
-        device=device,
+        device=dataset.device,
         verbose=0,
         description=type(settings).__name__,
         module__seeds=dataset.seeds,
+        **settings._net_params(),
         **{f"module__{k}": v for k, v in module_params.items()},
         **{f"criterion__{k}": v for k, v in criterion_params.items()},
     )

@@ -2,6 +2,8 @@
 
 from trisk.nn._composition_stream import CompositionStream
 from trisk.nn._crystal_batch import CrystalBatch
+from trisk.nn._graph_batch import GraphBatch
+from trisk.nn._graph_triads import GraphTRIADSNetwork
 from trisk.nn._heads import EnergyHead, PotentialNetwork, PropertyHead, PropertyNetwork
 from trisk.nn._hybrid_triads import HybridTRIADSNetwork, InputLayout
 from trisk.nn._losses import DeepSupervisionLoss
@@ -28,6 +30,8 @@ __all__ = [
     "DeepSupervisionLoss",
     "EnergyHead",
     "EquivariantBackbone",
+    "GraphBatch",
+    "GraphTRIADSNetwork",
     "HybridTRIADSNetwork",
     "InputLayout",
     "MemberDropout",

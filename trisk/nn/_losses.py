@@ -42,6 +42,8 @@ class DeepSupervisionLoss(nn.Module):
         Loss of one row at one step. Cross-entropy takes class probabilities as targets.
     deep : bool, default=True
         Supervise all steps with weights 1, 2, … T (normalised); otherwise the last one only.
+    openness_cost : float, default=0.0
+        Loss per cycle for which a network with halting stays open.
 
     Notes
     -----
@@ -51,10 +53,11 @@ class DeepSupervisionLoss(nn.Module):
     answer is added.
     """
 
-    def __init__(self, kind: str, *, deep: bool = True):
+    def __init__(self, kind: str, *, deep: bool = True, openness_cost: float = 0.0):
         super().__init__()
         self.row_loss = _ROW_LOSSES[kind]
         self.deep = deep
+        self.openness_cost = openness_cost
 
     def forward(self, output: dict[str, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
         """Average the weighted row losses of each member."""
@@ -66,4 +69,6 @@ class DeepSupervisionLoss(nn.Module):
         if "confidence" in output:
             answer = self.row_loss(output["answer"].unsqueeze(1), values).squeeze(1)
             loss = loss + (answer * row_weight).mean(-1)
+        if "openness" in output and self.openness_cost:
+            loss = loss + self.openness_cost * (output["openness"] * row_weight).mean(-1)
         return loss

@@ -38,6 +38,11 @@ class MemberLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(n_members, in_features, out_features))
         self.bias = nn.Parameter(torch.empty(n_members, 1, out_features)) if bias else None
 
+    @property
+    def out_features(self) -> int:
+        """Width of the output."""
+        return self.weight.shape[2]
+
     def reset_member(self, member: int, generator: torch.Generator) -> None:
         """Draw one member's weights (Xavier uniform) and set its bias to zero."""
         nn.init.xavier_uniform_(self.weight[member], generator=generator)

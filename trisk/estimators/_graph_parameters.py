@@ -1,0 +1,56 @@
+"""Parameters that the graph estimators share: their text and their constraints."""
+
+from numbers import Integral, Real
+
+from sklearn.utils._param_validation import Interval, Options
+
+GRAPH_NETWORK_TEXT = """
+    order : {{1, 2, 3}}, default=3
+        Geometry the network reads: bond lengths, bond angles too, dihedral angles too.
+    physics : bool, default=True
+        Whether the network reads the bonds' physics sensors.
+    n_radial, n_angular : int, default=40, 8
+        Gaussians of the bond length, cosines of multiples of the angles.
+    element_dim : int, default=16
+        Width of the learned vector of each element.
+    hidden_dim, bond_dim, angle_dim : int, default=64, 48, 16
+        Width of the states of atoms and of bonds, and of the messages along angles.
+    feedforward_dim : int, default=128
+        Width of the hidden layers of the atoms' updates.
+    n_heads : int, default=4
+        Attention heads that pool atoms; must divide `hidden_dim`.
+    min_cycles, max_cycles : int, default=4, 16
+        Fewest and most cycles of the recursion. In between, a gate closes the recursion of
+        each crystal, in training and in prediction.
+    halting_threshold : float, default=0.1
+        Openness of the gate below which a crystal halts.
+    openness_cost : float, default=0.003
+        Loss for every cycle beyond the fewest; a larger one makes the gate close sooner.
+    dropout : float, default=0.1
+        Dropout rate.
+    deep_supervision : bool, default=True
+        Whether every cycle is supervised, with weights 1, 2, …, or the last one only.
+    mixed_precision : bool, default=False
+        Whether to train in bfloat16 where that is safe; on CUDA only."""
+
+_WIDTH = [Interval(Integral, 1, None, closed="left")]
+
+GRAPH_NETWORK_CONSTRAINTS = {
+    "order": [Options(Integral, {1, 2, 3})],
+    "physics": ["boolean"],
+    "n_radial": [Interval(Integral, 2, None, closed="left")],
+    "n_angular": [Interval(Integral, 2, None, closed="left")],
+    "element_dim": _WIDTH,
+    "hidden_dim": _WIDTH,
+    "bond_dim": _WIDTH,
+    "angle_dim": _WIDTH,
+    "feedforward_dim": _WIDTH,
+    "n_heads": _WIDTH,
+    "min_cycles": _WIDTH,
+    "max_cycles": _WIDTH,
+    "halting_threshold": [Interval(Real, 0, 1, closed="left")],
+    "openness_cost": [Interval(Real, 0, None, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "deep_supervision": ["boolean"],
+    "mixed_precision": ["boolean"],
+}
