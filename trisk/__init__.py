@@ -17,6 +17,7 @@ _SUBMODULES = (
     "persistence",
     "pipelines",
     "plotting",
+    "testing",
 )
 
 #: Public name → the module that defines it.
@@ -26,6 +27,8 @@ _EXPORTS = {
     "cross_validate": "model_selection",
     "CrystalGraphFeaturizer": "featurizers",
     "HurdleRegressor": "estimators",
+    "GraphTRIADSClassifier": "estimators",
+    "GraphTRIADSRegressor": "estimators",
     "HybridTRIADSClassifier": "estimators",
     "HybridTRIADSRegressor": "estimators",
     "MagpieFeaturizer": "featurizers",

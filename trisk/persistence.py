@@ -24,6 +24,9 @@ FORMAT = 1
 _CLASSES = {
     "Pipeline": "sklearn.pipeline",
     "HurdleRegressor": "trisk.estimators",
+    "GraphScaler": "trisk.estimators._graphs",
+    "GraphTRIADSClassifier": "trisk.estimators",
+    "GraphTRIADSRegressor": "trisk.estimators",
     "HybridTRIADSClassifier": "trisk.estimators",
     "HybridTRIADSRegressor": "trisk.estimators",
     "ColumnScaler": "trisk.estimators._preprocessing",

@@ -27,8 +27,8 @@ class BaseMemberEstimator(BaseEstimator):
     as those of all folds, can be trained together: prepare each, train all, hand out the parts.
     """
 
-    _net_class = MemberNet
-    _batches_class = MemberBatches
+    _net_class: type[MemberNet] = MemberNet
+    _batches_class: type = MemberBatches
 
     def fit(self, X, y, sample_weight=None):
         """Fit the ensemble.

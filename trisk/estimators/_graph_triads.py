@@ -50,6 +50,18 @@ class GraphTRIADSRegressor(MemberRegressorMixin, BaseGraphTRIADS):
     References
     ----------
     .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from trisk.estimators import GraphTRIADSRegressor
+    >>> from trisk.featurizers import CrystalGraphFeaturizer
+    >>> from trisk.testing import make_structures
+    >>> structures, frequency, kind = make_structures(24)
+    >>> network = GraphTRIADSRegressor(n_members=2, max_epochs=4, random_state=0)
+    >>> model = make_pipeline(CrystalGraphFeaturizer(), network)
+    >>> model.fit(structures, frequency).predict(structures).shape
+    (24,)
     """
 
     _parameter_constraints = {
@@ -184,6 +196,18 @@ class GraphTRIADSClassifier(MemberClassifierMixin, BaseGraphTRIADS):
     References
     ----------
     .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from trisk.estimators import GraphTRIADSClassifier
+    >>> from trisk.featurizers import CrystalGraphFeaturizer
+    >>> from trisk.testing import make_structures
+    >>> structures, frequency, kind = make_structures(24)
+    >>> network = GraphTRIADSClassifier(n_members=2, max_epochs=4, random_state=0)
+    >>> model = make_pipeline(CrystalGraphFeaturizer(), network)
+    >>> model.fit(structures, kind).predict(structures).shape
+    (24,)
     """
 
     _parameter_constraints = {

@@ -29,7 +29,7 @@ class GaussianBasis(nn.Module):
 
 
 def cosine_basis(cosines: Tensor, n_functions: int) -> Tensor:
-    """Cosines of multiples of an angle, cos(n θ) for n = 0, 1, …
+    """Cosines of multiples of an angle, cos(n θ) for n = 0, 1, 2 and so on.
 
     Complete for functions of a bond angle and for functions of a dihedral angle that do not
     tell left from right; polynomials of cos θ, so that no inverse cosine is taken.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -98,9 +98,17 @@ class GraphBatch:
         """First, then second angles of all dihedrals."""
         return Segments(self.dihedral_angles.T.flatten(), len(self.angle_cosines))
 
+    def of_atoms(self, values: Tensor) -> Tensor:
+        """Copy values of crystals to their atoms."""
+        return self.structures.gather(values)
+
+    def of_bonds(self, values: Tensor) -> Tensor:
+        """Copy values of crystals to their bonds."""
+        return self.centers.gather(self.structures.gather(values))
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "GraphBatch":
         """Move to a device, with features and geometry in a floating-point type."""
-        moved = {}
+        moved: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):

@@ -25,18 +25,22 @@ class CellInput(NamedTuple):
         Injected into every update of the atoms, ``(K, n_atoms, dim)``, and of the bonds,
         ``(K, n_bonds, bond_dim)``.
     angles, dihedrals : Tensor or None
-        Filters of the messages along angles and dihedrals, ``(K, rows, angle_dim)``.
+        Filters of the messages along angles and dihedrals, ``(K, rows, angle_dim)``; of no row
+        where the order leaves them out.
     """
 
     atoms: Tensor
     bonds: Tensor
-    angles: Tensor | None
-    dihedrals: Tensor | None
+    angles: Tensor
+    dihedrals: Tensor
 
     def take(self, rows: KeptRows) -> "CellInput":
         """Keep some rows."""
-        angles = None if self.angles is None else self.angles[:, rows.angles]
-        dihedrals = None if self.dihedrals is None else self.dihedrals[:, rows.dihedrals]
+        angles, dihedrals = self.angles, self.dihedrals
+        if angles.shape[1]:
+            angles = angles[:, rows.angles]
+        if dihedrals.shape[1]:
+            dihedrals = dihedrals[:, rows.dihedrals]
         return CellInput(self.atoms[:, rows.atoms], self.bonds[:, rows.bonds], angles, dihedrals)
 
 
@@ -83,7 +87,7 @@ class Update(nn.Module):
         return self.norm(self.outer(self.dropout(F.gelu(hidden))))
 
 
-def couple(rows: Tensor, ends: Segments, weight: Tensor) -> tuple[Tensor, Tensor]:
+def couple(rows: Tensor, ends: Segments, weight: Tensor) -> Tensor:
     """Add up the two rows that meet in every pair and weight the sum.
 
     Parameters
@@ -184,7 +188,7 @@ class GraphCell(nn.Module):
         k = len(atoms)
         columns = torch.cat([self.radial(batch.bond_lengths), batch.bond_sensors], dim=1)
         bonds = self.bond_input(columns.expand(k, -1, -1))
-        angles = dihedrals = None
+        angles = dihedrals = bonds[:, :0]
         if self.order > 1:
             basis = cosine_basis(batch.angle_cosines, self.n_angular)
             angles = self.angle_filter(basis.expand(k, -1, -1))
@@ -227,17 +231,17 @@ class GraphCell(nn.Module):
             Refined states.
         """
         latent, answer, bonds = state
-        atom_openness = 1.0 if openness is None else batch.structures.gather(openness)
-        bond_openness = 1.0 if openness is None else batch.centers.gather(atom_openness)
         hidden = inputs.bonds + self.bond_to_bond(bonds)
         hidden = hidden + batch.centers.gather(self.center_to_bond(latent))
         hidden = hidden + batch.neighbors.gather(self.neighbor_to_bond(latent))
         if self.order > 1:
             hidden = hidden + self.bond_messages(state, inputs, batch)
-        bonds = bonds + bond_openness * self.bond_update(hidden)
+        change = self.bond_update(hidden)
+        bonds = bonds + (change if openness is None else change * batch.of_bonds(openness))
         received = batch.centers.sum(self.gate(bonds).sigmoid() * bonds) * _MESSAGE_SCALE
         hidden = inputs.atoms + self.message(torch.cat([received, answer, latent], dim=-1))
-        latent = latent + atom_openness * self.latent_update(hidden)
-        hidden = self.answer_hidden(torch.cat([answer, latent], dim=-1))
-        answer = answer + atom_openness * self.answer_update(hidden)
+        change = self.latent_update(hidden)
+        latent = latent + (change if openness is None else change * batch.of_atoms(openness))
+        change = self.answer_update(self.answer_hidden(torch.cat([answer, latent], dim=-1)))
+        answer = answer + (change if openness is None else change * batch.of_atoms(openness))
         return CellState(latent, answer, bonds)

@@ -1,0 +1,40 @@
+"""Every estimator for structures passes the common checks of trisk.testing."""
+
+from unittest import SkipTest
+
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from trisk.estimators import GraphTRIADSClassifier, GraphTRIADSRegressor
+from trisk.featurizers import CrystalGraphFeaturizer
+from trisk.testing import structure_estimator_checks
+
+_SMALL = {
+    "n_members": 2,
+    "max_epochs": 3,
+    "hidden_dim": 16,
+    "bond_dim": 12,
+    "angle_dim": 4,
+    "feedforward_dim": 16,
+    "max_cycles": 6,
+    "batch_size": 8,
+    "random_state": 0,
+}
+ESTIMATORS = [
+    make_pipeline(CrystalGraphFeaturizer(), estimator(**_SMALL))
+    for estimator in (GraphTRIADSRegressor, GraphTRIADSClassifier)
+]
+CHECKS = [pair for e in ESTIMATORS for pair in structure_estimator_checks(e)]
+
+
+def _name(estimator, check):
+    function = getattr(check, "func", check)
+    return f"{type(estimator[-1]).__name__}-{function.__name__}"
+
+
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=[_name(*pair) for pair in CHECKS])
+def test_structure_estimator(estimator, check):
+    try:
+        check(estimator)
+    except SkipTest as reason:
+        pytest.skip(str(reason))
