@@ -40,6 +40,9 @@ _EXPORTS = {
     "matbench_folds": "model_selection",
     "ParityDisplay": "plotting",
     "save": "persistence",
+    "TriForcesClassifier": "estimators",
+    "TriForcesPotential": "estimators",
+    "TriForcesRegressor": "estimators",
 }
 
 __all__ = [*sorted(_EXPORTS), *_SUBMODULES]

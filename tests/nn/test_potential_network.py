@@ -35,12 +35,11 @@ def encoder(streams=STREAMS, **composition):
 
 def potential(streams=STREAMS, **composition):
     streams = encoder(streams, **composition)
-    network = PotentialNetwork(streams, EnergyHead(streams.widths, 8)).double().eval()
+    head = EnergyHead(streams.widths, 8, {z: z / 7 for z in range(1, 119)}, scale=1.7)
+    network = PotentialNetwork(streams, head).double().eval()
     for readout in (network.head.of_atom, network.head.of_composition):
         if readout is not None:
             nn.init.normal_(readout[-1].weight)
-    network.head.references.copy_(torch.arange(119) / 7)
-    network.head.scale.fill_(1.7)
     return network
 
 

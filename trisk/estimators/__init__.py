@@ -3,6 +3,8 @@
 from trisk.estimators._graph_triads import GraphTRIADSClassifier, GraphTRIADSRegressor
 from trisk.estimators._hurdle import HurdleRegressor
 from trisk.estimators._hybrid_triads import HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.estimators._potential import TriForcesPotential
+from trisk.estimators._triforces import TriForcesClassifier, TriForcesRegressor
 
 __all__ = [
     "GraphTRIADSClassifier",
@@ -10,4 +12,7 @@ __all__ = [
     "HurdleRegressor",
     "HybridTRIADSClassifier",
     "HybridTRIADSRegressor",
+    "TriForcesClassifier",
+    "TriForcesPotential",
+    "TriForcesRegressor",
 ]

@@ -2,6 +2,7 @@
 
 from trisk.nn._composition_stream import CompositionStream
 from trisk.nn._crystal_batch import CrystalBatch
+from trisk.nn._crystal_losses import PotentialLoss, PropertyLoss
 from trisk.nn._graph_batch import GraphBatch
 from trisk.nn._graph_triads import GraphTRIADSNetwork
 from trisk.nn._heads import EnergyHead, PotentialNetwork, PropertyHead, PropertyNetwork
@@ -38,9 +39,11 @@ __all__ = [
     "MemberLayerNorm",
     "MemberLinear",
     "PeriodicEmbedding",
+    "PotentialLoss",
     "PotentialNetwork",
     "PowerSpectrum",
     "PropertyHead",
+    "PropertyLoss",
     "PropertyNetwork",
     "RecursiveCore",
     "StreamEmbeddings",

@@ -105,13 +105,13 @@ class _Tokens:
         keys = batch.atom_structure * N_ELEMENTS + batch.atomic_numbers
         unique, of_key, counts = torch.unique(keys, return_inverse=True, return_counts=True)
         structure = torch.div(unique, N_ELEMENTS, rounding_mode="floor")
-        per_structure = torch.bincount(structure, minlength=batch.n_structures)
+        per_structure = torch.bincount(structure, minlength=len(batch))
         first = per_structure.cumsum(0) - per_structure
         n_tokens = int(per_structure.max())
         place = torch.arange(len(unique), device=unique.device) - first[structure]
         flat = structure * n_tokens + place
-        self.elements = self._scatter(unique % N_ELEMENTS, flat, batch.n_structures, n_tokens)
-        self.counts = self._scatter(counts, flat, batch.n_structures, n_tokens)
+        self.elements = self._scatter(unique % N_ELEMENTS, flat, len(batch), n_tokens)
+        self.counts = self._scatter(counts, flat, len(batch), n_tokens)
         self.of_atom = flat.index_select(0, of_key)
 
     @staticmethod

@@ -136,9 +136,7 @@ class CrystalBatch:
             block_rank=integer(rank) if len(blocks) > 1 else None,
         )
 
-    @property
-    def n_structures(self) -> int:
-        """Number of structures."""
+    def __len__(self) -> int:
         return len(self.lattices)
 
     def to(self, *args, **kwargs) -> "CrystalBatch":
@@ -204,7 +202,7 @@ class CrystalBatch:
     def vectors(self) -> Tensor:
         """Vectors from centre to neighbour in Å, ``(n_pairs, 3)``, differentiable."""
         of_pair = self.lattices.flatten(1)
-        if self.n_structures > 1:
+        if len(self) > 1:
             of_pair = of_pair.index_select(0, self.atom_structure.index_select(0, self.centers))
         shifts = (self.images.unsqueeze(-1) * of_pair.view(-1, 3, 3)).sum(1)
         ends = self.positions.index_select(0, self.neighbors)
@@ -263,7 +261,7 @@ class CrystalBatch:
         Tensor of shape (n_structures, ...)
             Sums.
         """
-        zeros = values.new_zeros(self.n_structures, *values.shape[1:])
+        zeros = values.new_zeros(len(self), *values.shape[1:])
         return zeros.index_add(0, self.atom_structure, values)
 
     def mean_over_atoms(self, values: Tensor) -> Tensor:

@@ -77,25 +77,36 @@ class EnergyHead(nn.Module):
         Width of each stream's block.
     hidden_dim : int
         Width of the hidden layer.
+    references : dict of int to float, default=None
+        Energy of an atom by its atomic number; zero for elements that are not named.
+    scale : float, default=1.0
+        Factor on the output of the network, in the unit of the references.
 
     Notes
     -----
     `forward` takes :class:`StreamEmbeddings` and their :class:`CrystalBatch`, and gives energies
-    ``(n_structures,)`` in the unit of ``references`` and ``scale``, which a fit fills in. The
-    composition term is added, so it changes energies and leaves forces as they are to the bit.
+    ``(n_structures,)``. The composition term is added, so it changes energies and leaves forces
+    as they are to the bit.
     """
 
     references: Tensor
-    scale: Tensor
 
-    def __init__(self, widths: dict[str, int], hidden_dim: int):
+    def __init__(
+        self,
+        widths: dict[str, int],
+        hidden_dim: int,
+        references: dict[int, float] | None = None,
+        scale: float = 1.0,
+    ):
         super().__init__()
         self.of_atom = _readout(sum(widths.values()), hidden_dim, 1)
         self.of_composition = (
             _readout(widths["composition"], hidden_dim, 1) if "composition" in widths else None
         )
+        self.scale = scale
         self.register_buffer("references", torch.zeros(N_ELEMENTS))
-        self.register_buffer("scale", torch.ones(()))
+        for number, energy in (references or {}).items():
+            self.references[number] = energy
 
     def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
         """Predict energies."""

@@ -13,6 +13,9 @@ from trisk.nn._spherical_harmonics import real_spherical_harmonics
 # standard deviations between 0.4 and 2.5, whatever the random mixture of radial functions.
 _GAIN = 300.0
 
+# Mixed radial functions that gate messages.
+_N_GATES = 8
+
 
 class PowerSpectrum(nn.Module):
     r"""Type-agnostic power spectrum of the neighbours' density around every atom.
@@ -116,7 +119,8 @@ class StructureStream(nn.Module):
         self.nonlinear = nn.Sequential(
             nn.Linear(n_features, 2 * dim), nn.SiLU(), nn.Linear(2 * dim, dim)
         )
-        self.layers = nn.ModuleList(_EnvelopedMessages(dim, n_radial) for _ in range(n_layers))
+        self.mix = nn.Parameter(torch.randn(n_radial, _N_GATES) / math.sqrt(n_radial))
+        self.layers = nn.ModuleList(_EnvelopedMessages(dim, _N_GATES) for _ in range(n_layers))
 
     def forward(self, batch: CrystalBatch) -> Tensor:
         """Embed atoms."""
@@ -124,7 +128,8 @@ class StructureStream(nn.Module):
         n_neighbors = coordination(batch, self.spectrum.basis.cutoff)
         spectrum = self.spectrum(batch, radial, n_neighbors)
         x = self.linear(spectrum) + self.nonlinear(spectrum)
-        weights = radial * torch.rsqrt(1 + n_neighbors).index_select(0, batch.centers).unsqueeze(1)
+        damping = torch.rsqrt(1 + n_neighbors).index_select(0, batch.centers)
+        weights = (radial @ self.mix) * damping.unsqueeze(1)
         for layer in self.layers:
             x = x + layer(batch, weights, x)
         return x

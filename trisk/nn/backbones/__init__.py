@@ -2,5 +2,6 @@
 
 from trisk.nn.backbones._equivariant import EquivariantBackbone
 from trisk.nn.backbones._protocol import Backbone
+from trisk.nn.backbones._registry import BACKBONES, make_backbone
 
-__all__ = ["Backbone", "EquivariantBackbone"]
+__all__ = ["BACKBONES", "Backbone", "EquivariantBackbone", "make_backbone"]

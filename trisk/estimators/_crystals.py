@@ -1,0 +1,194 @@
+"""Structures of any kind → graphs of all neighbours within a cutoff → batches of tensors."""
+
+import numpy as np
+import torch
+
+from trisk.graphs import CrystalGraphs
+from trisk.neighbor_lists import find_neighbors
+from trisk.nn import CrystalBatch
+
+_LARGEST_NUMBER = 118
+
+
+def read_crystals(X, cutoff):
+    """Collect structures and find all their neighbours.
+
+    Parameters
+    ----------
+    X : CrystalGraphs or collection of Atoms or Structure
+        Output of a :class:`~trisk.featurizers.CrystalGraphFeaturizer`, whose bonds are replaced,
+        or any one-dimensional collection of ASE ``Atoms`` and pymatgen ``Structure`` objects.
+    cutoff : float
+        Largest distance, in Å.
+
+    Returns
+    -------
+    CrystalGraphs
+        Atoms and all bonds within the cutoff, without features, angles and dihedrals.
+
+    Raises
+    ------
+    TypeError
+        If something is no structure.
+    ValueError
+        If a structure is not one of ordered atoms in a cell of three dimensions.
+    """
+    if isinstance(X, CrystalGraphs):
+        counts, numbers = X.counts("atom"), X.atomic_numbers
+        positions, lattices = X.positions, X.lattices
+    else:
+        read = [_read(value, row) for row, value in enumerate(_as_values(X))]
+        if not read:
+            raise ValueError("There are 0 structures, but at least one is needed.")
+        counts = np.array([len(numbers) for numbers, *_ in read])
+        numbers = np.concatenate([numbers for numbers, *_ in read])
+        positions = np.concatenate([positions for _, positions, _ in read])
+        lattices = np.stack([lattice for *_, lattice in read])
+    return connect(numbers, positions, lattices, counts, cutoff)
+
+
+def connect(numbers, positions, lattices, counts, cutoff):
+    """Graphs of all neighbours within a cutoff.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_atoms,)
+        Atomic numbers.
+    positions : ndarray of shape (n_atoms, 3)
+        Cartesian positions, in Å.
+    lattices : ndarray of shape (n_structures, 3, 3)
+        Lattice vectors in rows, in Å.
+    counts : ndarray of shape (n_structures,)
+        Atoms of each structure.
+    cutoff : float
+        Largest distance, in Å.
+
+    Returns
+    -------
+    CrystalGraphs
+        Atoms and bonds, without features, angles and dihedrals.
+    """
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    periodic = np.ones((len(lattices), 3), dtype=bool)
+    pairs = find_neighbors(positions, lattices, periodic, offsets, cutoff)
+    none = np.empty((0, 2), dtype=np.int32)
+    nothing = np.zeros(len(lattices) + 1, dtype=np.int64)
+    return CrystalGraphs(
+        offsets={
+            "atom": offsets,
+            "bond": np.searchsorted(pairs.centers, offsets),
+            "angle": nothing,
+            "dihedral": nothing,
+        },
+        atomic_numbers=np.asarray(numbers, dtype=np.int64),
+        positions=np.asarray(positions, dtype=float),
+        lattices=np.asarray(lattices, dtype=float),
+        atom_features=np.empty((len(numbers), 0), dtype=np.float32),
+        context=np.empty((len(lattices), 0), dtype=np.float32),
+        bond_atoms=np.stack([pairs.centers, pairs.neighbors], 1).astype(np.int32),
+        bond_images=pairs.images.astype(np.int16),
+        bond_lengths=pairs.lengths.astype(np.float32),
+        bond_sensors=np.empty((len(pairs.centers), 0), dtype=np.float32),
+        angle_bonds=none,
+        angle_cosines=np.empty(0, dtype=np.float32),
+        dihedral_angles=none,
+        dihedral_cosines=np.empty(0, dtype=np.float32),
+        names={"atom_features": (), "context": (), "bond_sensors": ()},
+    )
+
+
+def to_batch(graphs, device="cpu", dtype=torch.float32):
+    """Turn graphs into one batch of tensors.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+        Structures, none of them without atoms.
+    device : torch.device or str, default="cpu"
+        Where the batch goes.
+    dtype : torch.dtype, default=torch.float32
+        Floating-point type.
+
+    Returns
+    -------
+    CrystalBatch
+        The batch.
+    """
+    batch = CrystalBatch.from_arrays(
+        graphs.atomic_numbers,
+        graphs.positions,
+        graphs.lattices,
+        graphs.counts("atom"),
+        graphs.bond_atoms,
+        graphs.bond_images,
+        dtype,
+    )
+    return batch.to(device)
+
+
+def pack(costs, n_batches):
+    """Cut rows, in their order, into batches of about equal cost.
+
+    Parameters
+    ----------
+    costs : ndarray of shape (n_rows,)
+        Cost of each row, such as its number of bonds.
+    n_batches : int
+        Number of batches wanted.
+
+    Returns
+    -------
+    list of ndarray
+        Rows of each batch; a batch that would be empty is left out.
+    """
+    middles = np.cumsum(costs) - costs / 2
+    batch = np.minimum(middles * n_batches / max(costs.sum(), 1), n_batches - 1).astype(int)
+    return np.split(np.arange(len(costs)), np.flatnonzero(np.diff(batch)) + 1)
+
+
+def _as_values(X):
+    if hasattr(X, "get_chemical_symbols") or hasattr(X, "cart_coords"):
+        raise TypeError(
+            f"One {type(X).__name__} was given where a collection is expected: put it in a list."
+        )
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1:
+        return X[:, 0]
+    return X
+
+
+def _read(value, row):
+    """Atomic numbers, positions and lattice of an object with ASE's or pymatgen's attributes."""
+    if hasattr(value, "get_chemical_symbols"):
+        numbers, positions, lattice = value.numbers, value.positions, value.cell.array
+        if not np.all(value.pbc):
+            raise ValueError(
+                f"Row {row}, {value.get_chemical_formula()}, is not periodic in all directions "
+                f"(pbc={value.pbc.tolist()}). Give molecules and slabs a cell with enough "
+                "vacuum and pbc=True."
+            )
+    elif hasattr(value, "cart_coords") and hasattr(value, "lattice"):
+        if not value.is_ordered:
+            raise ValueError(
+                f"Row {row}, {value.formula}, has partly occupied sites; order the structure first."
+            )
+        numbers, positions = value.atomic_numbers, value.cart_coords
+        lattice = value.lattice.matrix
+    else:
+        raise TypeError(
+            f"Row {row} is a {type(value).__name__}. Structures are ASE Atoms or pymatgen "
+            "Structures; a CrystalGraphFeaturizer before the estimator also reads files and dicts."
+        )
+    numbers = np.asarray(numbers, dtype=np.int64)
+    if len(numbers) == 0:
+        raise ValueError(f"Row {row} has no atoms.")
+    if numbers.min() < 1 or numbers.max() > _LARGEST_NUMBER:
+        raise ValueError(
+            f"Row {row} has atoms that are no element: atomic numbers {np.unique(numbers)}."
+        )
+    if not (np.isfinite(positions).all() and np.isfinite(lattice).all()):
+        raise ValueError(f"Row {row} has positions or lattice vectors that are not finite.")
+    if abs(np.linalg.det(lattice)) < 1e-3:
+        raise ValueError(f"Row {row} has a cell without volume: {np.round(lattice, 3).tolist()}.")
+    return numbers, positions, lattice
