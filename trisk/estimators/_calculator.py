@@ -26,7 +26,7 @@ class TriForcesCalculator(Calculator):
         super().__init__()
         self.potential = potential
         self.skin = skin
-        self._batch = self._found_for = None
+        self._found_for = None
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Compute energy, forces and stress of a crystal."""

@@ -76,10 +76,9 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Write the state."""
-        # NumPy's scalars cannot be read back without executing code.
         history = [
-            {k: v.item() if isinstance(v, np.generic) else v for k, v in e.items() if k != "batches"}
-            for e in net.history.to_list()
+            {k: _plain(v) for k, v in epoch.items() if k != "batches"}
+            for epoch in net.history.to_list()
         ]
         state = {
             "fingerprint": self.fingerprint,
@@ -99,6 +98,11 @@ class Checkpoint(Callback):
             temporary.replace(self.path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _plain(value):
+    """NumPy's scalars could not be read back without executing code."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def fingerprint(settings, dataset, validation, module_params, seed):

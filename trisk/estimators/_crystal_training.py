@@ -58,7 +58,7 @@ class CrystalNet(MemberNet):
 
     def initialize_optimizer(self, *args, **kwargs):
         """Groups of parameters that decay and that do not, of the encoder and of the head."""
-        groups = {}
+        groups: dict[tuple[str, bool], list] = {}
         for name, parameter in self.module_.named_parameters():
             key = ("encoder" if name.startswith("encoder.") else "head", parameter.dim() > 1)
             groups.setdefault(key, []).append(parameter)

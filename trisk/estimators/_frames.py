@@ -82,10 +82,7 @@ def read_targets(X, y, counts):
     ValueError
         If shapes do not fit, a value is infinite, or a structure has neither energy nor forces.
     """
-    if y is None:
-        rows = [_results(frame) for frame in X]
-    else:
-        rows = _rows_of(y, len(counts))
+    rows = [_results(frame) for frame in X] if y is None else _rows_of(y, len(counts))
     n = len(counts)
     energy, stress = np.full(n, np.nan), np.full((n, 3, 3), np.nan)
     forces = []
@@ -94,7 +91,8 @@ def read_targets(X, y, counts):
         of_row = np.full((count, 3), np.nan) if of_row is None else np.asarray(of_row, dtype=float)
         if of_row.shape != (count, 3):
             raise ValueError(
-                f"Row {row} has {count} atoms, but forces of shape {of_row.shape}, not ({count}, 3)."
+                f"Row {row} has {count} atoms, but forces of shape {of_row.shape}, not "
+                f"({count}, 3)."
             )
         forces.append(of_row)
         if results.get("energy") is not None:
@@ -123,7 +121,7 @@ def _rows_of(y, n_structures):
     """One dictionary per structure from energies or a mapping of columns."""
     columns = dict(y.items()) if hasattr(y, "items") else {"energy": np.asarray(y, dtype=float)}
     unknown = set(columns) - {"energy", "forces", "stress"}
-    if unknown or "energy" not in columns and "forces" not in columns:
+    if unknown or ("energy" not in columns and "forces" not in columns):
         raise ValueError(
             "y must be energies or hold 'energy', 'forces' and 'stress' by name, but holds "
             f"{sorted(map(str, columns))}."

@@ -24,17 +24,17 @@ from trisk.estimators._training import resolve_device
 from trisk.estimators._triforces_base import BaseTriForces
 from trisk.nn import PropertyLoss
 
+
 class _PropertyTriForces(BaseTriForces):
     """What regressors and classifiers share: one row of outputs for each structure."""
 
     _build = staticmethod(build_property_network)
-    _pooling = "mean"
 
-    def _fit_outputs(self, graphs, target, weight, loss):
+    def _fit_outputs(self, graphs, target, weight, loss, pooling="mean"):
         """Train on scaled targets."""
         params = self._encoder_params() | {
             "n_outputs": target.shape[1],
-            "pooling": self._pooling,
+            "pooling": pooling,
             "dropout": self.dropout,
         }
         dataset = CrystalDataset(
@@ -175,10 +175,6 @@ class TriForcesRegressor(RegressorMixin, _PropertyTriForces):
         tags.target_tags.multi_output = True
         return tags
 
-    @property
-    def _pooling(self):
-        return self.pooling
-
     def _sizes(self, graphs):
         """What a target scales with, ``(n_structures, 1)``."""
         counts = graphs.counts("atom") if self.pooling == "sum" else np.ones(len(graphs))
@@ -222,7 +218,7 @@ class TriForcesRegressor(RegressorMixin, _PropertyTriForces):
         graphs, target, sizes, weight = graphs[used], target[used], sizes[used], weight[used]
         self.target_scaler_ = TargetScaler.fit(target / sizes, weight)
         scaled = self.target_scaler_.transform(target / sizes) * sizes
-        self._fit_outputs(graphs, scaled, weight, self.loss)
+        self._fit_outputs(graphs, scaled, weight, self.loss, self.pooling)
         return self
 
     def predict(self, X, return_std=False):

@@ -24,7 +24,6 @@ class BaseTriForces(BaseEstimator):
     """Streams with a head; a subclass names the head, its targets and its loss."""
 
     _parameter_constraints: dict = CONSTRAINTS
-    _build = None
 
     # Steps of an automatic schedule, on how many structures, and limits of the batch size.
     _schedule = {"n_steps": 2500, "n_rows": 300, "smallest": 4, "largest": 64}
@@ -116,7 +115,7 @@ class BaseTriForces(BaseEstimator):
         nets = state.pop("nets_")
         self.__dict__.update(state)
         device = resolve_device(self.device)
-        build = type(self)._build
+        build = self._build
         self.nets_ = [restore_crystal_net(build, net, device) for net in nets]
 
     def _read_training(self, X):
@@ -163,7 +162,7 @@ class BaseTriForces(BaseEstimator):
                 train_crystals(
                     self,
                     self._split(dataset, seed),
-                    type(self)._build,
+                    self._build,
                     module_params,
                     criterion,
                     seed=seed,

@@ -83,10 +83,8 @@ class PotentialLoss(nn.Module):
             output["forces"] - targets["forces"],
             (output["stress"] - targets["stress"]).flatten(1),
         )
-        return sum(
-            (weight * _mean_length(error) for weight, error in zip(self.weights, errors, strict=True)),
-            start=torch.zeros((), dtype=energy.dtype, device=energy.device),
-        )
+        lengths = torch.stack([_mean_length(error) for error in errors])
+        return (lengths * lengths.new_tensor(self.weights)).sum()
 
 
 def _mean_length(errors: Tensor) -> Tensor:

@@ -1,0 +1,227 @@
+"""TriForces for properties: learns, repeats, resumes, survives files, and explains bad input."""
+
+import pickle
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from pymatgen.core import Lattice, Structure
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
+from torch import nn
+
+import trisk
+from trisk import CrystalGraphFeaturizer, TriForcesClassifier, TriForcesRegressor
+from trisk.nn import EquivariantBackbone
+
+SMALL = {"hidden_dim": 8, "n_layers": 2, "cutoff": 4.5, "max_epochs": 3, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def crystals():
+    """Strained elemental metals, fcc and bcc."""
+    rng = np.random.default_rng(0)
+    metals = [bulk(m) for m in ("Cu", "Ag", "Al", "Fe", "W", "Na") for _ in range(3)]
+    for metal in metals:
+        metal.set_cell(metal.cell.array * rng.uniform(0.95, 1.05), scale_atoms=True)
+    return metals
+
+
+@pytest.fixture(scope="module")
+def volumes(crystals):
+    return np.array([c.get_volume() for c in crystals])
+
+
+@pytest.fixture(scope="module")
+def fitted(crystals, volumes):
+    return TriForcesRegressor(n_members=2, **SMALL).fit(crystals, volumes)
+
+
+def test_learns_a_property_of_the_structure(crystals, volumes):
+    model = TriForcesRegressor(**SMALL | {"max_epochs": 60, "batch_size": 9, "learning_rate": 1e-2})
+    error = np.abs(model.fit(crystals, volumes).predict(crystals) - volumes).mean()
+    assert error < 0.15 * volumes.std()
+
+
+def test_composition_alone_cannot_tell_volumes_apart(crystals, volumes):
+    model = TriForcesRegressor(streams=("composition",), **SMALL).fit(crystals, volumes)
+    predictions = model.predict(crystals).reshape(6, 3)
+    np.testing.assert_allclose(predictions, predictions[:, :1].repeat(3, 1))
+
+
+def test_members_average_and_spread(fitted, crystals, volumes):
+    mean, spread = fitted.predict(crystals, return_std=True)
+    assert mean.shape == spread.shape == (18,)
+    assert (spread > 0).all()
+    np.testing.assert_array_equal(mean, fitted.predict(crystals))
+    both = TriForcesRegressor(**SMALL).fit(crystals, np.stack([volumes, -volumes], 1))
+    assert both.predict(crystals).shape == (18, 2)
+
+
+def test_repeats_to_the_bit_and_survives_copies(fitted, crystals, volumes, tmp_path):
+    expected = fitted.predict(crystals)
+    np.testing.assert_array_equal(clone(fitted).fit(crystals, volumes).predict(crystals), expected)
+    restored = pickle.loads(pickle.dumps(fitted))  # our own bytes
+    np.testing.assert_array_equal(restored.predict(crystals), expected)
+    fitted.save(tmp_path / "model.trisk")
+    loaded = trisk.load(tmp_path / "model.trisk")
+    np.testing.assert_array_equal(loaded.predict(crystals), expected)
+    assert len(loaded.nets_[0].history) == 3
+
+
+def test_prediction_depends_on_neither_batch_nor_kind_of_structure(fitted, crystals):
+    expected = fitted.predict(crystals)
+    np.testing.assert_allclose(fitted.predict(crystals[4:5]), expected[4:5], rtol=1e-9)
+    np.testing.assert_allclose(fitted.predict(crystals[::-1])[::-1], expected, rtol=1e-9)
+    structures = [Structure(Lattice(c.cell.array), c.symbols, c.positions) for c in crystals]
+    np.testing.assert_allclose(fitted.predict(structures), expected, rtol=1e-9)
+    graphs = CrystalGraphFeaturizer(order=1).fit_transform(crystals)
+    np.testing.assert_allclose(fitted.predict(graphs), expected, rtol=1e-6)
+    large = [c.repeat((2, 1, 1)) for c in crystals]
+    np.testing.assert_allclose(fitted.predict(large), expected, rtol=1e-9)
+
+
+def test_sum_pooling_is_extensive(crystals, volumes):
+    model = TriForcesRegressor(pooling="sum", **SMALL).fit(crystals, volumes)
+    large = [c.repeat((2, 1, 2)) for c in crystals]
+    np.testing.assert_allclose(model.predict(large), 4 * model.predict(crystals), rtol=1e-9)
+
+
+def test_works_in_pipelines_and_cross_validation(crystals, volumes):
+    pipeline = make_pipeline(CrystalGraphFeaturizer(order=1), TriForcesRegressor(**SMALL))
+    assert np.isfinite(cross_val_score(pipeline, crystals, volumes, cv=2)).all()
+
+
+class _Crash(Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            raise RuntimeError("power failure")
+
+
+def test_resumes_to_the_bit(crystals, volumes, tmp_path):
+    settings = {"validation_fraction": 0.2, "dropout": 0.2, **SMALL, "max_epochs": 5}
+    expected = TriForcesRegressor(**settings).fit(crystals, volumes)
+    path = tmp_path / "training"
+    with pytest.raises(RuntimeError, match="power failure"):
+        TriForcesRegressor(checkpoint=path, callbacks=[_Crash(3)], **settings).fit(
+            crystals, volumes
+        )
+    resumed = TriForcesRegressor(checkpoint=path, **settings).fit(crystals, volumes)
+    np.testing.assert_array_equal(resumed.predict(crystals), expected.predict(crystals))
+    losses = [net.history[:, "train_loss"] for net in (*resumed.nets_, *expected.nets_)]
+    assert losses[0] == losses[1]
+    with pytest.raises(ValueError, match="belongs to a training with other data"):
+        TriForcesRegressor(checkpoint=path, **settings).fit(crystals, volumes**2)
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match="is damaged"):
+        TriForcesRegressor(checkpoint=path, **settings).fit(crystals, volumes)
+
+
+def test_starts_from_pretrained_streams(fitted, crystals, volumes, tmp_path):
+    fitted.save(tmp_path / "model.trisk")
+
+    def encoder(model):
+        return model.nets_[0].module_.encoder.state_dict()
+
+    source = encoder(fitted)
+    for pretrained in (fitted, tmp_path / "model.trisk"):
+        head = TriForcesRegressor(pretrained=pretrained, fine_tune="head", **SMALL)
+        head.fit(crystals, volumes)
+        assert all((source[k] == v).all() for k, v in encoder(head).items())
+    gradual = TriForcesRegressor(pretrained=fitted, fine_tune="gradual", **SMALL)
+    assert any((source[k] != v).any() for k, v in encoder(gradual.fit(crystals, volumes)).items())
+    with pytest.raises(ValueError, match=r"have hidden_dim=8, but this estimator has 16"):
+        TriForcesRegressor(pretrained=fitted, **SMALL | {"hidden_dim": 16}).fit(crystals, volumes)
+    with pytest.raises(ValueError, match="fine_tune='head' says what to keep"):
+        TriForcesRegressor(fine_tune="head", **SMALL).fit(crystals, volumes)
+
+
+class _OwnBackbone(nn.Module):
+    """The least that a backbone may be."""
+
+    cutoff = 3.0
+    out_features = 5
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(119, 5)
+
+    def forward(self, batch):
+        return self.embed(batch.atomic_numbers), None
+
+
+def test_takes_a_backbone_of_the_users(crystals, volumes, tmp_path):
+    model = TriForcesRegressor(backbone=_OwnBackbone(), **SMALL).fit(crystals, volumes)
+    assert np.isfinite(model.predict(crystals)).all()
+    with pytest.raises(TypeError, match="does not store"):
+        model.save(tmp_path / "model.trisk")
+    twice = TriForcesRegressor(backbone=EquivariantBackbone(4.5, 8, 1), **SMALL)
+    np.testing.assert_array_equal(
+        twice.fit(crystals, volumes).predict(crystals),
+        twice.fit(crystals, volumes).predict(crystals),
+    )
+
+
+def test_classifies(crystals, tmp_path):
+    kinds = np.repeat(["fcc", "bcc"], 9)
+    model = TriForcesClassifier(
+        **SMALL | {"max_epochs": 30, "batch_size": 9, "learning_rate": 1e-2}
+    )
+    assert model.fit(crystals, kinds).score(crystals, kinds) == 1
+    probabilities = model.predict_proba(crystals)
+    np.testing.assert_allclose(probabilities.sum(1), 1)
+    model.save(tmp_path / "model.trisk")
+    loaded = trisk.load(tmp_path / "model.trisk")
+    np.testing.assert_array_equal(loaded.predict_proba(crystals), probabilities)
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        model.fit(crystals, ["fcc"] * 18)
+
+
+def test_weight_zero_leaves_a_structure_out(crystals, volumes):
+    weight = np.ones(18)
+    weight[3:] = 0
+    some = TriForcesRegressor(**SMALL).fit(crystals, volumes, sample_weight=weight)
+    few = TriForcesRegressor(**SMALL).fit(crystals[:3], volumes[:3])
+    np.testing.assert_allclose(some.predict(crystals), few.predict(crystals))
+
+
+def _partly_occupied():
+    return Structure(Lattice.cubic(4), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        ("Cu", TypeError, r"Row 1 is a str"),
+        (Atoms("Cu", cell=[3, 3, 3]), ValueError, r"Row 1, Cu, is not periodic"),
+        (Atoms(cell=[3, 3, 3], pbc=True), ValueError, "Row 1 has no atoms"),
+        (Atoms("X", cell=[3, 3, 3], pbc=True), ValueError, "Row 1 has atoms that are no element"),
+        (Atoms("Cu", cell=[3, 3, np.nan], pbc=True), ValueError, "Row 1 has positions or lattice"),
+        (Atoms("Cu", cell=[[1, 0, 0]] * 3, pbc=True), ValueError, "Row 1 has a cell without"),
+        (_partly_occupied(), ValueError, "Row 1, .*, has partly occupied sites"),
+    ],
+)
+def test_bad_structures_are_named(crystals, volumes, bad, error, message):
+    with pytest.raises(error, match=message):
+        TriForcesRegressor(**SMALL).fit([crystals[0], bad], volumes[:2])
+
+
+def test_bad_parameters_and_targets_are_named(crystals, volumes):
+    with pytest.raises(ValueError, match=r"streams must name some of .*\('shape',\)"):
+        TriForcesRegressor(streams=("shape",)).fit(crystals, volumes)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        TriForcesRegressor(**SMALL).fit(crystals, volumes[:-1])
+    with pytest.raises(ValueError, match="contains NaN"):
+        TriForcesRegressor(**SMALL).fit(crystals, volumes * np.nan)
+    with pytest.raises(ValueError, match="leaves none of the 18"):
+        TriForcesRegressor(**SMALL | {"validation_fraction": 0.99}).fit(crystals, volumes)
+    with pytest.raises(TypeError, match="One Atoms was given"):
+        TriForcesRegressor(**SMALL).fit(crystals[0], volumes)
+    with pytest.raises(ValueError, match="0 structures"):
+        TriForcesRegressor(**SMALL).fit([], [])
