@@ -3,9 +3,14 @@
 from unittest import SkipTest
 
 import pytest
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
-from trisk.estimators import GraphTRIADSClassifier, GraphTRIADSRegressor
+from trisk.estimators import (
+    GraphTRIADSClassifier,
+    GraphTRIADSRegressor,
+    TriForcesClassifier,
+    TriForcesRegressor,
+)
 from trisk.featurizers import CrystalGraphFeaturizer
 from trisk.testing import structure_estimator_checks
 
@@ -20,16 +25,25 @@ _SMALL = {
     "batch_size": 8,
     "random_state": 0,
 }
+_SMALL_STREAMS = {
+    "max_epochs": 3,
+    "hidden_dim": 8,
+    "n_layers": 2,
+    "cutoff": 4.5,
+    "batch_size": 8,
+    "random_state": 0,
+}
 ESTIMATORS = [
     make_pipeline(CrystalGraphFeaturizer(), estimator(**_SMALL))
     for estimator in (GraphTRIADSRegressor, GraphTRIADSClassifier)
-]
+] + [estimator(**_SMALL_STREAMS) for estimator in (TriForcesRegressor, TriForcesClassifier)]
 CHECKS = [pair for e in ESTIMATORS for pair in structure_estimator_checks(e)]
 
 
 def _name(estimator, check):
     function = getattr(check, "func", check)
-    return f"{type(estimator[-1]).__name__}-{function.__name__}"
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    return f"{type(last).__name__}-{function.__name__}"
 
 
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=[_name(*pair) for pair in CHECKS])

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from trisk.estimators._crystals import pack, to_batch
+from trisk.estimators._crystals import to_batch
+from trisk.estimators._graph_batches import pack
 from trisk.graphs import CrystalGraphs
 from trisk.nn import CrystalBatch
 

@@ -3,7 +3,6 @@
 import math
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 
@@ -268,37 +267,4 @@ def train_crystals(settings, data, build, module_params, criterion, *, seed, che
     net.module_.double().eval()
     # Moments of the optimiser are twice the size of the model and serve no prediction.
     net.optimizer_ = None
-    return net
-
-
-def restore_crystal_net(build, state, device):
-    """Rebuild a net for prediction from its portable state.
-
-    Parameters
-    ----------
-    build : callable
-        Makes the network from its parameters.
-    state : dict
-        As :meth:`CrystalNet.portable_state` gives it.
-    device : str
-        Torch device.
-
-    Returns
-    -------
-    CrystalNet
-        Initialised net with the stored weights in double precision.
-    """
-    net = CrystalNet(
-        build,
-        criterion=torch.nn.Identity,
-        callbacks="disable",
-        device=device,
-        verbose=0,
-        **{f"module__{k}": v for k, v in state["module"].items()},
-    ).initialize()
-    net.optimizer_ = None
-    weights = {k: torch.from_numpy(np.array(v)) for k, v in state["weights"].items()}
-    net.module_.load_state_dict(weights)
-    net.module_.double().eval()
-    net.history.extend(state["history"])
     return net

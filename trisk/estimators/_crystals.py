@@ -126,26 +126,6 @@ def to_batch(graphs, device="cpu", dtype=torch.float32):
     return batch.to(device)
 
 
-def pack(costs, n_batches):
-    """Cut rows, in their order, into batches of about equal cost.
-
-    Parameters
-    ----------
-    costs : ndarray of shape (n_rows,)
-        Cost of each row, such as its number of bonds.
-    n_batches : int
-        Number of batches wanted.
-
-    Returns
-    -------
-    list of ndarray
-        Rows of each batch; a batch that would be empty is left out.
-    """
-    middles = np.cumsum(costs) - costs / 2
-    batch = np.minimum(middles * n_batches / max(costs.sum(), 1), n_batches - 1).astype(int)
-    return np.split(np.arange(len(costs)), np.flatnonzero(np.diff(batch)) + 1)
-
-
 def _as_values(X):
     if hasattr(X, "get_chemical_symbols") or hasattr(X, "cart_coords"):
         raise TypeError(

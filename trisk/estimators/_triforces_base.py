@@ -10,10 +10,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from trisk.estimators._crystal_training import restore_crystal_net, train_crystals
-from trisk.estimators._crystals import pack, read_crystals, to_batch
+from trisk.estimators._base import pass_on_interruption
+from trisk.estimators._crystal_training import CrystalNet, train_crystals
+from trisk.estimators._crystals import read_crystals, to_batch
+from trisk.estimators._graph_batches import pack
 from trisk.estimators._streams import CONSTRAINTS, ENCODER_PARAMETERS
-from trisk.estimators._training import resolve_device
+from trisk.estimators._training import resolve_device, restore_net
 from trisk.nn._triforces import STREAMS
 
 # Atoms, and tenths of bonds, that a prediction takes at once.
@@ -115,8 +117,7 @@ class BaseTriForces(BaseEstimator):
         nets = state.pop("nets_")
         self.__dict__.update(state)
         device = resolve_device(self.device)
-        build = self._build
-        self.nets_ = [restore_crystal_net(build, net, device) for net in nets]
+        self.nets_ = [restore_net(CrystalNet, self._build, net, device) for net in nets]
 
     def _read_training(self, X):
         """Check the parameters and read structures to train on."""
@@ -173,11 +174,7 @@ class BaseTriForces(BaseEstimator):
             if nets[-1].interrupted_:
                 break
         self.nets_ = nets
-        if nets[-1].interrupted_:
-            raise KeyboardInterrupt(
-                f"training stopped after {len(nets[-1].history)} of {nets[-1].max_epochs} epochs; "
-                "the estimator is fitted with the weights reached so far"
-            )
+        pass_on_interruption(nets[-1])
 
     def _split(self, dataset, seed):
         """Structures to train on and to validate on."""
@@ -250,5 +247,6 @@ class BaseTriForces(BaseEstimator):
                 stacklevel=3,
             )
         costs = (graphs.counts("atom") + 0.1 * graphs.counts("bond"))[rows]
-        for part in pack(costs, math.ceil(costs.sum() / _PREDICTION_COST)) if len(rows) else ():
+        n_batches = min(len(rows), math.ceil(costs.sum() / _PREDICTION_COST))
+        for part in pack(costs, n_batches) if n_batches else ():
             yield rows[part], to_batch(graphs.take(rows[part]), device, torch.float64)
