@@ -211,6 +211,8 @@ def _encode(value, name, arrays):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, np.generic):
         return _encode(value.item(), name, arrays)
     if isinstance(value, np.ndarray):

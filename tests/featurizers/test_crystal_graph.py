@@ -341,7 +341,7 @@ def test_contract__bad_parameter__is_named(parameter, value):
 
 
 def test_save_and_load__gives_the_same_graphs(tmp_path):
-    featurizer = CrystalGraphFeaturizer(n_neighbors=6).fit([])
+    featurizer = CrystalGraphFeaturizer(n_neighbors=6, memory=tmp_path).fit([])
     trisk.save(featurizer, tmp_path / "graphs.trisk")
     loaded = trisk.load(tmp_path / "graphs.trisk")
     crystals = list(CRYSTALS.values())
@@ -411,3 +411,30 @@ def test_memory__moved_atom__is_another_structure(tmp_path):
     moved = crystal.copy().translate_sites([0], [1e-6, 0, 0])
     build([crystal], memory=tmp_path)
     equal_graphs(build([moved], memory=tmp_path), build([moved]))
+
+
+def test_memory__files__are_read_once(tmp_path, monkeypatch):
+    paths = []
+    for name, crystal in CRYSTALS.items():
+        paths.append(tmp_path / f"{name}.cif")
+        crystal.to(filename=str(paths[-1]), fmt="cif")
+    values = [*map(str, paths), paths[0].read_text(encoding="utf-8"), "no file.cif"]
+    featurizer = CrystalGraphFeaturizer(memory=tmp_path / "cache", on_error="nan").fit(values)
+    with pytest.warns(UserWarning, match="1 of 6 rows"):
+        first = featurizer.transform(values)
+    equal_graphs(first[:4], CrystalGraphFeaturizer().fit_transform(paths))
+
+    monkeypatch.setattr("pymatgen.core.Structure.from_file", None)
+    monkeypatch.setattr("pymatgen.core.Structure.from_str", None)
+    with pytest.warns(UserWarning, match="1 of 6 rows"):
+        equal_graphs(featurizer.transform(values), first)
+    assert featurizer.errors_["row"].tolist() == [5]
+
+
+def test_memory__file_with_other_content__is_read_again(tmp_path):
+    path = tmp_path / "crystal.cif"
+    featurizer = CrystalGraphFeaturizer(memory=tmp_path)
+    for crystal in (CRYSTALS["quartz"], CRYSTALS["silicon"]):
+        crystal.to(filename=str(path), fmt="cif")
+        graphs = featurizer.fit_transform([path])
+        assert graphs.counts("atom")[0] == len(crystal)

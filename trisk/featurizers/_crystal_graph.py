@@ -61,7 +61,8 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         composition; None for none.
     memory : str or path-like, default=None
         Folder that keeps computed graphs under the hash of the structure and of the parameters
-        above. A structure met again, in another fold or another session, is read from there.
+        above, and structures under the content of the file. A structure met again, in another
+        fold or another session, is read from there.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a structure that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give a graph without atoms, list it in
@@ -194,8 +195,13 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         check_is_fitted(self)
         _check_feature_names(self, X, reset=False)
         name = type(self).__name__
-        table, errors = parse_structures(X, featurizer=name)
-        graphs, causes = (self._build if self.memory is None else self._build_or_look_up)(table)
+        store = None if self.memory is None else ContentStore(self.memory)
+        table, errors = parse_structures(
+            X, featurizer=name, store=store, n_jobs=self.n_jobs, verbose=self.verbose
+        )
+        graphs, causes = (
+            self._build(table) if store is None else self._build_or_look_up(table, store)
+        )
         errors += [
             RowError(row, describe_atoms(table.take([row]).numbers), name, cause)
             for row, cause in causes.items()
@@ -227,9 +233,9 @@ class CrystalGraphFeaturizer(RowFeaturizer):
             causes |= failures
         return CrystalGraphs.concatenate(batches), causes
 
-    def _build_or_look_up(self, table):
+    def _build_or_look_up(self, table, store):
         """What ``_build`` gives, from the disk where possible."""
-        store, settings = ContentStore(self.memory), self._settings()
+        settings = self._settings()
         keys = graph_keys(table, settings)
         packed = store.get_many(keys)
         missing = np.array([row for row, key in enumerate(keys) if key not in packed], dtype=int)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trisk.featurizers._compositions import CompositionTable, RowError, as_value_list
+from trisk.featurizers._structure_files import read_structure_files
 from trisk.featurizers._structure_objects import (
     StructureError,
     describe_structure,
@@ -116,7 +117,7 @@ class StructureTable:
         )
 
 
-def parse_structures(X, featurizer=""):
+def parse_structures(X, featurizer="", *, store=None, n_jobs=None, verbose=0):
     """Read a collection of structures.
 
     Parameters
@@ -126,6 +127,12 @@ def parse_structures(X, featurizer=""):
         texts of CIFs, or a mixture.
     featurizer : str, default=""
         Name that the errors carry.
+    store : ContentStore, default=None
+        Keeps what was read from files.
+    n_jobs : int, default=None
+        Number of joblib workers that read files.
+    verbose : int, default=0
+        Whether to show a progress bar over files.
 
     Returns
     -------
@@ -135,6 +142,7 @@ def parse_structures(X, featurizer=""):
         The rows that could not be read, in order.
     """
     values = as_value_list(X, what="structures")
+    files = read_structure_files(values, store, n_jobs, verbose)
     read, errors = [], []
     nothing = (
         np.empty(0, dtype=np.int64),
@@ -144,7 +152,10 @@ def parse_structures(X, featurizer=""):
     )
     for row, value in enumerate(values):
         try:
-            read.append(read_structure(value))
+            result = files[row] if row in files else read_structure(value)
+            if isinstance(result, StructureError):
+                raise result
+            read.append(result)
         except StructureError as error:
             read.append(nothing)
             errors.append(RowError(row, describe_structure(value), featurizer, str(error)))
