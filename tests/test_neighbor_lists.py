@@ -7,6 +7,7 @@ from ase.build import bulk
 from ase.neighborlist import primitive_neighbor_list
 from scipy.spatial.transform import Rotation
 
+from trisk.featurizers._bonds import SHELL_GAP, nearest_bonds
 from trisk.neighbor_lists import find_neighbors
 
 RNG = np.random.default_rng(0)
@@ -96,3 +97,28 @@ def test_find_neighbors__nothing__gives_nothing():
     found = find_neighbors(nothing, np.empty((0, 3, 3)), np.empty((0, 3), bool), np.array([0]), 5)
     assert len(found.centers) == len(found.lengths) == 0
     assert found.images.shape == (0, 3)
+
+
+@pytest.mark.parametrize("n_neighbors", [1, 6, 12, 30])
+def test_find_neighbors__nearest_only__finds_whole_shells_as_the_full_search(n_neighbors):
+    batch = [*CELLS.values(), bulk("Si"), bulk("Fe"), bulk("CsCl", "cesiumchloride", a=4.12)]
+    arrays = (
+        np.concatenate([atoms.positions for atoms in batch]),
+        np.stack([atoms.cell[:] for atoms in batch]),
+        np.stack([atoms.pbc for atoms in batch]),
+        np.cumsum([0] + [len(atoms) for atoms in batch]),
+        6.1,
+    )
+    every = find_neighbors(*arrays)
+    nearest = find_neighbors(*arrays, n_neighbors=n_neighbors, shell_gap=SHELL_GAP)
+    assert len(nearest.lengths) < len(every.lengths)
+    n_atoms = arrays[3][-1]
+    expected = nearest_bonds(every, n_atoms, n_neighbors)
+    found = nearest_bonds(nearest, n_atoms, n_neighbors)
+    np.testing.assert_array_equal(found.offsets, expected.offsets)
+    # Neighbours at one distance may stand in any order.
+    pairs = [
+        pairs_of(bonds.centers, bonds.neighbors, bonds.images, bonds.lengths)
+        for bonds in (found, expected)
+    ]
+    assert pairs[0] == pairs[1]

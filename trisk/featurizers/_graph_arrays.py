@@ -6,7 +6,7 @@ import numpy as np
 
 from trisk.featurizers._angles import find_angles, find_dihedrals
 from trisk.featurizers._bond_physics import BOND_SENSORS, bond_sensors
-from trisk.featurizers._bonds import n_in_whole_shells, nearest_bonds
+from trisk.featurizers._bonds import SHELL_GAP, n_in_whole_shells, nearest_bonds
 from trisk.featurizers._graph_packing import assemble_graphs
 from trisk.neighbor_lists import find_neighbors
 
@@ -63,7 +63,13 @@ def build_graphs(table, settings):
     """
     n_atoms = len(table.numbers)
     pairs = find_neighbors(
-        table.positions, table.lattices, table.periodic, table.offsets, settings.cutoff
+        table.positions,
+        table.lattices,
+        table.periodic,
+        table.offsets,
+        settings.cutoff,
+        n_neighbors=settings.n_neighbors,
+        shell_gap=SHELL_GAP,
     )
     causes = _find_causes(table, pairs, settings.cutoff)
     if causes:
