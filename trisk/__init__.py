@@ -17,6 +17,7 @@ _SUBMODULES = (
     "persistence",
     "pipelines",
     "plotting",
+    "pretraining",
     "testing",
 )
 

@@ -77,7 +77,7 @@ RECIPES = {
 }
 
 
-def composition_pipeline(recipe="general", *, classification=None, **parameters):
+def composition_pipeline(recipe="general", *, classification=None, pretrained=False, **parameters):
     """Make a pipeline from formulas to predictions.
 
     Parameters
@@ -88,6 +88,9 @@ def composition_pipeline(recipe="general", *, classification=None, **parameters)
         paper, trained as there.
     classification : bool or None, default=None
         Whether to classify; None follows the recipe.
+    pretrained : bool, default=False
+        Whether to add the columns of :class:`~trisk.featurizers.PretrainedFeaturizer`: formation
+        energies and band gaps predicted by an encoder that was trained on them.
     **parameters
         Parameters of the estimator, over those of the recipe.
 
@@ -100,7 +103,7 @@ def composition_pipeline(recipe="general", *, classification=None, **parameters)
     Raises
     ------
     ValueError
-        If there is no such recipe.
+        If there is no such recipe, or ``pretrained`` is wanted of the published one.
 
     Examples
     --------
@@ -116,4 +119,9 @@ def composition_pipeline(recipe="general", *, classification=None, **parameters)
     estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
     model = estimator(**{**chosen.settings, **parameters})
     # A recipe is shared: whoever changes a pipeline must not change the recipe.
-    return Pipeline([("features", clone(chosen.featurizer)), ("model", model)])
+    featurizer = clone(chosen.featurizer)
+    if pretrained:
+        if featurizer.blocks is None:
+            raise ValueError(f"The recipe {recipe!r} has no pre-trained form; choose another one.")
+        featurizer.set_params(blocks=[*featurizer.blocks, "pretrained"])
+    return Pipeline([("features", featurizer), ("model", model)])

@@ -15,6 +15,7 @@ from trisk.featurizers._miedema import MiedemaFeaturizer
 from trisk.featurizers._oxidation import IonPropertyFeaturizer
 from trisk.featurizers._potential import PotentialFeaturizer
 from trisk.featurizers._potential_check import verify_potential
+from trisk.featurizers._pretrained import PretrainedFeaturizer
 from trisk.featurizers._rows import FeaturizationError
 from trisk.featurizers._valence import ValenceOrbitalFeaturizer
 
@@ -30,6 +31,7 @@ __all__ = [
     "Mat2VecFeaturizer",
     "MiedemaFeaturizer",
     "PotentialFeaturizer",
+    "PretrainedFeaturizer",
     "StoichiometryFeaturizer",
     "TransitionMetalFractionFeaturizer",
     "ValenceOrbitalFeaturizer",

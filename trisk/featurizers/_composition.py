@@ -19,6 +19,7 @@ BLOCKS = {
     "magpie": "MagpieFeaturizer",
     "mat2vec": "Mat2VecFeaturizer",
     "miedema": "MiedemaFeaturizer",
+    "pretrained": "PretrainedFeaturizer",
     "stoichiometry": "StoichiometryFeaturizer",
     "transition_metal_fraction": "TransitionMetalFractionFeaturizer",
     "valence_orbital": "ValenceOrbitalFeaturizer",
