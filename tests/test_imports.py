@@ -116,6 +116,10 @@ _NEVER = {
         "trisk.datasets", "trisk.plotting",
     ],
     "datasets": ["torch", "trisk.estimators", "trisk.nn", "trisk.model_selection"],
+    "pretraining": [
+        "trisk.model_selection", "trisk.datasets", "trisk.plotting", "trisk.persistence",
+        "trisk.pipelines",
+    ],
 }  # fmt: skip
 
 

@@ -76,7 +76,7 @@ class CompositionEncoder(nn.Module):
         self.guess = nn.Linear(dim, n_rows)
 
     def element_table(self) -> Tensor:
-        """Vectors by atomic number."""
+        """Give the elements' vectors by atomic number, of shape (n_elements + 1, dim)."""
         return self.element + self.property(self.properties)
 
     def forward(
@@ -86,6 +86,7 @@ class CompositionEncoder(nn.Module):
         groups: list[tuple[int, int]],
         hidden: Tensor | None = None,
     ) -> dict[str, Tensor]:
+        """Encode compositions that stand sorted by their number of elements."""
         tokens = self.element_table()[elements]
         if hidden is not None:
             tokens = torch.where(hidden[:, None], self.unknown, tokens)

@@ -18,7 +18,7 @@ TARGETS = ("formation energy", "band gap", "largest band gap", "metal")
 class FormulaTargets:
     """Reduced formulas and what is known of each.
 
-    Attributes
+    Parameters
     ----------
     table : CompositionTable
         One row per reduced formula.
@@ -32,7 +32,7 @@ class FormulaTargets:
 
 
 def held_out_rows(n_rows):
-    """Rows that pre-training holds out, 3 % of all, the same whenever it is asked.
+    """Choose the rows that pre-training holds out: 3 %, the same ones always.
 
     Parameters
     ----------
