@@ -36,9 +36,9 @@ class EncoderTraining:
         Compositions and targets.
     held_out : ndarray of int
         Rows that are never trained on.
-    dim, n_layers, embedding_dim : int, default=192, 3, 64
+    dim, n_layers, embedding_dim : int, default=128, 3, 64
         Size of the encoder.
-    max_epochs, batch_size : int, default=60, 512
+    max_epochs, batch_size : int, default=24, 512
         Passes over the data, and rows per step.
     learning_rate : float, default=2e-3
         Highest learning rate of AdamW: after a warm-up of 2 % of the steps, a cosine to zero.
@@ -60,10 +60,10 @@ class EncoderTraining:
         data,
         held_out,
         *,
-        dim=192,
+        dim=128,
         n_layers=3,
         embedding_dim=64,
-        max_epochs=60,
+        max_epochs=24,
         batch_size=512,
         learning_rate=2e-3,
         random_state=0,
