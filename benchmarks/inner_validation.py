@@ -28,6 +28,7 @@ COLUMNS = {
     "Magpie": ["magpie"],
     "fractions, Magpie": ["element_fraction", "magpie"],
     "fractions, Magpie, mat2vec": ["element_fraction", "magpie", "mat2vec"],
+    "fractions, Magpie, electronic": trisk.pipelines.RECIPES["band_gap"].featurizer.blocks,
 }
 #: Changes to the recipe of the task, one at a time; "columns" names one of COLUMNS.
 CANDIDATES = [
@@ -45,6 +46,7 @@ CANDIDATES = [
     {"n_attention_layers": 1},
     {"n_members": 1},
     {"n_members": 16},
+    {"companion": "auto"},
 ]
 
 

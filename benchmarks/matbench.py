@@ -1,4 +1,4 @@
-"""Official Matbench folds: HybridTRIADS, from scratch and pre-trained, beside forests in one run.
+"""Official Matbench folds: HybridTRIADS, with and without what helps it, beside forests in one run.
 
     python benchmarks/matbench.py steels
     python benchmarks/matbench.py all --record
@@ -10,6 +10,7 @@ their formulas. Needs the Matbench files: the variable ``MATMINER_DATA`` names t
 """
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -27,7 +28,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, roc_auc_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 import trisk
 from trisk.featurizers import CompositionFeaturizer, ElementFractionFeaturizer, MagpieFeaturizer
@@ -45,11 +46,11 @@ RESULTS = Path(__file__).parent / "results"
 TRISK = "HybridTRIADS"
 #: The same recipe with the columns of an encoder that was trained on calculated properties.
 PRETRAINED = "HybridTRIADS, pre-trained"
-FRACTIONS, MAGPIE = "ExtraTrees, element fractions", "ExtraTrees, Magpie"
+#: What one fit gives: the network, its recipe's trees stacked with it inside `fit`, these alone.
+BOTH, COMPANION = "{} + companion", "companion of {} alone"
+#: Untuned forests from scratch, and one that sees what the encoder says.
+FORESTS = ("ExtraTrees, element fractions", "ExtraTrees, Magpie", "RandomForest, Magpie")
 PRETRAINED_TREES = "ExtraTrees, Magpie and pre-trained"
-BLEND = "mean of HybridTRIADS and ExtraTrees"
-#: Rows that are not untuned forests trained from scratch.
-OURS = {TRISK, PRETRAINED, PRETRAINED_TREES, BLEND}
 
 
 def forests(classification):
@@ -60,14 +61,14 @@ def forests(classification):
         extra, random = ExtraTreesRegressor, RandomForestRegressor
     settings = {"n_estimators": 300, "random_state": 0, "n_jobs": -1}
     fractions, magpie = ElementFractionFeaturizer(), MagpieFeaturizer(missing="mean")
-    return {
-        FRACTIONS: make_pipeline(fractions, extra(**settings)),
-        MAGPIE: make_pipeline(magpie, extra(**settings)),
-        "RandomForest, Magpie": make_pipeline(magpie, random(**settings)),
-        PRETRAINED_TREES: make_pipeline(
-            CompositionFeaturizer(blocks=["magpie", "pretrained"]), extra(**settings)
-        ),
-    }
+    with_encoder = CompositionFeaturizer(blocks=["magpie", "pretrained"])
+    models = (
+        make_pipeline(fractions, extra(**settings)),
+        make_pipeline(magpie, extra(**settings)),
+        make_pipeline(magpie, random(**settings)),
+        make_pipeline(with_encoder, extra(**settings)),
+    )
+    return dict(zip((*FORESTS, PRETRAINED_TREES), models, strict=True))
 
 
 def load(task):
@@ -101,19 +102,30 @@ def run_task(task, members, verbose):
     settings = {} if members is None else {"n_members": members}
     networks = {
         name: trisk.composition_pipeline(
-            RECIPES[task], pretrained=pretrained, random_state=0, verbose=verbose, **settings
+            RECIPES[task],
+            companion="auto",
+            pretrained=pretrained,
+            random_state=0,
+            verbose=verbose,
+            **settings,
         )
         for name, pretrained in ((TRISK, False), (PRETRAINED, True))
     }
-    predictions, seconds = {}, {}
+    predictions, seconds, weights = {}, {}, {}
     for name, pipeline in networks.items():
         started = time.perf_counter()
         fitted, _ = fit_folds(pipeline, X, y, cv=folds)
-        predictions[name] = [
-            (test, predict(model, X.iloc[test], classification))
-            for model, (_, test) in zip(fitted, folds, strict=True)
-        ]
-        seconds[name] = time.perf_counter() - started
+        both, companion = BOTH.format(name), COMPANION.format(name)
+        seconds[both] = time.perf_counter() - started
+        seconds[name] = training_seconds(fitted)
+        # Trees and the inner fits that weigh them are not told apart.
+        seconds[companion] = seconds[both] - seconds[name]
+        for row, weight in ((name, 0.0), (both, None), (companion, 1.0)):
+            predictions[row] = [
+                (test, predict(reweighed(model, weight), X.iloc[test], classification))
+                for model, (_, test) in zip(fitted, folds, strict=True)
+            ]
+        weights[name] = [float(model[-1].companion_weight_) for model in fitted]
     for name, forest in forests(classification).items():
         started = time.perf_counter()
         predictions[name] = []
@@ -121,13 +133,6 @@ def run_task(task, members, verbose):
             model = clone(forest).fit(X.iloc[train], y.iloc[train])
             predictions[name].append((test, predict(model, X.iloc[test], classification)))
         seconds[name] = time.perf_counter() - started
-    # Magpie statistics lose what distinguishes steels.
-    trees = FRACTIONS if task == "steels" else MAGPIE
-    predictions[BLEND] = [
-        (test, (ours + theirs) / 2)
-        for (test, ours), (_, theirs) in zip(predictions[TRISK], predictions[trees], strict=True)
-    ]
-    seconds[BLEND] = seconds[TRISK] + seconds[trees]
     scores = {n: fold_scores(y, p, classification) for n, p in predictions.items()}
     results = {
         "task": f"matbench_{task}",
@@ -135,13 +140,29 @@ def run_task(task, members, verbose):
         "unit": y.attrs.get("unit"),
         "machine": describe_machine(),
         "settings": {
-            name: {k: v for k, v in n["model"].get_params().items() if k != "callbacks"}
+            name: {k: str(v) for k, v in n["model"].get_params(deep=False).items()}
             for name, n in networks.items()
         },
+        "companion_weights": weights,
         "scores": scores,
         "seconds": seconds,
     }
     return results, predictions, y
+
+
+def reweighed(model, weight):
+    """A fitted pipeline with another weight of the companion; None leaves it as it is."""
+    if weight is None:
+        return model
+    network = copy.copy(model[-1])
+    network.companion_weight_ = weight
+    return Pipeline([*model.steps[:-1], ("model", network)])
+
+
+def training_seconds(fitted):
+    """Seconds in which the networks themselves were trained; folds of one batch share them."""
+    batches = {tuple(model[-1].net_.history[:, "dur"]) for model in fitted}
+    return sum(map(sum, batches))
 
 
 def describe_machine():
@@ -161,29 +182,31 @@ def print_table(results):
     metric = next(iter(results["scores"][TRISK]))
     by_model = {n: np.array(s[metric]) for n, s in results["scores"].items()}
     sign = 1 if metric == "mae" else -1
-    best = min(set(by_model) - OURS, key=lambda n: sign * by_model[n].mean())
+    best = min(FORESTS, key=lambda n: sign * by_model[n].mean())
     unit = f", {results['unit']}" if results["unit"] else ""
     print(f"\n{results['task']} ({results['n_samples']} rows), {metric}{unit}")
-    print(f"{'model':36s} {'mean':>9s} {'std':>8s}  {'folds':50s} {'seconds':>8s}")
+    print(f"{'model':46s} {'mean':>9s} {'std':>8s}  {'folds':50s} {'seconds':>8s}")
     for name, values in sorted(by_model.items(), key=lambda item: sign * item[1].mean()):
         folds = " ".join(f"{v:.4g}" for v in values)
         print(
-            f"{name:36s} {values.mean():9.4f} {values.std():8.4f}  {folds:50s} "
+            f"{name:46s} {values.mean():9.4f} {values.std():8.4f}  {folds:50s} "
             f"{results['seconds'][name]:8.1f}"
         )
-    paired = by_model[TRISK] - by_model[best]
-    print(f"{TRISK} minus {best}, by fold: {paired.mean():+.4f} ± {paired.std():.4f}")
+    for name in results["settings"]:
+        for row in (name, BOTH.format(name)):
+            paired = by_model[row] - by_model[best]
+            print(f"{row} minus {best}, by fold: {paired.mean():+.4f} ± {paired.std():.4f}")
 
 
 def write_parity(task, predictions, y):
-    """Parity plot of HybridTRIADS and the best forest over all test folds."""
+    """Parity plot of HybridTRIADS with companion and the best forest over all test folds."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     errors = {n: np.mean([abs(y.iloc[t] - p).mean() for t, p in f]) for n, f in predictions.items()}
-    best = min(set(errors) - OURS, key=errors.get)
+    best = min(FORESTS, key=errors.get)
     display = None
-    for name in (best, TRISK):
+    for name in (best, BOTH.format(TRISK)):
         rows = np.concatenate([t for t, _ in predictions[name]])
         values = np.concatenate([p for _, p in predictions[name]])
         fold = np.concatenate([np.full(len(t), i) for i, (t, _) in enumerate(predictions[name])])
@@ -213,7 +236,7 @@ def main():
         members = f"_{arguments.members}_members" if arguments.members else ""
         path = RESULTS / f"matbench_{task}{members}.json"
         path.write_text(json.dumps(results, indent=1) + "\n")
-        recorded[task] = [p for _, p in predictions[TRISK]]
+        recorded[task] = [p for _, p in predictions[BOTH.format(TRISK)]]
     if arguments.record:
         from leaderboard import write_leaderboard_file
 

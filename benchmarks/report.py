@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from matbench import BLEND, OURS, PRETRAINED, PRETRAINED_TREES, TRISK
+from matbench import BOTH, COMPANION, FORESTS, PRETRAINED, PRETRAINED_TREES, TRISK
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -21,6 +21,14 @@ TITLES = {
 }
 
 
+#: Columns of the table: title → model of ``matbench.py``.
+MODELS = {
+    "HybridTRIADS": TRISK,
+    "HybridTRIADS + companion": BOTH.format(TRISK),
+    "the companion alone": COMPANION.format(TRISK),
+}
+
+
 def matbench_rows():
     """One Markdown row per task that was run: ours, the best forest of that run, difference."""
     for task, title in TITLES.items():
@@ -31,17 +39,20 @@ def matbench_rows():
         metric = next(iter(results["scores"][TRISK]))
         sign = 1 if metric == "mae" else -1
         by_model = {n: np.array(s[metric]) for n, s in results["scores"].items()}
-        ours, blend = by_model[TRISK], by_model[BLEND]
-        best = min(set(by_model) - OURS, key=lambda n: sign * by_model[n].mean())
-        digits = 2 if ours.mean() > 5 else 4
+        best = min(FORESTS, key=lambda n: sign * by_model[n].mean())
+        digits = 2 if by_model[best].mean() > 5 else 4
         score = "MAE, " + results["unit"] if metric == "mae" else "ROC-AUC of probabilities"
-        values = [
-            f"{v.mean():.{digits}f} ± {v.std():.{digits}f}"
-            for v in (ours, by_model[best], ours - by_model[best], blend)
+        values = [by_model.get(name) for name in (*MODELS.values(), best)]
+        both = by_model.get(BOTH.format(TRISK))
+        values.append(None if both is None else both - by_model[best])
+        shown = [
+            "–" if v is None else f"{v.mean():.{digits}f} ± {v.std():.{digits}f}" for v in values
         ]
+        shown[-2] += f" ({best})"
+        seconds = results["seconds"].get(BOTH.format(TRISK), float("nan"))
         yield (
-            f"| {title} ({results['n_samples']:,}) | {score} | {values[0]} | {values[1]} "
-            f"({best}) | {values[2]} | {values[3]} | {results['seconds'][TRISK]:.0f} |"
+            f"| {title} ({results['n_samples']:,}) | {score} | {' | '.join(shown)} "
+            f"| {results['seconds'][TRISK]:.0f}, {seconds:.0f} |"
         )
 
 
@@ -54,13 +65,12 @@ def pretrained_rows():
         if PRETRAINED not in scores:
             continue
         metric = next(iter(scores[TRISK]))
-        scratch, ours, trees = (
-            np.array(scores[n][metric]) for n in (TRISK, PRETRAINED, PRETRAINED_TREES)
-        )
+        names = (TRISK, PRETRAINED, BOTH.format(PRETRAINED), PRETRAINED_TREES)
+        scratch, ours, both, trees = (np.array(scores[n][metric]) for n in names)
         digits = 2 if ours.mean() > 5 else 4
         values = [
             f"{v.mean():.{digits}f} ± {v.std():.{digits}f}"
-            for v in (scratch, ours, ours - scratch, trees)
+            for v in (scratch, ours, ours - scratch, both, trees)
         ]
         counts = overlap[task]
         known = " ".join(
@@ -87,9 +97,9 @@ def pretraining():
         "",
         (
             "| task | HybridTRIADS from scratch | pre-trained | difference, by fold "
-            "| ExtraTrees, Magpie and pre-trained columns | formulas seen, by test fold |"
+            "| pre-trained + companion | ExtraTrees, Magpie and pre-trained columns | formulas seen, by test fold |"
         ),
-        "|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|",
         *rows,
     ]
 
@@ -112,11 +122,11 @@ def table():
             f"{threads()}, two tasks side by side):",
             "",
             (
-                "| task (rows) | score | HybridTRIADS | best of three untuned forests "
-                "| difference, by fold | mean of HybridTRIADS and ExtraTrees "
-                "| seconds, five folds |"
+                f"| task (rows) | score | {' | '.join(MODELS)} | best of three untuned forests "
+                "| with companion minus forest, by fold "
+                "| seconds of five folds, without and with companion |"
             ),
-            "|---|---|---|---|---|---|---|",
+            f"|---|---|{'---|' * len(MODELS)}---|---|---|",
             *matbench_rows(),
             *pretraining(),
             "",

@@ -1,6 +1,7 @@
 import pytest
+from sklearn.ensemble import ExtraTreesRegressor
 
-from trisk import composition_pipeline, load_band_gaps
+from trisk import HurdleRegressor, composition_pipeline, load_band_gaps
 from trisk.pipelines import RECIPES
 
 QUICK = {"n_members": 1, "max_epochs": 2, "random_state": 0}
@@ -23,6 +24,21 @@ def test_classification_can_be_asked_for():
 
 def test_parameters_override_the_recipe():
     assert composition_pipeline("published", n_steps=3)["model"].n_steps == 3
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_every_recipe_has_a_companion(recipe):
+    assert composition_pipeline(recipe)["model"].companion is None
+    pipeline = composition_pipeline(recipe, companion="auto", **QUICK)
+    expected = HurdleRegressor if recipe == "band_gap" else str
+    assert isinstance(pipeline["model"].companion, expected)
+    assert pipeline["model"].companion is not RECIPES[recipe].companion or expected is str
+
+
+def test_a_companion_of_ones_own_goes_before_that_of_the_recipe():
+    trees = ExtraTreesRegressor(n_estimators=2)
+    pipeline = composition_pipeline("band_gap", companion=trees, **QUICK)
+    assert pipeline["model"].companion is trees
 
 
 def test_changing_a_pipeline_leaves_the_recipe_alone():

@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.estimators import HurdleRegressor, HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.featurizers import CompositionFeaturizer, ElementFractionFeaturizer
 
 
@@ -26,14 +26,30 @@ class Recipe:
         Whether the task is one.
     settings : dict
         Parameters of the estimator that differ from its defaults.
+    companion : estimator or str
+        What ``companion="auto"`` means.
     """
 
     featurizer: CompositionFeaturizer
     classification: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    companion: Any = "extra_trees"
 
 
 _FRACTIONS_AND_MAGPIE = CompositionFeaturizer(blocks=["element_fraction", "magpie"])
+# Orbital energies and oxidation states tell metals from the rest.
+_ELECTRONIC = CompositionFeaturizer(
+    blocks=[
+        "element_fraction",
+        "magpie",
+        "stoichiometry",
+        "valence_orbital",
+        "band_center",
+        "transition_metal_fraction",
+        "atomic_orbitals",
+        "ion_property",
+    ]
+)
 
 RECIPES = {
     "general": Recipe(CompositionFeaturizer(blocks=["magpie"])),
@@ -41,10 +57,11 @@ RECIPES = {
     "steels": Recipe(CompositionFeaturizer(blocks=[ElementFractionFeaturizer(scale="both")])),
     # Zero gaps and large ones: the median of the members keeps to one side.
     "band_gap": Recipe(
-        _FRACTIONS_AND_MAGPIE,
+        _ELECTRONIC,
         settings={"n_neighbors": None, "aggregation": "median", "max_epochs": 60},
+        companion=HurdleRegressor(),
     ),
-    "metallicity": Recipe(_FRACTIONS_AND_MAGPIE, classification=True, settings={"max_epochs": 60}),
+    "metallicity": Recipe(_ELECTRONIC, classification=True, settings={"max_epochs": 60}),
     "glass": Recipe(
         _FRACTIONS_AND_MAGPIE,
         classification=True,
@@ -92,7 +109,9 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
         Whether to add the columns of :class:`~trisk.featurizers.PretrainedFeaturizer`: formation
         energies and band gaps predicted by an encoder that was trained on them.
     **parameters
-        Parameters of the estimator, over those of the recipe.
+        Parameters of the estimator, over those of the recipe. ``companion="auto"`` is the
+        companion of the recipe: trees, or a :class:`~trisk.estimators.HurdleRegressor` of trees
+        for band gaps.
 
     Returns
     -------
@@ -117,6 +136,8 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
     if classification is None:
         classification = chosen.classification
     estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
+    if parameters.get("companion") == "auto":
+        parameters["companion"] = clone(chosen.companion, safe=False)
     model = estimator(**{**chosen.settings, **parameters})
     # A recipe is shared: whoever changes a pipeline must not change the recipe.
     featurizer = clone(chosen.featurizer)

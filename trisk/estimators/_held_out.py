@@ -12,7 +12,7 @@ from trisk.estimators._companion import fit_companion, make_companion, mix
 
 _N_FOLDS = 5
 # So many held-out rows fix a weight well; larger tables need not hold out all their folds.
-_ENOUGH_ROWS = 1000
+_ENOUGH_ROWS = 700
 # A smaller ensemble than the final one says nearly the same about its errors.
 _N_MEMBERS = 4
 # With fewer rows a weight cannot be told from chance.
@@ -115,7 +115,7 @@ def inner_folds(y, seed, *, stratified):
     Returns
     -------
     folds : list of tuple (rows, held_out)
-        Enough of five folds to hold out a thousand rows; none where there are too few rows.
+        Enough of five folds to hold out seven hundred rows; none where there are too few rows.
     """
     n_folds = _N_FOLDS
     if stratified:

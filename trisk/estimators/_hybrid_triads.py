@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from trisk.estimators._companion import mix
+from trisk.estimators._companion import median_of_trees, mix
 from trisk.estimators._parameters import document_parameters
 from trisk.estimators._preprocessing import TargetScaler, merge_duplicates
 from trisk.estimators._tables import BaseHybridTRIADS
@@ -206,7 +206,10 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         return self._aggregate(self._member_outputs(X)["answer"])
 
     def _ask_companion(self, companion, X):
-        answer = companion.predict(self._named(X))
+        if self.companion == "extra_trees" and self.loss == "absolute_error":
+            answer = median_of_trees(companion, X)
+        else:
+            answer = companion.predict(self._named(X))
         if self.single_target_:
             return answer
         return self.target_scaler_.inverse_transform(answer.reshape(len(answer), -1))
