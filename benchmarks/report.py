@@ -97,7 +97,8 @@ def pretraining():
         "",
         (
             "| task | HybridTRIADS from scratch | pre-trained | difference, by fold "
-            "| pre-trained + companion | ExtraTrees, Magpie and pre-trained columns | formulas seen, by test fold |"
+            "| pre-trained + companion | ExtraTrees, Magpie and pre-trained columns "
+            "| formulas seen, by test fold |"
         ),
         "|---|---|---|---|---|---|---|",
         *rows,
