@@ -1,5 +1,6 @@
 """Models on disk: what comes back, what is refused, and that nothing is ever executed."""
 
+import inspect
 import json
 import os
 import pickle
@@ -222,7 +223,8 @@ def test_pipeline_of_formulas_comes_back(featurizer, band_gaps, tmp_path):
 _FEATURIZERS = [
     name
     for name in trisk.featurizers.__all__
-    if issubclass(getattr(trisk.featurizers, name), BaseCompositionFeaturizer)
+    if inspect.isclass(cls := getattr(trisk.featurizers, name))
+    and issubclass(cls, BaseCompositionFeaturizer)
 ]
 
 
@@ -525,5 +527,6 @@ def test_unknown_parameter_is_refused(saved):
 def test_every_public_estimator_and_featurizer_is_on_the_list():
     for module in (trisk.estimators, trisk.featurizers):
         for name in module.__all__:
-            if issubclass(getattr(module, name), BaseEstimator):
+            exported = getattr(module, name)
+            if inspect.isclass(exported) and issubclass(exported, BaseEstimator):
                 assert persistence._CLASSES[name] == module.__name__

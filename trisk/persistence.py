@@ -47,6 +47,7 @@ _CLASSES = {
             "MagpieFeaturizer",
             "Mat2VecFeaturizer",
             "MiedemaFeaturizer",
+            "PotentialFeaturizer",
             "PretrainedFeaturizer",
             "StoichiometryFeaturizer",
             "TransitionMetalFractionFeaturizer",
