@@ -37,6 +37,6 @@ class Backbone(Protocol):
         -------
         scalars : Tensor of shape (n_atoms, out_features)
             Invariant embedding.
-        vectors : Tensor of shape (n_atoms, 3, out_features) or None
+        vectors : Tensor of shape (n_atoms, 3, width) or None
             Equivariant embedding, from a network that has one.
         """

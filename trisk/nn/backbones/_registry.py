@@ -4,9 +4,10 @@ import importlib
 
 from torch import nn
 
-#: Name → module and class, and the package that it needs.
+#: Name → module and class.
 BACKBONES = {
     "builtin": ("_equivariant", "EquivariantBackbone"),
+    "mace": ("_mace", "MACEBackbone"),
 }
 
 

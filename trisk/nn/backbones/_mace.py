@@ -1,0 +1,133 @@
+"""MACE as a backbone, through the package mace-torch."""
+
+import contextlib
+import io
+import os
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trisk.nn._composition_stream import N_ELEMENTS
+from trisk.nn._crystal_batch import CrystalBatch
+
+
+class MACEBackbone(nn.Module):
+    """MACE [1]_ with random weights; nothing is downloaded.
+
+    Parameters
+    ----------
+    cutoff : float
+        Largest distance of neighbours, in Å.
+    dim : int
+        Scalars and vectors per atom and layer.
+    n_layers : int, default=2
+        Interactions; the scalars of all of them are joined.
+    correlation : int, default=3
+        Body order of the products, less one.
+    max_degree : int, default=3
+        Largest degree of the spherical harmonics.
+    n_neighbors : float, default=30.0
+        Typical number of neighbours, by which sums are divided.
+
+    Notes
+    -----
+    `forward` takes a :class:`CrystalBatch` and gives scalars ``(n_atoms, n_layers * dim)`` and
+    vectors ``(n_atoms, 3, dim)``, those of the layer before the last. Needs ``trisk[mace]``.
+
+    References
+    ----------
+    .. [1] I. Batatia, D. P. Kovács, G. Simm, C. Ortner, G. Csányi, "MACE: Higher order
+       equivariant message passing neural networks for fast and accurate force fields",
+       NeurIPS 2022.
+    """
+
+    def __init__(
+        self,
+        cutoff: float,
+        dim: int,
+        n_layers: int = 2,
+        correlation: int = 3,
+        max_degree: int = 3,
+        n_neighbors: float = 30.0,
+    ):
+        super().__init__()
+        if n_layers < 2:
+            raise ValueError(f"MACE needs at least 2 layers here, but n_layers is {n_layers}")
+        modules, irreps = _import_mace()
+        interaction = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
+        self.cutoff = cutoff
+        self.dim = dim
+        self.n_layers = n_layers
+        self.out_features = n_layers * dim
+        with warnings.catch_warnings():
+            # TorchScript, on which e3nn compiles its products, is deprecated in torch.
+            warnings.simplefilter("ignore")
+            self.network = modules.MACE(
+                r_max=cutoff,
+                num_bessel=8,
+                num_polynomial_cutoff=6,
+                max_ell=max_degree,
+                interaction_cls=interaction,
+                interaction_cls_first=interaction,
+                num_interactions=n_layers,
+                num_elements=N_ELEMENTS,
+                hidden_irreps=irreps(f"{dim}x0e + {dim}x1o"),
+                MLP_irreps=irreps("16x0e"),
+                atomic_energies=np.zeros(N_ELEMENTS),
+                avg_num_neighbors=n_neighbors,
+                atomic_numbers=list(range(N_ELEMENTS)),
+                correlation=correlation,
+                gate=nn.functional.silu,
+            )
+        # Energies come from the head on all streams.
+        self.network.readouts.requires_grad_(False)
+
+    def forward(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
+        """Embed atoms."""
+        pairs = torch.nonzero(batch.lengths < self.cutoff).squeeze(1)
+        centers = batch.centers.index_select(0, pairs)
+        neighbors = batch.neighbors.index_select(0, pairs)
+        positions = batch.positions
+        between = positions.index_select(0, centers) - positions.index_select(0, neighbors)
+        starts = torch.cumsum(batch.atom_counts, 0)
+        elements = nn.functional.one_hot(batch.atomic_numbers, N_ELEMENTS)
+        data = {
+            "positions": positions,
+            "cell": batch.lattices.flatten(0, 1),
+            "node_attrs": elements.to(positions.dtype),
+            "edge_index": torch.stack([neighbors, centers]),
+            # MACE's vectors end at the centre.
+            "shifts": -batch.vectors.index_select(0, pairs) - between,
+            "batch": batch.atom_structure,
+            "ptr": nn.functional.pad(starts, (1, 0)),
+        }
+        features = self.network(data, compute_force=False)["node_feats"]
+        width = 4 * self.dim
+        inner = features[:, : (self.n_layers - 1) * width].unflatten(1, (-1, width))
+        scalars = [inner[:, :, : self.dim].flatten(1), features[:, -self.dim :]]
+        vectors = inner[:, -1, self.dim :].unflatten(1, (self.dim, 3)).transpose(1, 2)
+        return torch.cat(scalars, dim=1), vectors
+
+
+def _import_mace():
+    """The modules of MACE and the irreps of e3nn, with no trace left in the process."""
+    forced = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(forced)
+    try:
+        quiet = contextlib.redirect_stdout(io.StringIO())
+        with warnings.catch_warnings(), torch.serialization.safe_globals([slice]), quiet:
+            warnings.simplefilter("ignore")
+            from e3nn.o3 import Irreps
+            from mace import modules
+    except ImportError as error:
+        raise ImportError(
+            "The backbone 'mace' needs the package mace-torch: pip install 'trisk[mace]'."
+        ) from error
+    finally:
+        # Importing MACE switches torch's safe loading off for the whole process.
+        os.environ.pop(forced, None)
+        if before is not None:
+            os.environ[forced] = before
+    return modules, Irreps
