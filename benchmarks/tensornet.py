@@ -102,6 +102,13 @@ def _mix(x, weights):
     return torch.cat([linear(p, w) for p, w in zip(parts, weights, strict=True)], 1)
 
 
+def _sum_at(atoms, messages, n_atoms):
+    """Sum the messages of edges at atoms; messages come as trace, axial and symmetric parts."""
+    return torch.cat(
+        [m.new_zeros(n_atoms, *m.shape[1:]).index_add(0, atoms, m) for m in messages], 1
+    )
+
+
 def _norm(x):
     return (x.square() * _NORM).sum(1)
 
@@ -272,10 +279,11 @@ class TensorNet(Calculator):
             ],
             1,
         )
-        messages = torch.cat(
-            [geometry[:, p, None] * radial[:, k, None] for k, p in enumerate(_PARTS)], 1
+        total = _sum_at(
+            target,
+            [geometry[:, p, None] * radial[:, k, None] for k, p in enumerate(_PARTS)],
+            len(kinds),
         )
-        total = torch.zeros(len(kinds), *messages.shape[1:]).index_add(0, target, messages)
         name = "model.tensor_embedding"
         norm = layer_norm(
             _norm(total),
@@ -297,11 +305,11 @@ class TensorNet(Calculator):
         x = x / (_norm(x) + 1)[:, None]
         y = _mix(x, weights[:3])
         radial = _Table.apply(distance, self.tables[layer + 1]).unflatten(1, (3, -1))
-        sent = y.index_select(0, target)
-        messages = torch.cat(
-            [part * radial[:, k, None] for k, part in enumerate(sent.split([1, 3, 6], 1))], 1
-        )
-        total = torch.zeros_like(y).index_add(0, source, messages)
+        messages = [
+            part.index_select(0, target) * radial[:, k, None]
+            for k, part in enumerate(y.split([1, 3, 6], 1))
+        ]
+        total = _sum_at(source, messages, len(y))
         full, own = _compose(total), _compose(y)
         update = _decompose(_product(full, own) + _product(own, full))
         update = update / (_norm(update) + 1)[:, None]
