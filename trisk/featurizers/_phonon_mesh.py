@@ -1,5 +1,7 @@
 """Phonons over the whole Brillouin zone, through phonopy."""
 
+import warnings
+
 import numpy as np
 
 from trisk.featurizers._vibrations import to_wavenumbers
@@ -85,7 +87,10 @@ def mesh_frequencies(atoms, calls, displacement, tolerance, supercell_length, me
     calls.check_time()
     phonons.produce_force_constants(calculate_full_force_constants=False)
     phonons.symmetrize_force_constants()
-    phonons.run_mesh(mesh_length)
+    with warnings.catch_warnings():
+        # phonopy may take a mesh of another shape that keeps the symmetry; any dense one will do.
+        warnings.filterwarnings("ignore", message="Mesh .* is incompatible")
+        phonons.run_mesh(mesh_length)
     weights = phonons.mesh.weights / phonons.mesh.weights.sum()
     own = phonons.primitive.p2s_map
     on_site = phonons.force_constants[np.arange(len(own)), own]
