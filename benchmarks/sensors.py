@@ -135,9 +135,7 @@ def recipes(task):
     if task == "phonons":
         rows |= {
             "ExtraTrees, Magpie and sensors, correction": Recipe(both, extra_trees(), "minus"),
-            "HybridTRIADS, Magpie and sensors, correction": Recipe(
-                both, hybrid_triads(), "minus"
-            ),
+            "HybridTRIADS, Magpie and sensors, correction": Recipe(both, hybrid_triads(), "minus"),
             "SVR, Magpie and sensors, correction": Recipe(both, support_vectors(), "minus"),
         }
     return rows
@@ -223,7 +221,9 @@ def run_task(task, potential, memory):
 
 def print_table(results):
     """Rows without a potential, then rows with it."""
-    print(f"\n{results['task']} ({results['n_samples']} rows), mean absolute error, {results['unit']}")
+    print(
+        f"\n{results['task']} ({results['n_samples']} rows), mean absolute error, {results['unit']}"
+    )
     for with_potential in (False, True):
         title = f"with sensors of {POTENTIAL}, trained on {TRAINED_ON}"
         print(f"\n  {title if with_potential else 'without a potential'}")
@@ -306,8 +306,12 @@ def measure_cost(potential, n_structures=40):
             featurizer.fit_transform(some)
             row[name] = (time.perf_counter() - started) / len(some)
         rows.append(row)
-        print(", ".join(f"{k}: {v:.3g}" if isinstance(v, float) else f"{k}: {v}"
-                        for k, v in row.items()), flush=True)
+        print(
+            ", ".join(
+                f"{k}: {v:.3g}" if isinstance(v, float) else f"{k}: {v}" for k, v in row.items()
+            ),
+            flush=True,
+        )
     report = {"machine": describe_machine(), "seconds_per_structure": rows}
     (RESULTS / "sensors_cost.json").write_text(json.dumps(report, indent=1) + "\n")
 

@@ -40,6 +40,7 @@ _EXPORTS = {
     "load_prototypes": "datasets",
     "matbench_folds": "model_selection",
     "ParityDisplay": "plotting",
+    "PotentialFeaturizer": "featurizers",
     "save": "persistence",
     "TriForcesClassifier": "estimators",
     "TriForcesPotential": "estimators",

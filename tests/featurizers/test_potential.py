@@ -17,9 +17,12 @@ from ase.filters import FrechetCellFilter
 from ase.neighborlist import neighbor_list
 from ase.optimize import BFGS
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
+from trisk.estimators import TriForcesPotential
 from trisk.featurizers import FeaturizationError, PotentialFeaturizer, verify_potential
 from trisk.featurizers._elasticity import GPA, elastic_constants, elastic_moduli
 from trisk.featurizers._force_calls import ForceCalls
@@ -290,6 +293,24 @@ def test_batched_calls_are_bounded_and_equal_single_ones():
     assert max(emt.batches) <= 13
     single = PotentialFeaturizer(EMT()).fit_transform(structures)
     pd.testing.assert_frame_equal(batched, single)
+
+
+def test_fitted_potential_is_a_calculator():
+    frames = []
+    for seed in range(4):
+        frame = bulk("Cu", cubic=True)
+        frame.rattle(0.1, seed=seed)
+        frame.calc = EMT()
+        frame.get_stress()
+        frames.append(frame)
+    potential = TriForcesPotential(hidden_dim=8, cutoff=4.0, max_epochs=2, random_state=0)
+    sensors = ["energy", "stress", "forces"]
+    with pytest.raises(NotFittedError):
+        PotentialFeaturizer(potential, sensors=sensors).fit(frames)
+    frozen = FrozenEstimator(potential.fit(frames))
+    featurizer = clone(PotentialFeaturizer(frozen, sensors=sensors))
+    expected = PotentialFeaturizer(potential.calculator(), sensors=sensors).fit_transform(frames)
+    np.testing.assert_allclose(featurizer.fit_transform(frames), expected, atol=1e-5)
 
 
 def test_workers_build_their_own_calculators():

@@ -14,7 +14,7 @@ def make_calculator(source):
 
     Parameters
     ----------
-    source : ASE calculator, object with ``calculate_many``, or callable
+    source : ASE calculator, object with ``calculate_many``, fitted potential, or callable
         A callable without arguments that returns one of the others counts as a factory.
 
     Returns
@@ -31,7 +31,8 @@ def make_calculator(source):
     if not is_calculator(calculator):
         raise TypeError(
             f"{calculator!r:.80} is no calculator: it has neither get_potential_energy nor "
-            "calculate_many; pass an ASE calculator or a function without arguments that makes one"
+            "calculate_many; pass an ASE calculator, a function without arguments that makes one, "
+            "or a fitted TriForcesPotential"
         )
     return calculator
 
@@ -47,12 +48,28 @@ def is_calculator(source):
     Returns
     -------
     bool
-        Whether it is an ASE calculator or has ``calculate_many``.
+        Whether it is an ASE calculator, has ``calculate_many`` or is a trisk potential.
     """
-    is_class = isinstance(source, type)
-    return not is_class and (
-        hasattr(source, "get_potential_energy") or hasattr(source, "calculate_many")
+    known = ("get_potential_energy", "calculate_many")
+    return not isinstance(source, type) and (
+        any(hasattr(source, name) for name in known) or is_potential(source)
     )
+
+
+def is_potential(source):
+    """Tell an estimator of energies, forces and stresses, fitted or not.
+
+    Parameters
+    ----------
+    source : object
+        Anything.
+
+    Returns
+    -------
+    bool
+        Whether it predicts and makes ASE calculators.
+    """
+    return hasattr(source, "predict") and hasattr(source, "calculator")
 
 
 def is_factory(source):
@@ -76,7 +93,7 @@ class ForceCalls:
 
     Parameters
     ----------
-    calculator : ASE calculator or object with ``calculate_many``
+    calculator : ASE calculator, object with ``calculate_many`` or fitted potential
         ``calculate_many(images)``, where there is one, takes a list of ASE ``Atoms`` and gives a
         list of dicts with "energy" (eV), "forces" (eV/Å) and, if it can, "stress" (eV/Å³, in
         ASE's order and sign).
@@ -123,16 +140,19 @@ class ForceCalls:
         stresses : ndarray of shape (n_images, 6)
             In eV/Å³, NaN where the calculator gives none.
         """
-        batched = hasattr(self.calculator, "calculate_many")
-        size = max(1, self.batch_atoms // len(images[0])) if batched else 1
+        if hasattr(self.calculator, "calculate_many"):
+            calculate_many = self.calculator.calculate_many
+        elif is_potential(self.calculator):
+            calculate_many = self._predict
+        else:
+            calculate_many = self._calculate_each
+        size = max(1, self.batch_atoms // len(images[0]))
+        if calculate_many == self._calculate_each:
+            size = 1  # so that the time is checked after every call
         results = []
         for start in range(0, len(images), size):
             self.check_time()
-            batch = images[start : start + size]
-            if batched:
-                results += self.calculator.calculate_many(batch)
-            else:
-                results.append(self._calculate(batch[0]))
+            results += calculate_many(images[start : start + size])
         forces = np.array([result["forces"] for result in results], dtype=float)
         energies = np.array([result["energy"] for result in results], dtype=float)
         if not (np.isfinite(forces).all() and np.isfinite(energies).all()):
@@ -140,14 +160,25 @@ class ForceCalls:
         missing = np.full(6, np.nan)
         return energies, forces, np.array([result.get("stress", missing) for result in results])
 
-    def _calculate(self, atoms):
-        """Results of an ASE calculator for one structure."""
-        atoms = atoms.copy()
-        atoms.calc = self.calculator
-        results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
-        if "stress" in getattr(self.calculator, "implemented_properties", ()):
-            results["stress"] = atoms.get_stress()
+    def _calculate_each(self, images):
+        """Results of an ASE calculator."""
+        results = []
+        for image in images:
+            atoms = image.copy()
+            atoms.calc = self.calculator
+            result = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
+            if "stress" in getattr(self.calculator, "implemented_properties", ()):
+                result["stress"] = atoms.get_stress()
+            results.append(result)
         return results
+
+    def _predict(self, images):
+        """Results of a fitted potential."""
+        results = self.calculator.predict(images)
+        return [
+            {name: results[name][row] for name in ("energy", "forces", "stress")}
+            for row in range(len(images))
+        ]
 
     def as_ase_calculator(self):
         """Give an ASE calculator that keeps to the time limit.

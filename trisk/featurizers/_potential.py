@@ -12,7 +12,12 @@ from sklearn.utils.validation import (
 )
 
 from trisk.featurizers._compositions import RowError
-from trisk.featurizers._force_calls import is_calculator, is_factory, make_calculator
+from trisk.featurizers._force_calls import (
+    is_calculator,
+    is_factory,
+    is_potential,
+    make_calculator,
+)
 from trisk.featurizers._phonon_mesh import require_phonopy
 from trisk.featurizers._rows import RowFeaturizer
 from trisk.featurizers._sensor_columns import MEASUREMENTS, sensor_columns, sensor_values
@@ -34,11 +39,13 @@ class PotentialFeaturizer(RowFeaturizer):
 
     Parameters
     ----------
-    calculator : ASE calculator, callable or object with ``calculate_many``
+    calculator : ASE calculator, callable, object with ``calculate_many`` or fitted potential
         The potential, or a function without arguments that makes it, which is what workers
-        need that cannot share one. An object with ``calculate_many(images)``, which takes a list
-        of ASE ``Atoms`` and gives a list of dicts with "energy" (eV), "forces" (eV/Å) and
-        "stress" (eV/Å³, ASE's order and sign), is called with many structures at once.
+        need that cannot share one. A fitted :class:`~trisk.estimators.TriForcesPotential` goes
+        inside ``sklearn.frozen.FrozenEstimator``, or a clone of the featurizer forgets it. An
+        object with ``calculate_many(images)``, which takes a list of ASE ``Atoms`` and gives a
+        list of dicts with "energy" (eV), "forces" (eV/Å) and "stress" (eV/Å³, ASE's order and
+        sign), is called with many structures at once.
     sensors : sequence of str, default=("energy", "stress", "forces", "gamma", "einstein")
         What to measure: "energy", "stress", "forces", "relaxation", "gamma", "einstein",
         "phonon_dos" or "elasticity"; see Notes.
@@ -287,7 +294,9 @@ class PotentialFeaturizer(RowFeaturizer):
             raise ImportError(
                 'PotentialFeaturizer needs ASE: pip install "trisk[atoms]"'
             ) from error
-        if not is_calculator(self.calculator) and not is_factory(self.calculator):
+        if is_potential(self.calculator):
+            check_is_fitted(self.calculator)
+        elif not is_calculator(self.calculator) and not is_factory(self.calculator):
             make_calculator(self.calculator)
         unknown = [sensor for sensor in self.sensors if sensor not in MEASUREMENTS]
         if unknown or isinstance(self.sensors, str) or not len(self.sensors):
