@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.build import bulk
+from ase.calculators.emt import EMT
 from pymatgen.core import Lattice, Structure
 from scipy.spatial.transform import Rotation
 from sklearn.base import clone
@@ -14,7 +15,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
 import trisk
-from trisk.featurizers import CompositionFeaturizer, CrystalGraphFeaturizer
+from trisk.featurizers import (
+    CompositionFeaturizer,
+    CrystalGraphFeaturizer,
+    FeaturizationError,
+    PotentialFeaturizer,
+)
 
 LEVELS = ("atom", "bond", "angle", "dihedral")
 
@@ -438,3 +444,54 @@ def test_memory__file_with_other_content__is_read_again(tmp_path):
         crystal.to(filename=str(path), fmt="cif")
         graphs = featurizer.fit_transform([path])
         assert graphs.counts("atom")[0] == len(crystal)
+
+
+def metals():
+    return [bulk("Cu"), bulk("Au"), bulk("Al").repeat((1, 1, 2)), bulk("Ni", cubic=True)]
+
+
+def test_potential__sensors_stand_behind_the_composition():
+    potential = PotentialFeaturizer(EMT, sensors=["energy", "elasticity"])
+    featurizer = CrystalGraphFeaturizer(composition=("magpie",), potential=potential)
+    graphs = featurizer.fit_transform(metals())
+    table = potential.fit_transform(metals())
+    n = table.shape[1]
+    assert graphs.names["context"][132:] == tuple(table.columns)
+    assert graphs.context.shape == (4, 132 + n)
+    np.testing.assert_allclose(graphs.context[:, 132:], table, rtol=1e-5)
+    plain = CrystalGraphFeaturizer(composition=("magpie",)).fit_transform(metals())
+    np.testing.assert_array_equal(graphs.context[:, :132], plain.context)
+    np.testing.assert_array_equal(graphs.bond_sensors, plain.bond_sensors)
+    alone = CrystalGraphFeaturizer(composition=None, potential=potential).fit_transform(metals())
+    np.testing.assert_array_equal(alone.context, graphs.context[:, 132:])
+
+
+def test_potential__unknown_element__raises_or_empties_the_graph():
+    potential = PotentialFeaturizer(EMT, sensors=["energy"])
+    values = [bulk("Cu"), bulk("Fe"), None, bulk("Au")]
+    featurizer = CrystalGraphFeaturizer(potential=potential)
+    with pytest.raises(FeaturizationError, match="row 1") as caught:
+        featurizer.fit_transform([bulk("Cu"), bulk("Fe"), bulk("Au")])
+    assert caught.value.errors[0].featurizer == "PotentialFeaturizer"
+    with pytest.raises(FeaturizationError, match="row 2"):  # what costs nothing comes first
+        featurizer.fit_transform(values)
+
+    featurizer.set_params(on_error="nan")
+    with pytest.warns(UserWarning, match="CrystalGraphFeaturizer: 2 of 4 rows") as caught:
+        graphs = featurizer.fit_transform(values)
+    assert len(caught) == 1
+    assert featurizer.errors_["row"].tolist() == [1, 2]
+    assert graphs.counts("atom").tolist() == [1, 0, 0, 1]
+    assert np.isnan(graphs.context[1:3]).all()
+    assert np.isfinite(graphs.context[[0, 3]]).all()
+
+
+def test_potential__parameters__are_reached_and_cloned():
+    featurizer = CrystalGraphFeaturizer(potential=PotentialFeaturizer(EMT))
+    featurizer.set_params(potential__sensors=["energy"])
+    copy = clone(featurizer)
+    assert copy.potential is not featurizer.potential
+    assert copy.get_params()["potential__sensors"] == ["energy"]
+    copy.fit(metals())
+    assert copy.potential.on_error == "raise"
+    assert not hasattr(copy.potential, "errors_")

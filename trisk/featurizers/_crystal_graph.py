@@ -1,10 +1,12 @@
 """CrystalGraphFeaturizer: structures in, graphs out."""
 
 import os
+import warnings
 from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, Options
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
@@ -14,6 +16,7 @@ from trisk.featurizers._composition import CompositionFeaturizer
 from trisk.featurizers._compositions import RowError
 from trisk.featurizers._graph_arrays import GraphSettings, build_graphs
 from trisk.featurizers._graph_packing import graph_keys, pack_graphs, unpack_graphs
+from trisk.featurizers._potential import PotentialFeaturizer
 from trisk.featurizers._rows import RowFeaturizer
 from trisk.featurizers._store import ContentStore
 from trisk.featurizers._structure_objects import describe_atoms
@@ -59,6 +62,9 @@ class CrystalGraphFeaturizer(RowFeaturizer):
     composition : sequence of str or featurizers, or None, default=("magpie", "mat2vec")
         Blocks of :class:`~trisk.featurizers.CompositionFeaturizer` that describe the
         composition; None for none.
+    potential : PotentialFeaturizer or None, default=None
+        Sensors from an interatomic potential, which follow the features of the composition; its
+        ``on_error`` is that of this featurizer.
     memory : str or path-like, default=None
         Folder that keeps computed graphs under the hash of the structure and of the parameters
         above, and structures under the content of the file. A structure met again, in another
@@ -76,6 +82,8 @@ class CrystalGraphFeaturizer(RowFeaturizer):
     ----------
     composition_ : CompositionFeaturizer or None
         The fitted featurizer of the compositions.
+    potential_ : PotentialFeaturizer or None
+        The fitted featurizer behind ``potential``.
     errors_ : pandas.DataFrame
         Structures that the latest ``transform`` could not featurize: row, formula, featurizer,
         cause.
@@ -123,6 +131,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         "n_dihedral_neighbors": [Interval(Integral, 2, None, closed="left")],
         "physics": ["boolean"],
         "composition": [list, tuple, None],
+        "potential": [PotentialFeaturizer, None],
         "memory": [str, os.PathLike, None],
         "verbose": ["verbose"],
     }
@@ -139,6 +148,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         n_dihedral_neighbors=4,
         physics=True,
         composition=("magpie", "mat2vec"),
+        potential=None,
         memory=None,
         on_error="raise",
         n_jobs=None,
@@ -152,6 +162,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         self.n_dihedral_neighbors = n_dihedral_neighbors
         self.physics = physics
         self.composition = composition
+        self.potential = potential
         self.memory = memory
         self.verbose = verbose
 
@@ -199,20 +210,33 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         table, errors = parse_structures(
             X, featurizer=name, store=store, n_jobs=self.n_jobs, verbose=self.verbose
         )
-        graphs, causes = (
-            self._build(table) if store is None else self._build_or_look_up(table, store)
-        )
+        graphs, causes = self._build(table, store)
         errors += [
             RowError(row, describe_atoms(table.take([row]).numbers), name, cause)
             for row, cause in causes.items()
         ]
+        if self.potential_ is not None and not (errors and self.on_error == "raise"):
+            sensors, failures = _measure(self.potential_, X)
+            known = {error.row for error in errors}
+            failures = [error for error in failures if error.row not in known]
+            if failures:
+                table = table.without_atoms([error.row for error in failures])
+                graphs, _ = self._build(table, store)
+                errors += failures
+            graphs = _with_context(graphs, sensors.to_numpy(), tuple(sensors.columns))
         self._report(sorted(errors, key=lambda error: error.row), table.n_rows)
-        return self._add_context(graphs, table)
+        if self.composition_ is not None:
+            context, _ = self.composition_._compute_chunked(table.compositions())
+            graphs = _with_context(graphs, context, tuple(self.composition_._feature_names()))
+        return graphs
 
     def _prepare(self):
         self.composition_ = None
         if self.composition is not None:
             self.composition_ = CompositionFeaturizer(blocks=list(self.composition))._set_up()
+        self.potential_ = None
+        if self.potential is not None:
+            self.potential_ = clone(self.potential).set_params(on_error=self.on_error).fit([])
 
     def _settings(self):
         return GraphSettings(
@@ -224,8 +248,10 @@ class CrystalGraphFeaturizer(RowFeaturizer):
             bool(self.physics),
         )
 
-    def _build(self, table):
+    def _build(self, table, store):
         """Graphs of all rows, and the rows that have none with their causes."""
+        if store is not None:
+            return self._build_or_look_up(table, store)
         batches: list[CrystalGraphs] = []
         causes: dict[int, str] = {}
         for _, graphs, failures in self._compute(table, np.arange(table.n_rows)):
@@ -262,17 +288,24 @@ class CrystalGraphFeaturizer(RowFeaturizer):
                 yield chunk, graphs, {int(chunk[row]): cause for row, cause in causes.items()}
                 progress.update(len(chunk))
 
-    def _add_context(self, graphs, table):
-        """The graphs with features of their compositions; NaN for a graph without atoms."""
-        if self.composition_ is None:
-            return graphs
-        context, _ = self.composition_._compute_chunked(table.compositions())
-        context[graphs.counts("atom") == 0] = np.nan
-        names = {**graphs.names, "context": tuple(self.composition_._feature_names())}
-        return replace(graphs, context=context.astype(np.float32), names=names)
+
+def _measure(potential, X):
+    """Sensors of all rows, and the rows that the potential failed on."""
+    with warnings.catch_warnings():
+        # Its report becomes part of the graph featurizer's.
+        warnings.filterwarnings("ignore", message=r"\w+: \d+ of \d+ rows hold NaN")
+        sensors = potential.transform(X)
+    return sensors, [RowError(*row) for row in potential.errors_.itertuples(index=False)]
 
 
 def _chunks(n_atoms):
     """Runs of rows with a bounded number of atoms; at least one run, also without rows."""
     ends = np.cumsum(n_atoms) // _CHUNK_ATOMS
     return np.split(np.arange(len(n_atoms)), np.flatnonzero(np.diff(ends)) + 1)
+
+
+def _with_context(graphs, values, names):
+    """The graphs with more context in front; NaN for a graph without atoms."""
+    values = np.where((graphs.counts("atom") == 0)[:, None], np.nan, values).astype(np.float32)
+    names = {**graphs.names, "context": names + graphs.names["context"]}
+    return replace(graphs, context=np.hstack([values, graphs.context]), names=names)
