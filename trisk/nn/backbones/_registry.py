@@ -7,7 +7,9 @@ from torch import nn
 #: Name → module and class.
 BACKBONES = {
     "builtin": ("_equivariant", "EquivariantBackbone"),
+    "esen": ("_esen", "ESENBackbone"),
     "mace": ("_mace", "MACEBackbone"),
+    "orb": ("_orb", "OrbBackbone"),
 }
 
 
