@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+__all__ = ["CrystalGraphs"]
+
 #: Array name → (the level whose rows it counts, the level its values point to or None).
 _LEVELS = {
     "atomic_numbers": ("atom", None),
@@ -33,7 +35,7 @@ class CrystalGraphs:
     ``graphs[3:7]``, ``graphs[mask]`` and ``graphs[indices]`` give another batch, so that
     scikit-learn can split it.
 
-    Attributes
+    Parameters
     ----------
     offsets : dict of str to ndarray of shape (n_structures + 1,), int64
         Keys "atom", "bond", "angle" and "dihedral".
@@ -58,11 +60,11 @@ class CrystalGraphs:
     angle_bonds : ndarray of shape (n_angles, 2)
         The bonds i → j and i → k of every angle θ_jik at the centre i.
     angle_cosines : ndarray of shape (n_angles,)
-        cos θ.
+        Cosines of the angles θ.
     dihedral_angles : ndarray of shape (n_dihedrals, 2)
         The two angles that share the middle bond of every dihedral.
     dihedral_cosines : ndarray of shape (n_dihedrals,)
-        cos φ.
+        Cosines of the dihedrals φ, 1 where the ends are on the same side.
     names : dict of str to tuple of str
         Names of the columns of "atom_features", "context" and "bond_sensors".
     """
@@ -98,7 +100,7 @@ class CrystalGraphs:
         return sum(a.nbytes for a in [*arrays, *self.offsets.values()])
 
     def counts(self, level):
-        """Rows of each structure at a level.
+        """Count the rows of each structure at a level.
 
         Parameters
         ----------

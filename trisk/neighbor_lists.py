@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+__all__ = ["NeighborLists", "find_neighbors"]
+
 # A sphere that holds n neighbours on average, widened by this factor, holds them around nearly
 # every atom of a crystal; where it does not, the search is repeated with a wider one.
 _FIRST_RADIUS, _NEXT_RADIUS = 1.3, 1.4
@@ -13,7 +15,7 @@ _FIRST_RADIUS, _NEXT_RADIUS = 1.3, 1.4
 class NeighborLists:
     """Pairs of atoms, sorted by centre and then by length.
 
-    Attributes
+    Parameters
     ----------
     centers : ndarray of shape (n_pairs,), int64
         Centre i of every directed pair i → j, as a row of all atoms.
