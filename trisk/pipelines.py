@@ -36,9 +36,8 @@ class Recipe:
     companion: Any = "extra_trees"
 
 
-_FRACTIONS_AND_MAGPIE = CompositionFeaturizer(blocks=["element_fraction", "magpie"])
-# Orbital energies and oxidation states tell metals from the rest.
-_ELECTRONIC = CompositionFeaturizer(
+# Orbital energies and oxidation states tell metals from the rest; glasses gain a little too.
+_ALL_BLOCKS = CompositionFeaturizer(
     blocks=[
         "element_fraction",
         "magpie",
@@ -57,13 +56,13 @@ RECIPES = {
     "steels": Recipe(CompositionFeaturizer(blocks=[ElementFractionFeaturizer(scale="both")])),
     # Zero gaps and large ones: the median of the members keeps to one side.
     "band_gap": Recipe(
-        _ELECTRONIC,
+        _ALL_BLOCKS,
         settings={"n_neighbors": None, "aggregation": "median", "max_epochs": 60},
         companion=HurdleRegressor(),
     ),
-    "metallicity": Recipe(_ELECTRONIC, classification=True, settings={"max_epochs": 60}),
+    "metallicity": Recipe(_ALL_BLOCKS, classification=True, settings={"max_epochs": 60}),
     "glass": Recipe(
-        _FRACTIONS_AND_MAGPIE,
+        _ALL_BLOCKS,
         classification=True,
         settings={"n_neighbors": None, "max_epochs": 60},
     ),
