@@ -116,14 +116,14 @@ def run_task(task, members, epochs):
 def main():
     """Measure the tasks named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("tasks", nargs="*", default=list(RECIPES), choices=[[], *RECIPES])
+    parser.add_argument("tasks", nargs="*", choices=[[], *RECIPES])
     parser.add_argument("--members", type=int, default=8, help="networks per ensemble")
     parser.add_argument("--epochs", type=int, help="instead of those of the recipe")
     arguments = parser.parse_args()
     # MAPIE takes the names off the columns and leaves their order.
     warnings.filterwarnings("ignore", "X does not have valid feature names")
     report = json.loads(REPORT.read_text()) if REPORT.exists() else {}
-    for task in arguments.tasks:
+    for task in arguments.tasks or RECIPES:
         report[task] = results = run_task(task, arguments.members, arguments.epochs)
         print(f"\n{task}, nominal coverage {LEVEL:.0%}, {arguments.members} members")
         for kind, values in results["coverage"].items():
