@@ -105,6 +105,75 @@ def pretraining():
     ]
 
 
+def coverage():
+    """What ``coverage.py`` measured, if it was run."""
+    path = HERE / "results" / "coverage.json"
+    if not path.exists():
+        return []
+    report = json.loads(path.read_text())
+    kinds = list(dict.fromkeys(k for results in report.values() for k in results["coverage"]))
+    rows = []
+    for task in filter(report.get, TITLES):
+        results = report[task]
+        epochs = f"{results['members']} members, {results['epochs'] or 'all'} epochs"
+        cells = [
+            f"{np.mean(results['coverage'][k]):.1%} (width {np.mean(results['width'][k]):.3g})"
+            if k in results["coverage"]
+            else "–"
+            for k in kinds
+        ]
+        rows.append(
+            f"| {TITLES[task]}, {results['unit'] or 'labels'} | {epochs} | {' | '.join(cells)} |"
+        )
+    return [
+        "",
+        (
+            "Coverage of nominal 90 % intervals on the official test folds, and their mean width, "
+            "with companion (`python benchmarks/coverage.py`; four fifths of each training fold "
+            "train, the rest conforms through MAPIE):"
+        ),
+        "",
+        f"| task, unit of width | trained | {' | '.join(kinds)} |",
+        f"|---|---|{'---|' * len(kinds)}",
+        *rows,
+    ]
+
+
+def ablations():
+    """What ``ablations.py`` measured, if it was run."""
+    path = HERE / "results" / "ablations.json"
+    if not path.exists():
+        return []
+    report = json.loads(path.read_text())
+    tasks = [task for task in TITLES if task in report]
+    changes = list(dict.fromkeys(c for task in tasks for c in report[task]["validation"]))
+    rows = []
+    for change in changes:
+        cells = []
+        for task in tasks:
+            score = report[task]["validation"].get(change)
+            digits = 1 if report[task]["unit"] in ("MPa", "meV/atom") else 4
+            cells.append("–" if score is None else f"{score['mean']:.{digits}f}")
+        rows.append(f"| {change} | {' | '.join(cells)} |")
+    heads = [
+        f"{TITLES[t]}, {report[t]['unit'] or 'AUC'} ({report[t]['splits']} × "
+        f"{report[t]['training_rows']} rows)"
+        for t in tasks
+    ]
+    return [
+        "",
+        (
+            "What each part is worth, on validation rows inside the training folds, without "
+            "companion (`python benchmarks/ablations.py`; in brackets: inner splits and training "
+            "rows of each, fewer than there are for the three large tasks):"
+        ),
+        "",
+        f"| change to the recipe | {' | '.join(heads)} |",
+        f"|---|{'---|' * len(tasks)}",
+        *rows,
+    ]
+
+
 def threads():
     """What the seconds were measured on."""
     machine = json.loads((HERE / "results" / "matbench_steels.json").read_text())["machine"]
@@ -130,6 +199,8 @@ def table():
             f"|---|---|{'---|' * len(MODELS)}---|---|---|",
             *matbench_rows(),
             *pretraining(),
+            *coverage(),
+            *ablations(),
             "",
             (
                 "Magpie descriptors of 5,000 formulas, one process "
