@@ -29,6 +29,8 @@ from trisk.pretraining import (
 )
 
 WEIGHTS = Path(__file__).parents[1] / "trisk/featurizers/data/composition_encoder.safetensors"
+#: Epochs and learning rate, one after the other.
+CYCLES = ((24, 2e-3), (12, 1e-3))
 
 
 def encoder_scores(data, rows, weights):
@@ -58,6 +60,22 @@ def forest_scores(data, train, test):
     return scores | {"metal": roc_auc_score(data.values[scored, 3], -predicted)}
 
 
+def train(data, held_out, weights):
+    """Train twice, the second time from the first's average at half its learning rate."""
+    arrays = None
+    for epochs, learning_rate in CYCLES:
+        training = EncoderTraining(
+            data,
+            held_out,
+            max_epochs=epochs,
+            learning_rate=learning_rate,
+            initial=arrays,
+            random_state=0 if arrays is None else 1,
+        )
+        arrays = training.fit(report=lambda line: print(line, flush=True)).arrays()
+    save_encoder(training, weights)
+
+
 def main():
     """Train and write the weights, or score them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -70,9 +88,7 @@ def main():
     )
     held_out = held_out_rows(data.table.n_rows)
     if not arguments.score:
-        training = EncoderTraining(data, held_out)
-        training.fit(report=lambda line: print(line, flush=True))
-        save_encoder(training, arguments.weights)
+        train(data, held_out, arguments.weights)
         return
     train = np.setdiff1d(np.arange(data.table.n_rows), held_out)
     started = time.perf_counter()

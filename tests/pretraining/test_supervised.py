@@ -73,6 +73,13 @@ def test_report_gets_a_line_per_epoch(data):
     assert "band gap" in lines[4]
 
 
+def test_training_goes_on_where_another_ended(data, training):
+    settings = {"dim": 16, "n_layers": 1, "embedding_dim": 8, "random_state": 5}
+    second = EncoderTraining(data, np.arange(60), initial=training.arrays(), **settings)
+    rows = np.arange(40)
+    np.testing.assert_allclose(second.predict(rows), training.predict(rows), atol=1e-5)
+
+
 def test_featurizer_computes_what_the_network_computes(training, tmp_path):
     path = tmp_path / "encoder.safetensors"
     save_encoder(training, path)

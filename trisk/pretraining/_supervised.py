@@ -42,6 +42,9 @@ class EncoderTraining:
         Passes over the data, and rows per step.
     learning_rate : float, default=2e-3
         Highest learning rate of AdamW: after a warm-up of 2 % of the steps, a cosine to zero.
+    initial : dict of str to ndarray, default=None
+        Averaged weights of an earlier training of the same size, from its ``arrays``, to go on
+        from. What those do not hold, the guess of hidden elements, is learned anew.
     random_state : int, default=0
         Seed of weights, shuffling and hiding.
 
@@ -66,6 +69,7 @@ class EncoderTraining:
         max_epochs=24,
         batch_size=512,
         learning_rate=2e-3,
+        initial=None,
         random_state=0,
     ):
         self.data, self.held_out = data, held_out
@@ -86,6 +90,8 @@ class EncoderTraining:
                 n_layers=n_layers,
                 embedding_dim=embedding_dim,
             )
+        if initial is not None:
+            self._take(initial)
         parameters = list(self.encoder.parameters())
         self._optimizer = torch.optim.AdamW(
             [
@@ -104,6 +110,15 @@ class EncoderTraining:
             lambda step: min((step + 1) / warm_up, 0.5 + 0.5 * np.cos(np.pi * step / n_steps)),
         )
         self.average = AveragedModel(self.encoder, multi_avg_fn=_move_average)
+
+    @torch.no_grad()
+    def _take(self, arrays):
+        """Begin with the weights of an earlier training."""
+        known = self.encoder.state_dict()
+        state = {name: torch.from_numpy(a) for name, a in arrays.items() if name in known}
+        # The arrays hold whole element vectors; what properties explain of them is added later.
+        state["element"] = state["element"] - self.encoder.property(self.encoder.properties)
+        self.encoder.load_state_dict(state, strict=False)
 
     def fit(self, report=None):
         """Train.
