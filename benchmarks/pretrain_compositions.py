@@ -60,7 +60,7 @@ def forest_scores(data, train, test):
     return scores | {"metal": roc_auc_score(data.values[scored, 3], -predicted)}
 
 
-def train(data, held_out, weights):
+def pretrain(data, held_out, weights):
     """Train twice, the second time from the first's average at half its learning rate."""
     arrays = None
     for epochs, learning_rate in CYCLES:
@@ -88,7 +88,7 @@ def main():
     )
     held_out = held_out_rows(data.table.n_rows)
     if not arguments.score:
-        train(data, held_out, arguments.weights)
+        pretrain(data, held_out, arguments.weights)
         return
     train = np.setdiff1d(np.arange(data.table.n_rows), held_out)
     started = time.perf_counter()
