@@ -94,22 +94,23 @@ def fold_scores(y, predictions, classification):
     }
 
 
-def run_task(task, members, verbose):
+def run_task(task, members, pretrained, verbose):
     """Fit all models on the official folds; return the results and the predictions."""
     X, y = load(task)
     classification = y.dtype == bool
     folds = list(trisk.matbench_folds(task).split(X, y))
     settings = {} if members is None else {"n_members": members}
+    variants = [(TRISK, False), (PRETRAINED, True)] if pretrained else [(TRISK, False)]
     networks = {
         name: trisk.composition_pipeline(
             RECIPES[task],
             companion="auto",
-            pretrained=pretrained,
+            pretrained=encoded,
             random_state=0,
             verbose=verbose,
             **settings,
         )
-        for name, pretrained in ((TRISK, False), (PRETRAINED, True))
+        for name, encoded in variants
     }
     predictions, seconds, weights = {}, {}, {}
     for name, pipeline in networks.items():
@@ -223,13 +224,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=[*RECIPES, "all"])
     parser.add_argument("--members", type=int, help="networks per ensemble")
+    parser.add_argument("--no-pretrained", action="store_true", help="only from scratch")
     parser.add_argument("--record", action="store_true", help="write a leaderboard file too")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     recorded = {}
     for task in RECIPES if arguments.task == "all" else [arguments.task]:
-        results, predictions, y = run_task(task, arguments.members, int(not arguments.quiet))
+        results, predictions, y = run_task(
+            task, arguments.members, not arguments.no_pretrained, int(not arguments.quiet)
+        )
         print_table(results)
         if y.dtype != bool and not arguments.members:
             write_parity(task, predictions, y)

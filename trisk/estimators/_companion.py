@@ -8,7 +8,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from trisk.estimators._seeding import seed_parts
 
-_N_TREES = 300
+_N_TREES = 200
 
 
 def make_companion(estimator, seed):

@@ -14,7 +14,7 @@ _N_FOLDS = 5
 # So many held-out rows fix a weight well; larger tables need not hold out all their folds.
 _ENOUGH_ROWS = 700
 # A smaller ensemble than the final one says nearly the same about its errors.
-_N_MEMBERS = 4
+_N_MEMBERS = 3
 # With fewer rows a weight cannot be told from chance.
 _FEWEST_ROWS = 20
 

@@ -28,7 +28,7 @@ from sklearn.utils.validation import (
 
 from trisk.estimators._seeding import seed_parts
 
-_TREES = {"n_estimators": 300, "max_features": 1 / 3}
+_TREES = {"n_estimators": 200, "max_features": 1 / 3}
 
 
 class HurdleRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
@@ -41,15 +41,15 @@ class HurdleRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     Parameters
     ----------
     classifier : classifier or None, default=None
-        Any classifier with ``predict_proba``. None means 300 extremely randomised trees.
+        Any classifier with ``predict_proba``. None means 200 extremely randomised trees.
     regressor : regressor or None, default=None
-        Any regressor. None means 300 extremely randomised trees.
+        Any regressor. None means 200 extremely randomised trees.
     statistic : {"median", "mean"}, default="median"
         Which statistic of the distribution to predict: its median, which has the least
         absolute error, or its mean, which has the least squared error.
-    cv : int, splitter, iterable or None, default=5
+    cv : int, splitter, iterable or None, default=3
         Folds of all rows in which the regressor's errors are measured, for the median only. A
-        number means shuffled folds, None five.
+        number means shuffled folds, None three.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds, and of a classifier or regressor that is None.
 
@@ -105,7 +105,7 @@ class HurdleRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     }
 
     def __init__(
-        self, classifier=None, regressor=None, *, statistic="median", cv=5, random_state=None
+        self, classifier=None, regressor=None, *, statistic="median", cv=3, random_state=None
     ):
         self.classifier = classifier
         self.regressor = regressor
@@ -229,7 +229,7 @@ class HurdleRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """Errors of the regressor on rows left out."""
         splitter = self.cv
         if splitter is None or isinstance(splitter, Integral):
-            splitter = KFold(min(splitter or 5, len(y)), shuffle=True, random_state=fold_seed)
+            splitter = KFold(min(splitter or 3, len(y)), shuffle=True, random_state=fold_seed)
         weight = params.get("sample_weight", np.ones(len(y)))
         targets, predictions, weights = [], [], []
         for train, test in check_cv(splitter, y).split(X, y):

@@ -119,13 +119,13 @@ NETWORK_CONSTRAINTS = {
 COMPANION_TEXT = """
     companion : estimator, "extra_trees" or None, default=None
         A second model stacked beside the network inside `fit`: any scikit-learn estimator of
-        the same kind (classifiers with ``predict_proba``), or ``"extra_trees"`` for 300
+        the same kind (classifiers with ``predict_proba``), or ``"extra_trees"`` for 200
         extremely randomised trees (their median where the loss is absolute). The prediction is
         an average of both answers; the companion's weight in it, between zero and one, is the
         one that loses least on inner folds that neither model has seen (one half below twenty
-        rows, or where a class has one row only). For this, up to five ensembles of up to four
-        further members are trained: fitting takes twice as long on thousands of rows, some
-        three times on hundreds."""
+        rows, or where a class has one row only). For this, up to five ensembles of up to three
+        further members are trained: fitting takes half as long again on thousands of rows,
+        some three times as long on hundreds."""
 
 COMPANION_CONSTRAINTS = {
     "companion": [HasMethods(["fit", "predict"]), StrOptions({"extra_trees"}), None],
