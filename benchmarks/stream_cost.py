@@ -1,11 +1,13 @@
-"""What the streams cost at inference: energy and forces of 10 to 10,000 atoms.
+"""What the streams cost: energy and forces of 10 to 10,000 atoms, and a step of training.
 
     python benchmarks/stream_cost.py
 
 Times the built-in backbone alone, with each stream and with both, and MACE where it is installed,
 on rattled rock salt in single precision, with the default widths of TriForcesPotential and a cutoff
-of 5 Å. Neighbours are found beforehand. Writes benchmarks/results/stream_cost.json and .png. One
-thread, or the first CUDA device with --device cuda.
+of 5 Å. Neighbours are found beforehand. Then times one step of training on energies and forces of
+16 crystals with 110 atoms, for every backbone that is installed. CPU seconds of one thread, or
+seconds of the first CUDA device with --device cuda. Writes benchmarks/results/stream_cost.json and
+stream_cost.png.
 """
 
 import argparse
@@ -32,6 +34,12 @@ ARMS = {
     "+ composition": ("composition", "interaction"),
     "+ structure": ("structure", "interaction"),
     "+ both": ("composition", "structure", "interaction"),
+}
+STEPS = {
+    "built in, 64 scalars and vectors, 3 layers": ("torch", "builtin", 64, 3),
+    "MACE, 32 scalars and vectors, 2 layers": ("mace", "mace", 32, 2),
+    "Orb-v3, 64 scalars, 3 layers": ("orb_models", "orb", 64, 3),
+    "eSEN, 32 channels, 2 layers": ("fairchem", "esen", 32, 2),
 }
 REPEATS = {8: (1, 1, 1), 64: (2, 2, 2), 216: (3, 3, 3), 1000: (5, 5, 5), 2744: (7, 7, 7),
            10648: (11, 11, 11)}  # fmt: skip
@@ -60,6 +68,32 @@ def seconds(model, batch, budget):
         if clock() - started > budget:
             break
     return fastest
+
+
+def training_step(budget):
+    """CPU seconds of forward, forces and both backward passes, fastest of some."""
+    rng = np.random.default_rng(0)
+    repeats = [(1, 1, 1)] * 9 + [(2, 1, 1)] * 3 + [(2, 2, 1)] * 2 + [(3, 2, 2)] + [(5, 2, 2)]
+    crystals = []
+    for repeat in repeats:
+        crystal = bulk("NaCl", "rocksalt", a=rng.uniform(5.2, 6.0)).repeat(repeat)
+        crystal.rattle(0.1, seed=int(rng.integers(1000)))
+        crystals.append(crystal)
+    batch = to_batch(read_crystals(crystals, CUTOFF))
+    found = {"crystals": len(crystals), "atoms": len(batch.positions), "seconds": {}}
+    for name, (package, *shape) in STEPS.items():
+        if importlib.util.find_spec(package) is None:
+            continue
+        model = network(("interaction",), *shape).train()
+        # A head that starts at zero gives no forces to differentiate.
+        torch.nn.init.normal_(model.head.of_atom[-1].weight)
+
+        def step(batch, model=model):
+            out = model(batch)
+            (out["energy"].square().sum() + out["forces"].square().sum()).backward()
+
+        found["seconds"][name] = seconds(step, batch, budget)
+    return found
 
 
 def main():
@@ -96,7 +130,8 @@ def main():
               + ", ".join(f"{k} {1e3 * v:.1f} ms ({row['relative'][k]:.2f})"
                           for k, v in row["seconds"].items()), flush=True)  # fmt: skip
     report = {"cutoff": CUTOFF, "device": arguments.device, "n_parameters": n_parameters,
-              "rows": rows}  # fmt: skip
+              "rows": rows, "training step": training_step(arguments.budget)}  # fmt: skip
+    print("training step:", report["training step"])
     arguments.out.write_text(json.dumps(report, indent=1) + "\n")
 
     figure, ax = plt.subplots(figsize=(5.5, 3.8), layout="constrained")

@@ -15,6 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 import trisk
 from trisk import TriForcesPotential
+from trisk.estimators._frames import voigt_to_matrix
 
 SMALL = {"hidden_dim": 16, "n_layers": 2, "cutoff": 4.2, "random_state": 0}
 
@@ -71,6 +72,29 @@ def test_results_come_as_a_frame_and_survive_a_file(potential, frames, tmp_path)
         for value, again, cell in zip(values, loaded[name], table[name], strict=True):
             np.testing.assert_array_equal(value, again)
             np.testing.assert_array_equal(value, cell)
+
+
+def test_results_follow_the_crystal(potential, frames):
+    crystal = frames[33].copy()
+    expected = potential.predict([crystal])
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))
+    turned = crystal.copy()
+    turned.set_cell(crystal.cell.array @ q.T)
+    turned.set_positions(crystal.positions @ q.T)
+    order = [2, 0, 3, 1]
+    results = potential.predict([turned, crystal[order], crystal.repeat((1, 2, 1)), crystal])
+    energy = expected["energy"][0]
+    np.testing.assert_allclose(results["energy"], energy * np.array([1, 1, 2, 1]), rtol=1e-9)
+    forces = expected["forces"][0]
+    for found, same in zip(
+        results["forces"],
+        (forces @ q.T, forces[order], np.tile(forces, (2, 1)), forces),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, same, atol=1e-8)
+    stress = voigt_to_matrix(expected["stress"][0])
+    np.testing.assert_allclose(voigt_to_matrix(results["stress"][0]), q @ stress @ q.T, atol=1e-9)
+    np.testing.assert_allclose(results["stress"][1:], expected["stress"].repeat(3, 0), atol=1e-9)
 
 
 def test_calculator_agrees_with_predict_and_with_its_derivatives(potential, frames):
