@@ -53,7 +53,10 @@ _ALL_BLOCKS = CompositionFeaturizer(
 RECIPES = {
     "general": Recipe(CompositionFeaturizer(blocks=["magpie"])),
     # Statistics of elemental properties blur the traces that make a steel.
-    "steels": Recipe(CompositionFeaturizer(blocks=[ElementFractionFeaturizer(scale="both")])),
+    "steels": Recipe(
+        CompositionFeaturizer(blocks=[ElementFractionFeaturizer(scale="both")]),
+        settings={"n_members": 16},
+    ),
     # Zero gaps and large ones: the median of the members keeps to one side.
     "band_gap": Recipe(
         _ALL_BLOCKS,
