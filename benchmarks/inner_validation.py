@@ -33,6 +33,7 @@ COLUMNS = {
 #: Changes to the recipe of the task, one at a time; "columns" names one of COLUMNS.
 CANDIDATES = [
     {},
+    {"pretrained": True},
     *({"columns": name} for name in COLUMNS),
     {"n_neighbors": None},
     {"n_neighbors": 8},

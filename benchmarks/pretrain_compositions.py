@@ -7,7 +7,7 @@ The folder holds ``mp_formulas_e_form.csv.gz`` (formula, formation energy in eV/
 ``mp_formulas_gap.csv.gz`` (formula, PBE band gap in eV) of the Materials Project. 3 % of the
 reduced formulas are held out. ``--score`` trains nothing, but scores the weights that are there on
 them, beside ExtraTrees on the Magpie descriptors of the same training rows, and writes
-``results/pretraining.json``. Ten minutes of one quiet core each.
+``results/pretraining.json``. Some ten minutes of one quiet core each.
 """
 
 import argparse
@@ -61,16 +61,16 @@ def forest_scores(data, train, test):
 
 
 def pretrain(data, held_out, weights):
-    """Train twice, the second time from the first's average at half its learning rate."""
+    """Train in cycles, each from the average of the one before."""
     arrays = None
-    for epochs, learning_rate in CYCLES:
+    for cycle, (epochs, learning_rate) in enumerate(CYCLES):
         training = EncoderTraining(
             data,
             held_out,
             max_epochs=epochs,
             learning_rate=learning_rate,
             initial=arrays,
-            random_state=0 if arrays is None else 1,
+            random_state=cycle,
         )
         arrays = training.fit(report=lambda line: print(line, flush=True)).arrays()
     save_encoder(training, weights)
