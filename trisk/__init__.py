@@ -26,6 +26,7 @@ _SUBMODULES = (
 #: Public name → the module that defines it.
 _EXPORTS = {
     "CompositionFeaturizer": "featurizers",
+    "CalibrationDisplay": "plotting",
     "composition_pipeline": "pipelines",
     "cross_validate": "model_selection",
     "CrystalGraphFeaturizer": "featurizers",
@@ -38,9 +39,12 @@ _EXPORTS = {
     "Mat2VecFeaturizer": "featurizers",
     "load": "persistence",
     "load_band_gaps": "datasets",
+    "leave_cluster_out": "model_selection",
     "load_matbench": "datasets",
     "load_prototypes": "datasets",
     "matbench_folds": "model_selection",
+    "nested_cross_validate": "model_selection",
+    "optuna_search": "model_selection",
     "ParityDisplay": "plotting",
     "PotentialFeaturizer": "featurizers",
     "save": "persistence",

@@ -95,6 +95,15 @@ RECIPES = {
     ),
 }
 
+#: Matbench task → the recipe that was chosen in its training folds.
+MATBENCH_RECIPES = {
+    "steels": "steels",
+    "expt_gap": "band_gap",
+    "expt_is_metal": "metallicity",
+    "glass": "glass",
+    "jdft2d": "exfoliation",
+}
+
 
 def composition_pipeline(recipe="general", *, classification=None, pretrained=False, **parameters):
     """Make a pipeline from formulas to predictions.

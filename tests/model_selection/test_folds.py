@@ -5,6 +5,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
 from trisk.datasets import load_matbench
 from trisk.model_selection import matbench_folds
+from trisk.model_selection._folds import shuffled_folds
 
 # Numbers of the test rows of mb-steels in folds 0-4, as matbench's repository publishes them
 # (matbench/tests/msonability_matbench_steels.json).
@@ -86,3 +87,15 @@ def test_matbench_folds__contradiction__raises():
 def test_matbench_folds__unknown_task__suggests_one():
     with pytest.raises(ValueError, match="Did you mean 'phonons'"):
         matbench_folds("phonon")
+
+
+def test_number_of_folds__means_shuffled_ones():
+    y = np.repeat([0, 1], 20)
+    for classification in (False, True):
+        folds = shuffled_folds(4, y, y, classification=classification)
+        assert len(folds) == 4
+        assert any(np.diff(test).max() > 1 for _, test in folds)
+        if classification:
+            assert all(y[test].mean() == 0.5 for _, test in folds)
+    plain = shuffled_folds(KFold(4), y, y, classification=False)
+    assert plain[0][1].tolist() == list(range(10))

@@ -9,8 +9,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from trisk.estimators._batches import MemberBatches, MemberDataset
+from trisk.estimators._search_space import SearchSpaceMixin
 from trisk.estimators._training import MemberNet, resolve_device, restore_net, train_members
-from trisk.nn import select_members
 
 # Largest number of activations held at once while predicting.
 _PREDICTION_ELEMENTS = 8_000_000
@@ -19,12 +19,13 @@ _PREDICTION_ELEMENTS = 8_000_000
 _CPU_ROWS_PER_STEP = 2048
 
 
-class BaseMemberEstimator(BaseEstimator):
+class BaseMemberEstimator(SearchSpaceMixin, BaseEstimator):
     """An ensemble of networks trained as one.
 
-    A subclass prepares a :class:`~trisk.estimators._batches.TrainingSet`, names its module, and
-    turns inputs into a scaled table. Fitting is in three parts so that several estimators, such
-    as those of all folds, can be trained together: prepare each, train all, hand out the parts.
+    A subclass prepares a :class:`~trisk.estimators._batches.TrainingSet`, names its module, turns
+    inputs into a scaled table, and says in ``_search_space`` what is worth tuning. Fitting is in
+    three parts so that several estimators, such as those of all folds, can be trained together:
+    prepare each, train all, hand out the parts.
     """
 
     _net_class: type[MemberNet] = MemberNet
@@ -135,13 +136,35 @@ class BaseMemberEstimator(BaseEstimator):
         }
 
 
-def fit_together(jobs):
+def trains_together(estimator):
+    """Whether several estimators of a kind can be trained as one batched network.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any.
+
+    Returns
+    -------
+    together : bool
+        True for those that :func:`fit_together` takes.
+    """
+    own = type(estimator)
+    return isinstance(estimator, BaseMemberEstimator) and own._prepare is not (
+        BaseMemberEstimator._prepare
+    )
+
+
+def fit_together(jobs, watch=None):
     """Fit several estimators of equal settings as one batched network where shapes allow.
 
     Parameters
     ----------
     jobs : list of tuple (estimator, X, y, sample_weight)
         Estimators with equal parameters and their training data.
+    watch : callable, default=None
+        Called with the positions of the jobs in each batch before it trains; returns a skorch
+        callback for its training.
 
     Returns
     -------
@@ -151,7 +174,7 @@ def fit_together(jobs):
     for estimator, *_ in jobs:
         # A fit that fails must not leave the net of an earlier one beside new scalers.
         estimator.__dict__.pop("net_", None)
-    held_out = [fit for fit in _train(jobs) if fit is not None]
+    held_out = [fit for fit in _train(jobs, watch) if fit is not None]
     # What is learned from inner folds is trained in batches of its own, all folds together.
     _train([job for fit in held_out for job in fit.jobs])
     for fit in held_out:
@@ -159,7 +182,7 @@ def fit_together(jobs):
     return [job[0] for job in jobs]
 
 
-def _train(jobs):
+def _train(jobs, watch=None):
     """Train estimators; return what each wants to learn from inner folds, or None."""
     prepared = [e._prepare(X, y, w) for e, X, y, w in jobs]
     groups: dict[tuple, list[int]] = {}
@@ -171,7 +194,10 @@ def _train(jobs):
         first = jobs[indices[0]][0]
         _, module_params, criterion_params = prepared[indices[0]]
         dataset = MemberDataset([prepared[i][0] for i in indices], resolve_device(first.device))
-        net = train_members(first, dataset, first._module, module_params, criterion_params)
+        callbacks = [] if watch is None else [watch(indices)]
+        net = train_members(
+            first, dataset, first._module, module_params, criterion_params, callbacks=callbacks
+        )
         _hand_out(net, [jobs[i][0] for i in indices])
         pass_on_interruption(net)
     return [training_set.held_out for training_set, *_ in prepared]
@@ -204,10 +230,23 @@ def _hand_out(net, estimators):
     if len(estimators) == 1:
         estimators[0].net_ = net
         return
-    state = net.module_.state_dict()
-    start = 0
-    for estimator in estimators:
-        stop = start + estimator.n_members
-        estimator.net_ = net.with_members(slice(start, stop))
-        estimator.net_.module_.load_state_dict(select_members(state, slice(start, stop)))
-        start = stop
+    for estimator, members in zip(estimators, member_slices(estimators), strict=True):
+        estimator.net_ = net.with_members(members)
+
+
+def member_slices(estimators):
+    """Which members of a batched network belong to each of several estimators.
+
+    Parameters
+    ----------
+    estimators : list of estimator
+        In the order in which they were batched.
+
+    Returns
+    -------
+    slices : list of slice
+        One per estimator.
+    """
+    stops = np.cumsum([estimator.n_members for estimator in estimators]).tolist()
+    starts = [0, *stops[:-1]]
+    return [slice(start, stop) for start, stop in zip(starts, stops, strict=True)]

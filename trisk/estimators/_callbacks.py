@@ -1,6 +1,6 @@
 """skorch callbacks that treat every member of a batched ensemble on its own."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from skorch.callbacks import Callback
@@ -79,9 +79,18 @@ class WeightAveraging(Callback):
         if self.kind == "swa" and len(net.history) > self.start:
             self._update(1 / (self.n_updates_ + 1))
 
+    @contextmanager
+    def averaged(self):
+        """Put the averaged weights into the module for a while."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+
     def swap(self):
-        """Exchange current and averaged weights, if there is an average yet."""
-        if self.n_updates_:
+        """Exchange current and averaged weights, if there is an average and training goes on."""
+        if self.n_updates_ and hasattr(self, "average_"):
             for parameter, average in zip(self.parameters_, self.average_, strict=True):
                 parameter.data, average.data = average.data, parameter.data
 
@@ -106,17 +115,6 @@ class MemberValidation(Callback):
         self.averaging = averaging
         self.patience = patience
 
-    @contextmanager
-    def _averaged(self):
-        if self.averaging is None:
-            yield
-            return
-        self.averaging.swap()
-        try:
-            yield
-        finally:
-            self.averaging.swap()
-
     def on_train_begin(self, net, X=None, **kwargs):
         """Collect the rows kept by each member."""
         self.batch_ = X.validation_batch()
@@ -126,7 +124,8 @@ class MemberValidation(Callback):
         """Validate, remember the best weights, and stop when patience is over."""
         x, target = self.batch_
         net.module_.eval()
-        with torch.inference_mode(), self._averaged():
+        averaged = self.averaging.averaged() if self.averaging else nullcontext()
+        with torch.inference_mode(), averaged:
             loss = net.criterion_(net.infer(x), target).clone()
             state = {n: p.detach().clone() for n, p in net.module_.named_parameters()}
         epoch = torch.full_like(loss, len(net.history))

@@ -57,6 +57,32 @@ def divide_columns(
     return order, InputLayout(len(tokens), len(tokens[0]), len(context), len(rest))
 
 
+def token_names(names: Sequence[str] | None, order: np.ndarray, layout: InputLayout) -> list[str]:
+    """Name the property of each token.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        Column names.
+    order : ndarray of int
+        Columns in the network's order.
+    layout : InputLayout
+        How many tokens there are, and their width.
+
+    Returns
+    -------
+    properties : list of str
+        Elemental properties, or columns where every column is a token.
+    """
+    columns = order[: layout.n_tokens * layout.token_width : layout.token_width]
+    if names is None:
+        return [f"column {column}" for column in columns]
+    matches = [(names[column], _PROPERTY.match(names[column])) for column in columns]
+    if layout.token_width == 1:
+        return [name for name, _ in matches]
+    return [match["property"] if match else name for name, match in matches]
+
+
 def _named_groups(names: Sequence[str] | None) -> tuple[list[list[int]], list[int]]:
     """Columns of each property that has all statistics, and columns of the context."""
     properties: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)

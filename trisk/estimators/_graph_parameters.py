@@ -4,6 +4,8 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, Options
 
+from trisk.estimators._search_space import Choice, Range
+
 GRAPH_NETWORK_TEXT = """
     order : {{1, 2, 3}}, default=3
         Geometry the network reads: bond lengths, bond angles too, dihedral angles too.
@@ -53,4 +55,13 @@ GRAPH_NETWORK_CONSTRAINTS = {
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "deep_supervision": ["boolean"],
     "mixed_precision": ["boolean"],
+}
+
+GRAPH_NETWORK_SEARCH_SPACE = {
+    "order": Choice((1, 2, 3)),
+    "hidden_dim": Range(32, 128, step=32),
+    "bond_dim": Range(32, 96, step=16),
+    "max_cycles": Range(4, 16, step=4),
+    "openness_cost": Range(1e-3, 3e-2, log=True),
+    "dropout": Range(0.0, 0.3),
 }

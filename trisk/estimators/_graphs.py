@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from trisk.estimators._base import BaseMemberEstimator, pass_on_interruption
 from trisk.estimators._graph_batches import GraphBatches, GraphDataset, collate, pack
-from trisk.estimators._graph_parameters import GRAPH_NETWORK_CONSTRAINTS
-from trisk.estimators._parameters import OPTIMISATION_CONSTRAINTS
+from trisk.estimators._graph_parameters import GRAPH_NETWORK_CONSTRAINTS, GRAPH_NETWORK_SEARCH_SPACE
+from trisk.estimators._parameters import OPTIMISATION_CONSTRAINTS, OPTIMISATION_SEARCH_SPACE
 from trisk.estimators._preprocessing import ColumnScaler
 from trisk.estimators._training import MemberNet, resolve_device, train_members
 from trisk.graphs import CrystalGraphs
@@ -119,6 +119,7 @@ class BaseGraphTRIADS(BaseMemberEstimator):
     _net_class = GraphNet
     _batches_class = GraphBatches
     _parameter_constraints = {**OPTIMISATION_CONSTRAINTS, **GRAPH_NETWORK_CONSTRAINTS}
+    _search_space = {**OPTIMISATION_SEARCH_SPACE, **GRAPH_NETWORK_SEARCH_SPACE}
 
     def __init__(
         self,

@@ -26,12 +26,13 @@ from sklearn.utils.validation import (
     has_fit_parameter,
 )
 
+from trisk.estimators._search_space import Choice, SearchSpaceMixin
 from trisk.estimators._seeding import seed_parts
 
 _TREES = {"n_estimators": 200, "max_features": 1 / 3}
 
 
-class HurdleRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+class HurdleRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     """Regression for targets of which many are exactly zero, such as band gaps of all materials.
 
     A classifier tells zero from the rest, and a regressor, fitted to the other rows only, says
@@ -103,6 +104,7 @@ class HurdleRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         "cv": ["cv_object"],
         "random_state": ["random_state"],
     }
+    _search_space = {"statistic": Choice(("median", "mean"))}
 
     def __init__(
         self, classifier=None, regressor=None, *, statistic="median", cv=3, random_state=None

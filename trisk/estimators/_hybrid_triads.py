@@ -11,6 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from trisk.estimators._companion import median_of_trees, mix
 from trisk.estimators._parameters import document_parameters
 from trisk.estimators._preprocessing import TargetScaler, merge_duplicates
+from trisk.estimators._search_space import Choice
 from trisk.estimators._tables import BaseHybridTRIADS
 
 
@@ -90,6 +91,10 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         "calibrate": ["boolean"],
     }
     _without_held_out = {**BaseHybridTRIADS._without_held_out, "calibrate": False}
+    _search_space = {
+        **BaseHybridTRIADS._search_space,
+        "loss": Choice(("absolute_error", "squared_error", "huber")),
+    }
 
     def __init__(
         self,
@@ -339,6 +344,10 @@ class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
     _parameter_constraints = {
         **BaseHybridTRIADS._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+    _search_space = {
+        **BaseHybridTRIADS._search_space,
+        "class_weight": Choice((None, "balanced")),
     }
 
     def __init__(

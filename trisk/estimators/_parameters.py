@@ -5,6 +5,7 @@ from numbers import Integral, Real
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from trisk.estimators._graph_parameters import GRAPH_NETWORK_TEXT
+from trisk.estimators._search_space import Choice, Range
 
 OPTIMISATION_TEXT = """
     n_members : int, default=8
@@ -64,6 +65,11 @@ OPTIMISATION_CONSTRAINTS = {
     "verbose": ["verbose"],
 }
 
+OPTIMISATION_SEARCH_SPACE = {
+    "learning_rate": Range(5e-4, 1e-2, log=True),
+    "weight_decay": Range(1e-3, 1e-1, log=True),
+}
+
 NETWORK_TEXT = """
     n_attention_layers : int or None, default=None
         Layers of self-attention over property tokens. Zero keeps the tokens without attention
@@ -113,6 +119,17 @@ NETWORK_CONSTRAINTS = {
     "confidence": ["boolean"],
     "scaling": [StrOptions({"robust", "standard"})],
     "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
+}
+
+NETWORK_SEARCH_SPACE = {
+    "embedding_dim": Choice((None, 2, 4, 8)),
+    "frequency_scale": Range(0.2, 2.0, log=True),
+    "hidden_dim": Range(64, 192, step=64),
+    "feedforward_dim": Range(96, 288, step=96),
+    "n_steps": Range(1, 6, step=1),
+    "dropout": Range(0.0, 0.4),
+    "scaling": Choice(("robust", "standard")),
+    "n_neighbors": Choice((None, 4, 8, 16)),
 }
 
 

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from trisk.estimators._search_space import Range
 from trisk.nn import (
     CompositionStream,
     EnergyHead,
@@ -78,6 +79,13 @@ TRAINING_TEXT = """
         Seed of initialisation, shuffling, dropout and validation splits.
     verbose : int, default=0
         Whether to show a progress bar."""
+
+SEARCH_SPACE = {
+    "hidden_dim": Range(32, 128, step=32),
+    "n_layers": Range(1, 4, step=1),
+    "learning_rate": Range(5e-4, 5e-3, log=True),
+    "weight_decay": Range(1e-4, 1e-1, log=True),
+}
 
 CONSTRAINTS = {
     "backbone": [StrOptions(set(BACKBONES)), torch.nn.Module],

@@ -4,21 +4,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import validate_data
+import torch
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trisk.estimators._base import BaseMemberEstimator
 from trisk.estimators._batches import TrainingSet
-from trisk.estimators._columns import divide_columns
+from trisk.estimators._columns import divide_columns, token_names
 from trisk.estimators._held_out import HeldOutFit
 from trisk.estimators._neighbors import NeighborDraws
 from trisk.estimators._parameters import (
     COMPANION_CONSTRAINTS,
     NETWORK_CONSTRAINTS,
+    NETWORK_SEARCH_SPACE,
     OPTIMISATION_CONSTRAINTS,
+    OPTIMISATION_SEARCH_SPACE,
 )
 from trisk.estimators._preprocessing import ColumnScaler
 from trisk.nn import HybridTRIADSNetwork
 
+# Largest number of attention weights held at once.
+_ATTENTION_ELEMENTS = 4_000_000
 _MODULE_PARAMETERS = (
     "attention_dim",
     "n_heads",
@@ -45,6 +50,7 @@ class BaseHybridTRIADS(BaseMemberEstimator):
     }
     #: Parameters with which the same network is fitted without inner folds.
     _without_held_out: dict[str, Any] = {"companion": None}
+    _search_space = {**NETWORK_SEARCH_SPACE, **OPTIMISATION_SEARCH_SPACE}
 
     def __init__(
         self,
@@ -173,6 +179,44 @@ class BaseHybridTRIADS(BaseMemberEstimator):
         """The table as it was given: with column names, where it had them."""
         names = getattr(self, "feature_names_in_", None)
         return np.asarray(X, dtype=np.float64) if names is None else pd.DataFrame(X, columns=names)
+
+    def attention(self, X):
+        """Attention between property tokens, averaged over rows, heads and members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Table with the columns seen in `fit`.
+
+        Returns
+        -------
+        weights : ndarray of shape (n_layers, n_tokens, n_tokens)
+            Share of the attention of one token (line) that another (column) has.
+        properties : list of str
+            What the tokens are: elemental properties, or columns.
+
+        Raises
+        ------
+        ValueError
+            If the network has no attention.
+        """
+        check_is_fitted(self)
+        if not self.n_attention_layers:
+            raise ValueError(
+                f"n_attention_layers={self.n_attention_layers!r} makes no attention between "
+                "properties: fit with n_attention_layers=1 or more."
+            )
+        table, module = self._encode(X), self.net_.module_
+        device, n_tokens = next(module.parameters()).device, self.layout_.n_tokens
+        size = module.n_members * self.n_heads * n_tokens**2
+        n_rows = max(1, _ATTENTION_ELEMENTS // size)
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        with torch.inference_mode():
+            for start in range(0, len(table), n_rows):
+                rows = torch.from_numpy(table[start : start + n_rows]).to(device, torch.float64)
+                total = total + module.attention_weights(rows.expand(module.n_members, *rows.shape))
+        names = getattr(self, "feature_names_in_", None)
+        return (total / len(table)).cpu().numpy(), token_names(names, self.columns_, self.layout_)
 
     def _encode(self, X):
         X = validate_data(self, X, reset=False, dtype=np.float64)

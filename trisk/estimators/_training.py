@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from skorch.callbacks import EpochTimer, LRScheduler, PassthroughScoring
 from torch.optim.lr_scheduler import LambdaLR
 
 from trisk.estimators import _callbacks
-from trisk.nn import DeepSupervisionLoss
+from trisk.nn import DeepSupervisionLoss, select_members
 
 
 class MemberNet(NeuralNet):
@@ -61,14 +61,34 @@ class MemberNet(NeuralNet):
         Returns
         -------
         net : MemberNet
-            Same history and settings; the module is freshly initialised.
+            Same history and settings; the module holds the weights of these members, in double
+            precision.
         """
         shared = {id(self.module_): None}  # tells deepcopy to leave the module out
         part = copy.deepcopy(self, shared)
         part.set_params(module__seeds=self.module__seeds[members])
-        part.initialize_module()
-        part.module_.to(part.device).double().eval()
+        part.module_ = self.member_module(members)
         return part
+
+    def member_module(self, members):
+        """Copy the network of some of the members.
+
+        Parameters
+        ----------
+        members : slice
+            Which members.
+
+        Returns
+        -------
+        module : Module
+            Their weights, averaged if training goes on with averaging, in double precision.
+        """
+        parameters = self.get_params_for("module")
+        module = self.module(**parameters | {"seeds": parameters["seeds"][members]})
+        averaging = dict(self.callbacks_).get("averaging")
+        with averaging.averaged() if averaging else nullcontext():
+            module.load_state_dict(select_members(self.module_.state_dict(), members))
+        return module.to(self.device).double().eval()
 
     def portable_state(self):
         """Module parameters, weights and epoch history as plain values and arrays."""
@@ -202,7 +222,7 @@ def restore_net(net_class, module, state, device):
     return net
 
 
-def train_members(settings, dataset, module, module_params, criterion_params):
+def train_members(settings, dataset, module, module_params, criterion_params, *, callbacks=()):
     """Train all members of a dataset as one network.
 
     Parameters
@@ -217,6 +237,8 @@ def train_members(settings, dataset, module, module_params, criterion_params):
         Its other parameters.
     criterion_params : dict
         Parameters of :class:`trisk.nn.DeepSupervisionLoss`.
+    callbacks : list of skorch callbacks, default=()
+        Callbacks beside those that the settings ask for.
 
     Returns
     -------
@@ -230,8 +252,7 @@ def train_members(settings, dataset, module, module_params, criterion_params):
     steps_per_epoch = -(-n_rows // min(batch_size, n_rows))
     start = (2 * max_epochs) // 3
 
-    averaging = None
-    callbacks = []
+    averaging, watching, callbacks = None, list(callbacks), []
     if settings.max_grad_norm is not None:
         clipping = _callbacks.MemberGradientClipping(settings.max_grad_norm)
         callbacks.append(("gradient_clipping", clipping))
@@ -253,7 +274,7 @@ def train_members(settings, dataset, module, module_params, criterion_params):
         callbacks.append(("validation", validation))
     if settings.verbose:
         callbacks.append(("progress", _callbacks.ProgressBar()))
-    callbacks.extend(settings.callbacks or ())
+    callbacks.extend([*(settings.callbacks or ()), *watching])
 
     net = settings._net_class(
         module,

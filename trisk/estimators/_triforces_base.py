@@ -14,7 +14,8 @@ from trisk.estimators._base import pass_on_interruption
 from trisk.estimators._crystal_training import CrystalNet, train_crystals
 from trisk.estimators._crystals import read_crystals, to_batch
 from trisk.estimators._graph_batches import pack
-from trisk.estimators._streams import CONSTRAINTS, ENCODER_PARAMETERS
+from trisk.estimators._search_space import SearchSpaceMixin
+from trisk.estimators._streams import CONSTRAINTS, ENCODER_PARAMETERS, SEARCH_SPACE
 from trisk.estimators._training import resolve_device, restore_net
 from trisk.nn._triforces import STREAMS
 
@@ -22,10 +23,11 @@ from trisk.nn._triforces import STREAMS
 _PREDICTION_COST = 4000
 
 
-class BaseTriForces(BaseEstimator):
+class BaseTriForces(SearchSpaceMixin, BaseEstimator):
     """Streams with a head; a subclass names the head, its targets and its loss."""
 
     _parameter_constraints: dict = CONSTRAINTS
+    _search_space = SEARCH_SPACE
 
     # Steps of an automatic schedule, on how many structures, and limits of the batch size.
     _schedule = {"n_steps": 2500, "n_rows": 300, "smallest": 4, "largest": 64}

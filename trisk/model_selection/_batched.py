@@ -3,14 +3,15 @@
 import time
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn import model_selection
-from sklearn.base import clone, is_classifier
+from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _check_sample_weight
 
-from trisk.estimators._base import BaseMemberEstimator, fit_together
+from trisk.estimators._base import fit_together, trains_together
+from trisk.model_selection._scoring import last_step, prepare_fold
 
 
 def fit_folds(estimator, X, y, *, cv=5, groups=None, sample_weight=None):
@@ -46,18 +47,8 @@ def fit_folds(estimator, X, y, *, cv=5, groups=None, sample_weight=None):
     folds = list(splitter.split(X, y, groups))
     if sample_weight is not None:
         sample_weight = _check_sample_weight(sample_weight, X)
-    clones, jobs = [], []
-    for train, _ in folds:
-        fold_clone = clone(estimator)
-        rows, target = _safe_indexing(X, train), _safe_indexing(y, train)
-        weight = None if sample_weight is None else sample_weight[train]
-        last = fold_clone
-        if isinstance(fold_clone, Pipeline):
-            if len(fold_clone) > 1:
-                rows = fold_clone[:-1].fit_transform(rows, target)
-            last = fold_clone[-1]
-        clones.append(fold_clone)
-        jobs.append((last, rows, target, weight))
+    prepared = [prepare_fold(estimator, X, y, train, sample_weight) for train, _ in folds]
+    clones, jobs = map(list, zip(*prepared, strict=True))
     fit_together(jobs)
     return clones, folds
 
@@ -83,7 +74,8 @@ def cross_validate(estimator, X, y, *, cv=5, groups=None, scoring=None, n_jobs=N
     scoring : str, callable, list or dict, default=None
         As in scikit-learn.
     n_jobs : int, default=None
-        Processes, for estimators that are not batched.
+        Processes for folds, by joblib's current backend. With one, a trisk estimator trains all
+        folds as one batch; with more, each process trains folds one by one.
 
     Returns
     -------
@@ -106,8 +98,8 @@ def cross_validate(estimator, X, y, *, cv=5, groups=None, scoring=None, n_jobs=N
     >>> results["test_score"].shape
     (3,)
     """
-    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(last, BaseMemberEstimator):
+    batched = trains_together(last_step(estimator))
+    if not batched or effective_n_jobs(n_jobs) > 1:
         return model_selection.cross_validate(
             estimator,
             X,

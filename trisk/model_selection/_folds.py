@@ -1,6 +1,8 @@
 """The published splits of Matbench."""
 
-from sklearn.model_selection import KFold, StratifiedKFold
+from numbers import Integral
+
+from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 
 from trisk.datasets._tasks import find_task
 
@@ -54,3 +56,35 @@ def matbench_folds(task=None, *, classification=None):
         classification = of_task
     splitter = StratifiedKFold if classification else KFold
     return splitter(_N_FOLDS, shuffle=True, random_state=_SEED)
+
+
+def shuffled_folds(cv, X, y, groups=None, *, classification, random_state=0):
+    """Make folds, shuffled where only their number is given.
+
+    Tables of materials are often sorted by chemistry, so that folds of neighbouring rows would
+    ask for extrapolation.
+
+    Parameters
+    ----------
+    cv : int, splitter or iterable
+        Folds.
+    X : array-like of shape (n_samples, ...)
+        Inputs.
+    y : array-like of shape (n_samples,)
+        Targets.
+    groups : array-like of shape (n_samples,), default=None
+        Group labels for the splitter.
+    classification : bool
+        Whether the targets are classes, which a number of folds then spreads evenly.
+    random_state : int, default=0
+        Seed of the shuffling.
+
+    Returns
+    -------
+    folds : list of tuple (train, test)
+        Row indices.
+    """
+    if isinstance(cv, Integral):
+        splitter = StratifiedKFold if classification else KFold
+        cv = splitter(int(cv), shuffle=True, random_state=random_state)
+    return list(check_cv(cv, y, classifier=classification).split(X, y, groups))

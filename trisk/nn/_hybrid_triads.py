@@ -157,10 +157,25 @@ class HybridTRIADSNetwork(nn.Module):
         for site, dropout in enumerate(dropouts):
             dropout.seed([(seed, epoch, site) for seed in self.seeds])
 
+    def _project_tokens(self, x: Tensor) -> Tensor:
+        return self.project(x[..., : self.layout.n_tokens * self.layout.token_width])
+
+    def attention_weights(self, x: Tensor) -> Tensor:
+        """Attention from token to token summed over rows, ``(n_layers, n_tokens, n_tokens)``.
+
+        Members and heads are averaged.
+        """
+        tokens, weights = self._project_tokens(x), []
+        for layer in self.attention:
+            assert isinstance(layer, SelfAttentionLayer)
+            weights.append(layer.attend(tokens)[1].mean((0, 2)).sum(0))
+            tokens = layer(tokens)
+        return torch.stack(weights)
+
     def pool_tokens(self, x: Tensor) -> Tensor:
         """Average of the property tokens after attention, ``(K, B, attention_dim)``."""
         n_token_columns = self.layout.n_tokens * self.layout.token_width
-        tokens = self.project(x[..., :n_token_columns])
+        tokens = self._project_tokens(x)
         for layer in self.attention:
             tokens = layer(tokens)
         if self.layout.n_context:

@@ -1,17 +1,23 @@
-"""Plots in the style of scikit-learn's displays."""
+"""Parity plots."""
 
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import mean_absolute_error, r2_score
-from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["ParityDisplay"]
+from trisk.plotting._style import (
+    COLORS,
+    GUIDE,
+    class_name,
+    legend_above,
+    new_axes,
+    numbers,
+    plain_axes,
+    with_unit,
+)
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _POINTS, _IDENTITY, _RESIDUALS = "parity points", "parity identity", "parity residuals"
 
 
@@ -179,9 +185,7 @@ class ParityDisplay:
         y_pred, y_std = estimator.predict(X), None
         if return_std:
             y_pred, y_std = estimator.predict(X, return_std=True)
-        if name is None:
-            last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-            name = type(last).__name__
+        name = class_name(estimator) if name is None else name
         return cls.from_predictions(y, y_pred, y_std=y_std, name=name, **kwargs)
 
     def plot(self, ax=None, *, residuals=True, **scatter_kwargs):
@@ -202,11 +206,8 @@ class ParityDisplay:
             This display.
         """
         y_true, y_pred, y_std, folds = self._checked()
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            # Wide enough for the square plot, the panel beside it and both their labels.
-            _, ax = plt.subplots(figsize=(7.4 if residuals else 5.2, 4.7), layout="constrained")
+        # Wide enough for the square plot, the panel beside it and both their labels.
+        ax = new_axes(ax, (7.4 if residuals else 5.2, 4.7))
         self.ax_, self.figure_ = ax, ax.figure
         self.text_ = self._summary(y_true, y_pred, folds)
         self._draw_points(y_true, y_pred, y_std, scatter_kwargs)
@@ -215,28 +216,11 @@ class ParityDisplay:
         self.residual_ax_ = (
             _draw_residuals(ax, self._with_unit("predicted − actual")) if residuals else None
         )
-        self.legend_ = ax.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            borderaxespad=0.2,
-            frameon=False,
-            fontsize="small",
-            handletextpad=0.3,
-        )
+        self.legend_ = legend_above(ax)
         return self
 
     def _checked(self):
         """The arrays as one-dimensional numbers, or an error that names the one at fault."""
-
-        def numbers(values, name):
-            values = check_array(values, ensure_2d=False, dtype="numeric", input_name=name)
-            if values.size != len(values):
-                raise ValueError(
-                    f"{name} has shape {values.shape}, but a parity plot shows one target: "
-                    "pass one column at a time."
-                )
-            return values.ravel().astype(float)
-
         y_true, y_pred = numbers(self.y_true, "y_true"), numbers(self.y_pred, "y_pred")
         y_std = None if self.y_std is None else numbers(self.y_std, "y_std")
         folds = None if self.folds is None else np.asarray(self.folds)
@@ -263,7 +247,7 @@ class ParityDisplay:
         return text if self.name is None else f"{self.name}: {text}"
 
     def _draw_points(self, y_true, y_pred, y_std, scatter_kwargs):
-        color = _COLORS[len(_parity_points(self.ax_)) % len(_COLORS)]
+        color = COLORS[len(_parity_points(self.ax_)) % len(COLORS)]
         many = len(y_true) > 1000
         defaults: dict[str, Any] = {
             "s": 9 if many else 18,
@@ -289,8 +273,7 @@ class ParityDisplay:
         return self._attribute(self.unit, "unit")
 
     def _with_unit(self, words):
-        unit = self._unit()
-        return f"{words} ({unit})" if unit else words
+        return with_unit(words, self._unit())
 
     def _label_axes(self):
         quantity = self._attribute(self.quantity, "quantity") or "value"
@@ -310,16 +293,13 @@ def _frame(ax):
     lines = [line for line in ax.lines if line.get_gid() == _IDENTITY]
     low, high = ax.dataLim.get_points().min(), ax.dataLim.get_points().max()
     if not lines:
-        style = {"color": "0.35", "linewidth": 1, "linestyle": (0, (5, 3)), "zorder": 1}
-        lines = [ax.axline((low, low), slope=1, gid=_IDENTITY, **style)]
+        lines = [ax.axline((low, low), slope=1, gid=_IDENTITY, zorder=1, **GUIDE)]
     margin = 0.04 * (high - low) or 0.5
     ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
     ax.set_aspect("equal", adjustable="box")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    ax.grid(True, color="0.92", linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
+    plain_axes(ax)
     return lines[0]
 
 
@@ -343,7 +323,7 @@ def _draw_residuals(ax, label):
         clipped = np.clip(residuals, -reach, reach)
         panel.hist(clipped, histtype="stepfilled", alpha=0.25, **style)
         panel.hist(clipped, histtype="step", linewidth=1.2, **style)
-    panel.axhline(0, color="0.35", linewidth=1, linestyle=(0, (5, 3)))
+    panel.axhline(0, **GUIDE)
     panel.set(ylim=(-reach, reach), xlabel="count", ylabel=label)
     panel.yaxis.tick_right()
     panel.yaxis.set_label_position("right")

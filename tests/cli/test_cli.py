@@ -1,0 +1,267 @@
+"""The command line as a user types it."""
+
+import base64
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trisk.cli import main
+from trisk.datasets import load_band_gaps
+
+FIT = ["--formula", "composition", "--target", "band gap", "--unit", "eV", "--quiet"]
+TINY = ["--members", "2", "--epochs", "3"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Tables, and a model that was fitted and validated."""
+    folder = tmp_path_factory.mktemp("cli")
+    X, y = (values[:60] for values in load_band_gaps())
+    table = pd.DataFrame({"composition": X, "band gap": y, "insulating": y > 1})
+    table.to_csv(folder / "gaps.csv", index=False)
+    pd.DataFrame({"alloy": ["GaAs", "CdS0.5Se0.5"]}).to_csv(folder / "new.csv", index=False)
+    arguments = [*FIT, *TINY, "--cv", "3", "--out", str(folder / "model")]
+    assert main(["fit", str(folder / "gaps.csv"), *arguments]) == 0
+    return folder
+
+
+def run(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_fit__folder_holds_model_scores_and_plots(folder):
+    names = {path.name for path in (folder / "model").iterdir()}
+    assert names >= {"model.trisk", "model.json", "folds.csv", "predictions.csv", "parity.png"}
+    facts = json.loads((folder / "model" / "model.json").read_text(encoding="utf-8"))
+    assert facts["n_rows"] == 60
+    assert facts["parameters"]["n_members"] == 2
+    folds = pd.read_csv(folder / "model" / "folds.csv")
+    assert folds["mae"].tolist() == facts["scores"]["mae"]
+    assert folds["n_test"].sum() == 60
+
+
+def test_predict__adds_columns_to_the_table(folder, capsys):
+    code, out, _ = run(
+        capsys, "predict", folder / "model", folder / "new.csv", "--formula", "alloy"
+    )
+    assert code == 0
+    table = pd.read_csv(io.StringIO(out))
+    assert list(table) == ["alloy", "predicted band gap", "spread of members"]
+    import trisk
+
+    model = trisk.load(folder / "model" / "model.trisk")
+    np.testing.assert_allclose(table["predicted band gap"], model.predict(table["alloy"]))
+
+
+def test_predict__bad_rows__named_or_left_empty(folder, capsys, tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("composition\nGaAs\nnonsense!\n,\n", encoding="utf-8")
+    path.write_text("composition,note\nGaAs,a\nnonsense!,b\n,c\n", encoding="utf-8")
+    code, _, err = run(capsys, "predict", folder / "model", path)
+    assert code == 1
+    assert "2 of 3 rows cannot be used" in err
+    assert "line 3: 'nonsense!' is no formula" in err
+    assert "line 4: has no formula" in err
+    assert "--skip-bad-rows" in err
+    out = tmp_path / "out.csv"
+    code, _, _ = run(capsys, "predict", folder / "model", path, "--skip-bad-rows", "--out", out)
+    assert code == 0
+    assert pd.read_csv(out)["predicted band gap"].isna().tolist() == [False, True, True]
+
+
+def test_fit__leave_chemical_systems_out(folder, capsys):
+    out = folder / "systems"
+    arguments = [*FIT, *TINY, "--leave-out", "chemical_system", "--out", out]
+    code, text, _ = run(capsys, "fit", folder / "gaps.csv", *arguments)
+    assert code == 0
+    assert "test rows of another chemical system than training rows, mean ±" in text
+    assert len(pd.read_csv(out / "folds.csv")) == 5
+
+
+def test_fit__classes_and_trials(folder, capsys):
+    arguments = ["--formula", "composition", "--target", "insulating", "--quiet", *TINY]
+    out = folder / "classes"
+    code, _, err = run(
+        capsys, "fit", folder / "gaps.csv", *arguments, "--trials", "2", "--out", out
+    )
+    assert code == 0
+    assert "chosen: model__" in err
+    assert len(pd.read_csv(out / "trials.csv")) == 2
+    code, text, _ = run(capsys, "predict", out, folder / "gaps.csv")
+    table = pd.read_csv(io.StringIO(text))
+    assert set(table["predicted insulating"]) <= {True, False}
+    np.testing.assert_allclose(table["probability False"] + table["probability True"], 1)
+    code, _, _ = run(capsys, "report", out, "--out", folder / "classes.html")
+    page = (folder / "classes.html").read_text(encoding="utf-8")
+    assert code == 0
+    assert "2 trials: 2 complete" in page
+    assert "classes" in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--formula": "formula"}, "has no column 'formula'. Its columns are 'composition'"),
+        ({"--target": "band gop"}, "Did you mean 'band gap'"),
+        ({"--recipe": "alloys"}, "There is no recipe 'alloys'; there are"),
+        ({"table": "absent.csv"}, "There is no file 'absent.csv'"),
+    ],
+)
+def test_fit__mistakes__exit_1_and_say_what_to_do(folder, capsys, tmp_path, changes, message):
+    options = {"--formula": "composition", "--target": "band gap", "--out": str(tmp_path / "m")}
+    options |= changes
+    table = options.pop("table", folder / "gaps.csv")
+    code, out, err = run(capsys, "fit", table, *(word for pair in options.items() for word in pair))
+    assert code == 1
+    assert out == ""
+    assert message in err
+
+
+def test_fit__bad_targets__are_named(folder, capsys, tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("f,t\nGaAs,1.4\nInP,\nZnO,high\nCdS,2.4\nSi,1.1\n", encoding="utf-8")
+    arguments = ["--formula", "f", "--target", "t", "--out", tmp_path / "m", "--quiet", *TINY]
+    code, _, err = run(capsys, "fit", path, *arguments)
+    assert code == 1
+    assert "line 3: has no 't'" in err
+    assert "line 4: 'high' in 't' is no finite number" in err
+    code, _, err = run(capsys, "fit", path, *arguments, "--skip-bad-rows")
+    assert code == 0
+    assert "skipped: 2 of 5 rows" in err
+
+
+def test_fit__folder_with_a_model__is_kept(folder, capsys):
+    code, _, err = run(capsys, "fit", folder / "gaps.csv", *FIT, "--out", folder / "model")
+    assert code == 1
+    assert "--overwrite" in err
+
+
+@pytest.mark.parametrize("command", ["predict", "report"])
+def test_folder_without_model__says_how_to_make_one(folder, capsys, command):
+    table = [folder / "new.csv"] if command == "predict" else []
+    code, _, err = run(capsys, command, folder, *table)
+    assert code == 1
+    assert "holds no model. 'trisk fit" in err
+
+
+def test_tampered_model__is_refused(folder, capsys, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(folder / "model", copy)
+    content = bytearray((copy / "model.trisk").read_bytes())
+    content[-1] ^= 1
+    (copy / "model.trisk").write_bytes(content)
+    code, _, err = run(capsys, "predict", copy, folder / "gaps.csv")
+    assert code == 1
+    assert "was altered" in err
+
+
+def test_report__one_page_with_everything_inside(folder, capsys):
+    code, out, _ = run(capsys, "report", folder / "model")
+    assert code == 0
+    page = (folder / "model" / "report.html").read_text(encoding="utf-8")
+    assert out.strip() == str(folder / "model" / "report.html")
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert len(pictures) == 3
+    assert all(base64.b64decode(p).startswith(b"\x89PNG") for p in pictures)
+    for words in ("mean absolute error, eV", "Largest errors", "trisk predict", "3 shuffled folds"):
+        assert words in page
+    predictions = pd.read_csv(folder / "model" / "predictions.csv")
+    worst = (predictions["y_true"] - predictions["y_pred"]).abs().idxmax()
+    assert f"<td>{predictions.loc[worst, 'formula']}</td>" in page
+
+
+def test_report__in_a_browser__shows_pictures_and_no_scroll_bar(folder, capsys, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no Chromium (Debian: apt-get install chromium)")
+    run(capsys, "report", folder / "model", "--out", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    script = """<script>addEventListener("load", () => {
+      const loaded = [...document.images].filter(i => i.complete && i.naturalWidth > 300).length;
+      const fits = document.documentElement.scrollWidth <= innerWidth;
+      document.title = `${loaded} pictures, fits: ${fits}`; })</script>"""
+    (tmp_path / "report.html").write_text(page.replace("</body>", script + "</body>"))
+    done = subprocess.run(
+        [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=900,1200",
+            "--virtual-time-budget=2000", "--dump-dom", f"file://{tmp_path / 'report.html'}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )  # fmt: skip
+    assert "<title>3 pictures, fits: true</title>" in done.stdout
+
+
+def test_bench__official_folds(matbench_dir, capsys, tmp_path):
+    arguments = ["matbench_steels", "--quiet", "--no-forest", "--out", str(tmp_path), *TINY]
+    code, out, _ = run(capsys, "bench", *arguments)
+    assert code == 0
+    assert "matbench_steels, 312 rows, recipe 'steels'" in out
+    assert re.search(r"mae +\d+\.\d+ ± \d+ MPa", out)
+    assert len(pd.read_csv(tmp_path / "predictions.csv")) == 312
+
+
+def test_bench__mistakes(capsys):
+    code, _, err = run(capsys, "bench", "steel")
+    assert code == 1
+    assert "Did you mean 'steels'?" in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fit"], ["fit", "a.csv", "--cv", "1"], ["predict", "m"], ["nonsense"]]
+)
+def test_wrong_usage__exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: trisk" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["fit", "predict", "report", "bench"])
+def test_help__has_examples_that_parse(command, capsys):
+    from trisk.cli._main import _EXAMPLES, _parser
+
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert _EXAMPLES[command] in out
+    assert "exit codes" in out
+    import shlex
+
+    for line in _EXAMPLES[command].splitlines()[1:]:
+        words = shlex.split(line.partition(">")[0])
+        assert words[0] == "trisk"
+        assert _parser().parse_args(words[1:]).command == command
+
+
+def test_interrupted__exits_with_130(monkeypatch, capsys, folder):
+    def interrupt(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trisk.cli._predict.run", interrupt)
+    assert run(capsys, "predict", folder / "model", folder / "new.csv")[0] == 130
+
+
+def test_module_runs_as_a_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "trisk", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+    )
+    assert re.fullmatch(r"trisk \d+\.\d+\.\d+", done.stdout.strip())

@@ -1,0 +1,156 @@
+"""Nested cross-validation: what it records, and that nothing leaks."""
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from optuna.distributions import FloatDistribution
+from sklearn.linear_model import Ridge
+from sklearn.metrics import mean_absolute_error, roc_auc_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+
+from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor, composition_pipeline
+from trisk.datasets import load_band_gaps, load_matbench
+from trisk.model_selection import (
+    leave_cluster_out,
+    matbench_folds,
+    nested_cross_validate,
+    write_matbench_file,
+)
+
+SEARCH = {"n_trials": 3, "space": {"alpha": FloatDistribution(0.01, 100, log=True)}}
+TINY = {"n_members": 2, "max_epochs": 6, "hidden_dim": 8, "feedforward_dim": 8, "n_steps": 1}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(80, 3)), index=[f"row-{i}" for i in range(80)])
+    X.columns = ["a", "b", "c"]
+    y = (X["a"] - 2 * X["b"]).rename("strength")
+    y.attrs = {"quantity": "strength", "unit": "MPa"}
+    return X, y
+
+
+def test_search_in_every_fold__frames_tell_all(data, tmp_path):
+    X, y = data
+    search = SEARCH | {"storage": str(tmp_path / "studies.db"), "random_state": 0}
+    results = nested_cross_validate(Ridge(), X, y, search=search, inner=3, verbose=0)
+    folds, predictions = results.folds, results.predictions
+    assert list(folds["n_test"]) == [16] * 5
+    assert {"mae", "rmse", "r2", "search_score", "alpha", "fit_seconds"} <= set(folds)
+    assert sorted(predictions.index) == sorted(X.index)
+    for fold, (train, test) in enumerate(matbench_folds().split(X)):
+        rows = predictions[predictions["fold"] == fold]
+        assert list(rows.index) == list(X.index[test])
+        fitted = Ridge(alpha=folds.loc[fold, "alpha"]).fit(X.iloc[train], y.iloc[train])
+        np.testing.assert_allclose(rows["y_pred"], fitted.predict(X.iloc[test]))
+        assert folds.loc[fold, "mae"] == mean_absolute_error(rows["y_true"], rows["y_pred"])
+
+
+def test_saved_files__tables_and_plots(data, tmp_path):
+    model = HybridTRIADSRegressor(**TINY, random_state=0)
+    results = nested_cross_validate(model, *data, outer=3, verbose=0)
+    assert (results.predictions["y_std"] > 0).all()
+    assert (results.unit, results.quantity) == ("MPa", "strength")
+    names = [path.name for path in results.save(tmp_path / "out")]
+    assert names == ["folds.csv", "predictions.csv", "parity.png", "calibration.png"]
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv", index_col="row")
+    pd.testing.assert_frame_equal(table, results.predictions, check_dtype=False)
+    assert (tmp_path / "out" / "parity.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_classes__are_judged_by_probabilities(data, tmp_path):
+    X, y = data
+    model = HybridTRIADSClassifier(**TINY, random_state=0)
+    results = nested_cross_validate(model, X, y > 0, outer=2, verbose=0)
+    rows = results.predictions
+    assert {"probability False", "probability True"} <= set(rows)
+    area = [roc_auc_score(f["y_true"], f["probability True"]) for _, f in rows.groupby("fold")]
+    assert results.folds["roc_auc"].tolist() == area
+    assert (results.folds["log_loss"] > 0).all()
+    names = [path.name for path in results.save(tmp_path)]
+    assert names == ["folds.csv", "predictions.csv", "calibration.png"]
+
+
+def test_any_search_groups_and_splitter(data):
+    X, y = data
+    groups = np.repeat(np.arange(8), 10)
+    grid = GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]})
+    results = nested_cross_validate(
+        grid, X, y, outer=GroupKFold(4), groups=groups, scoring="r2", verbose=0
+    )
+    assert results.folds["score"].min() > 0.9
+    assert set(results.folds["alpha"]) <= {0.1, 1.0}
+    for fold, rows in results.predictions.groupby("fold"):
+        others = results.predictions[results.predictions["fold"] != fold]
+        position = X.index.get_indexer
+        assert not set(groups[position(rows.index)]) & set(groups[position(others.index)])
+
+
+def test_formulas__leave_chemical_systems_out():
+    X, y = (values[:60] for values in load_band_gaps())
+    model = composition_pipeline("general", **TINY, random_state=0)
+    outer = leave_cluster_out(n_splits=3, random_state=0)
+    results = nested_cross_validate(model, X, y, outer=outer, verbose=0)
+    assert len(results.predictions) == 60
+
+
+@pytest.mark.parametrize("classification", [False, True])
+def test_shuffled_labels__give_chance_performance(classification):
+    """A leak anywhere, in neighbours, scalers or the search, would show as skill."""
+    rng = np.random.default_rng(0)
+    X, y = (values[:200] for values in load_band_gaps())
+    y = pd.Series(rng.permutation(y), name="gap")
+    space = {"model__dropout": FloatDistribution(0.0, 0.4)}
+    search = {"n_trials": 2, "random_state": 0, "space": space}
+    model = composition_pipeline("general", classification=classification, **TINY, random_state=0)
+    target = y > 1 if classification else y
+    results = nested_cross_validate(model, X, target, outer=4, inner=2, search=search, verbose=0)
+    if classification:
+        assert abs(results.folds["roc_auc"].mean() - 0.5) < 0.1
+    else:
+        rows = results.predictions
+        assert abs(rows["y_true"].corr(rows["y_pred"])) < 0.2
+        chance = np.mean(
+            [
+                abs(y.iloc[test] - y.iloc[train].median()).mean()
+                for train, test in KFold(4, shuffle=True, random_state=0).split(y)
+            ]
+        )
+        assert results.folds["mae"].mean() > 0.95 * chance
+
+
+def test_unknown_outer_name__is_explained(data):
+    with pytest.raises(ValueError, match="outer='loco' is not 'matbench'"):
+        nested_cross_validate(Ridge(), *data, outer="loco")
+
+
+def test_two_processes__give_the_scores_of_one(data):
+    model = HybridTRIADSRegressor(**TINY, random_state=0)
+    one = nested_cross_validate(model, *data, outer=2, verbose=0)
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        two = nested_cross_validate(model, *data, outer=2, verbose=0)
+    np.testing.assert_allclose(one.folds["mae"], two.folds["mae"], rtol=1e-3)
+
+
+def test_leaderboard_file__matbench_accepts_it(matbench_dir, tmp_path):
+    pytest.importorskip("matbench", reason="pip install --no-deps matbench==0.6")
+    _, y = load_matbench("steels")
+    folds = [np.full(len(test), y.mean()) for _, test in matbench_folds("steels").split(y)]
+    path = tmp_path / "out" / "steels.json.gz"
+    write_matbench_file({"steels": folds}, path)
+    from matbench.bench import MatbenchBenchmark
+
+    read = MatbenchBenchmark.from_file(str(path))
+    assert read.is_recorded
+    scores = read.matbench_steels.scores
+    assert scores["mae"]["mean"] == pytest.approx((y - y.mean()).abs().mean(), rel=0.02)
+    with pytest.raises(ValueError, match="has 5 folds, but 4 were given"):
+        write_matbench_file({"matbench_steels": folds[:4]}, path)
+
+
+def test_leaderboard_file__without_matbench__says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "matbench.bench", None)
+    with pytest.raises(ImportError, match=r"--no-deps matbench==0\.6"):
+        write_matbench_file({"steels": []}, tmp_path / "x.json.gz")

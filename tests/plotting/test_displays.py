@@ -1,0 +1,229 @@
+"""What the displays draw, and that the pictures hold together."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from sklearn.exceptions import NotFittedError
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import log_loss, mean_absolute_error
+from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.datasets import load_band_gaps
+from trisk.featurizers import MagpieFeaturizer
+from trisk.plotting import (
+    AttentionDisplay,
+    CalibrationDisplay,
+    LearningCurveDisplay,
+    SupervisionDisplay,
+    draw_predictions,
+)
+
+TINY = {"n_members": 2, "max_epochs": 4, "hidden_dim": 8, "feedforward_dim": 8, "n_steps": 3}
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(80, 3))
+    y = pd.Series(X[:, 0] + 2 * X[:, 1], name="gap")
+    y.attrs = {"quantity": "band gap", "unit": "eV"}
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def network(table):
+    return make_pipeline(StandardScaler(), HybridTRIADSRegressor(**TINY, random_state=0)).fit(
+        *table
+    )
+
+
+def boxes_apart(figure):
+    """Nothing is cut off, and no label lies over another axes' picture."""
+    figure.canvas.draw()
+    for ax in figure.axes:
+        box = ax.get_tightbbox()
+        assert box.x0 >= -1
+        assert box.y0 >= -1
+        assert box.x1 <= figure.bbox.x1 + 1
+        assert box.y1 <= figure.bbox.y1 + 1
+    panels = [ax.get_window_extent() for ax in figure.axes]
+    for i, first in enumerate(panels):
+        assert not any(first.overlaps(second) for second in panels[i + 1 :])
+
+
+def test_calibration__normal_errors__lie_on_the_diagonal():
+    rng = np.random.default_rng(0)
+    std = rng.uniform(0.5, 3, 5000)
+    display = CalibrationDisplay.from_predictions(
+        rng.normal(0, std), np.zeros(5000), std, unit="eV"
+    )
+    assert display.miscalibration_area_ < 0.02
+    np.testing.assert_allclose(display.group_error_, display.group_spread_, rtol=0.12)
+    assert display.rank_correlation_ > 0.3
+    assert display.axes_[1].get_xlabel() == "predicted standard deviation (eV)"
+    boxes_apart(display.figure_)
+
+
+@pytest.mark.parametrize(("factor", "below"), [(0.2, True), (5.0, False)])
+def test_calibration__too_sure_or_too_shy__below_or_above(factor, below):
+    error = np.random.default_rng(0).normal(size=1000)
+    display = CalibrationDisplay.from_predictions(error, np.zeros(1000), np.full(1000, factor))
+    middle = display.coverage_[24]
+    assert (middle < 0.3) if below else (middle > 0.9)
+    assert display.miscalibration_area_ > 0.25
+    line = next(line for line in display.axes_[0].lines if line.get_gid() == "model")
+    np.testing.assert_allclose(line.get_ydata()[1:-1], display.coverage_)
+
+
+def test_calibration__two_models_share_the_axes(table):
+    X, y = table
+    model = GaussianProcessRegressor(optimizer=None).fit(X[::2], y[::2])
+    first = CalibrationDisplay.from_estimator(model, X, y)
+    second = CalibrationDisplay.from_predictions(
+        y, y + 0.1, np.ones(80), name="shy", axes=first.axes_
+    )
+    assert len(second.legend_.get_texts()) == 2
+    assert first.legend_.get_texts()[0].get_text().startswith("GaussianProcessRegressor:")
+    assert second.figure_ is first.figure_
+
+
+def test_calibration__mistakes__are_named():
+    with pytest.raises(ValueError, match=r"row 1 has -1\.0"):
+        CalibrationDisplay.from_predictions([1, 2], [1, 2], [1, -1])
+    with pytest.raises(ValueError, match="y_std contains NaN"):
+        CalibrationDisplay.from_predictions([1, 2], [1, 2], [1, np.nan])
+    with pytest.raises(NotFittedError):
+        CalibrationDisplay.from_estimator(HybridTRIADSRegressor(), [[1.0]], [1.0])
+
+
+def test_supervision__errors_of_every_step(table, network):
+    X, y = table
+    display = SupervisionDisplay.from_estimator(network, X, y)
+    staged = list(network[-1].staged_predict(network[:-1].transform(X)))
+    errors = [mean_absolute_error(y, step) for step in staged]
+    np.testing.assert_allclose(display.error_line_.get_xydata(), np.c_[[1, 2, 3], errors])
+    moves = [np.abs(b - a).mean() for a, b in pairwise(staged)]
+    np.testing.assert_allclose(display.move_line_.get_xydata(), np.c_[[2, 3], moves])
+    assert display.ax_.get_ylabel() == "mean absolute error; mean change (eV)"
+    assert len(display.legend_.get_texts()) == 2
+    boxes_apart(display.figure_)
+
+
+def test_supervision__classes_by_log_loss(table):
+    X, y = table
+    words = np.where(y > 1.5, "wide", "narrow")
+    model = HybridTRIADSClassifier(**TINY, random_state=0).fit(X, words)
+    display = SupervisionDisplay.from_estimator(model, X, words)
+    losses = [log_loss(words, p) for p in model.staged_predict_proba(X)]
+    np.testing.assert_allclose(display.error_line_.get_ydata(), losses)
+
+
+def test_supervision__no_steps__is_explained(table):
+    with pytest.raises(TypeError, match="LinearRegression makes no predictions after each step"):
+        SupervisionDisplay.from_estimator(LinearRegression().fit(*table), *table)
+
+
+def test_learning_curve__same_rows_for_all_models(table):
+    X, y = table
+    display = LearningCurveDisplay.from_estimator(
+        make_pipeline(StandardScaler(), LinearRegression()),
+        X,
+        y + np.random.default_rng(0).normal(0, 0.1, 80),
+        baseline=LinearRegression(),
+        train_sizes=[0.2, 40],
+        cv=KFold(4),
+        random_state=0,
+        name="line",
+    )
+    assert display.train_sizes == [12, 40]
+    np.testing.assert_allclose(display.scores["line"], display.scores["LinearRegression"])
+    assert display.scores["line"].shape == (2, 4)
+    assert (display.scores["line"] > 0).all()
+    assert display.ax_.get_ylabel() == "mean absolute error (eV)"
+    assert [t.get_text() for t in display.ax_.get_xticklabels()] == ["12", "40"]
+    boxes_apart(display.figure_)
+
+
+def test_learning_curve__forest_beside_a_network(table):
+    X, y = table
+    model = make_pipeline(StandardScaler(), HybridTRIADSRegressor(**TINY, random_state=0))
+    display = LearningCurveDisplay.from_estimator(
+        model, X, y, train_sizes=[0.5, 1.0], cv=2, random_state=0
+    )
+    assert list(display.scores) == ["HybridTRIADSRegressor", "ExtraTreesRegressor"]
+    assert display.ax_.get_ylabel() == "mean absolute error (eV)"
+    line = display.lines_["ExtraTreesRegressor"]
+    np.testing.assert_allclose(line.get_ydata(), display.scores["ExtraTreesRegressor"].mean(axis=1))
+
+
+def test_learning_curve__classes_and_bad_sizes(table):
+    X, y = table
+    display = LearningCurveDisplay.from_estimator(
+        LogisticRegression(), X, y > 1.5, baseline=None, cv=2, train_sizes=[1.0]
+    )
+    assert display.ax_.get_ylabel() == "log loss"
+    with pytest.raises(ValueError, match=r"train_sizes=500 means 500 rows, but .* fold has 40"):
+        LearningCurveDisplay.from_estimator(
+            LogisticRegression(), X, y > 1.5, cv=2, train_sizes=[500]
+        )
+
+
+def test_attention__properties_by_the_attention_they_receive():
+    X, y = (values[:40] for values in load_band_gaps())
+    model = make_pipeline(
+        MagpieFeaturizer(), HybridTRIADSRegressor(n_attention_layers=2, **TINY, random_state=0)
+    ).fit(X, y)
+    weights, properties = model[-1].attention(model[:-1].transform(X))
+    assert weights.shape == (2, 22, 22)
+    np.testing.assert_allclose(weights.sum(axis=2), 1)
+    assert len(set(properties)) == 22
+    assert "Electronegativity" in properties
+    display = AttentionDisplay.from_estimator(model, X, n_properties=8)
+    received = weights[-1].mean(axis=0)[display.order_]
+    assert (np.diff(received) <= 0).all()
+    shown = [t.get_text() for t in display.ax_.get_xticklabels()]
+    assert shown == [properties[i] for i in display.order_[:8]]
+    order = display.order_[:8]
+    np.testing.assert_allclose(display.image_.get_array(), 22 * weights[-1][np.ix_(order, order)])
+    boxes_apart(display.figure_)
+
+
+def test_attention__columns_without_names_and_no_attention(table):
+    X, y = table
+    model = HybridTRIADSRegressor(n_attention_layers=1, **TINY, random_state=0).fit(X, y)
+    assert model.attention(X)[1] == ["column 0", "column 1", "column 2"]
+    flat = HybridTRIADSRegressor(**TINY, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="n_attention_layers=None makes no attention"):
+        AttentionDisplay.from_estimator(flat, X)
+
+
+def test_attention__in_one_row_chunks__is_the_same(table, monkeypatch):
+    X, y = table
+    model = HybridTRIADSRegressor(n_attention_layers=1, **TINY, random_state=0).fit(X, y)
+    whole, _ = model.attention(X)
+    monkeypatch.setattr("trisk.estimators._tables._ATTENTION_ELEMENTS", 1)
+    np.testing.assert_allclose(model.attention(X)[0], whole)
+
+
+def test_draw_predictions__what_the_table_allows():
+    table = pd.DataFrame({"y_true": [1.0, 2.0, 3.0], "y_pred": [1.1, 2.1, 2.9]})
+    assert list(draw_predictions(table)) == ["parity"]
+    table["y_std"] = 0.1
+    assert list(draw_predictions(table, unit="eV")) == ["parity", "calibration"]
+    classes = pd.DataFrame(
+        {
+            "y_true": ["a", "b", "b"],
+            "probability a": [0.9, 0.2, 0.4],
+            "probability b": [0.1, 0.8, 0.6],
+        }
+    )
+    drawn = draw_predictions(classes, classification=True)
+    assert list(drawn) == ["calibration"]
+    plt.close("all")

@@ -1,0 +1,174 @@
+"""Parses the command line; every command is loaded when it is called."""
+
+import argparse
+import importlib
+import sys
+
+from trisk.cli._errors import CommandError
+
+_CODES = """exit codes:
+  0    done
+  1    data or files that cannot be used; the message names row and value
+  2    a command line that cannot be understood
+  130  interrupted
+"""
+_EXAMPLES = {
+    "fit": """examples:
+  trisk fit alloys.csv --formula composition --target "yield strength" --unit MPa --out model/
+  trisk fit gaps.csv --formula formula --target gap --recipe band_gap --cv 5 --out model/
+  trisk fit glasses.csv --formula alloy --target glassy --leave-out chemical_system --out model/
+  trisk fit alloys.csv --formula alloy --target hardness --cv 5 --trials 30 --out model/
+""",
+    "predict": """examples:
+  trisk predict model/ new.csv --out predicted.csv
+  trisk predict model/ new.csv --formula alloy > predicted.csv
+""",
+    "report": """examples:
+  trisk report model/
+  trisk report model/ --out report.html
+""",
+    "bench": """examples:
+  trisk bench matbench_steels
+  trisk bench matbench_steels --members 2 --out steels/
+  trisk bench expt_gap --record gap.json.gz
+""",
+}
+
+
+def main(arguments=None):
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : list of str, default=None
+        What follows ``trisk``; the command line of the process if None.
+
+    Returns
+    -------
+    code : int
+        Exit code of the process.
+    """
+    options = _parser().parse_args(arguments)
+    from trisk.datasets._matbench import DatasetNotFoundError
+    from trisk.featurizers import FeaturizationError
+    from trisk.persistence import ModelFileError
+
+    expected = (CommandError, DatasetNotFoundError, FeaturizationError, ModelFileError)
+    try:
+        importlib.import_module(f"trisk.cli._{options.command}").run(options)
+    except expected as error:
+        print(f"trisk {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="trisk",
+        description="Predict properties of materials from formulas.",
+        epilog=f"'trisk COMMAND --help' explains each command with examples.\n\n{_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    from trisk import __version__
+
+    parser.add_argument("--version", action="version", version=f"trisk {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_fit, _add_predict, _add_report, _add_bench):
+        add(commands)
+    return parser
+
+
+def _add(commands, name, description):
+    return commands.add_parser(
+        name,
+        help=description[0].lower() + description[1:],
+        description=f"{description}.",
+        epilog=f"{_EXAMPLES[name]}\n{_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_fit(commands):
+    fit = _add(commands, "fit", "Fit a model to a table of formulas and a property")
+    fit.add_argument("table", help="CSV file (may be compressed) with a header line")
+    fit.add_argument("--formula", required=True, metavar="COLUMN", help="column of formulas")
+    fit.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
+    fit.add_argument("--out", required=True, metavar="FOLDER", help="where the model goes")
+    fit.add_argument("--unit", help="unit of the target, for tables and plots")
+    fit.add_argument("--recipe", default="general", help="kind of task (default: general)")
+    fit.add_argument(
+        "--classification",
+        action="store_true",
+        help="classes even if the target is a number; text and true/false always are classes",
+    )
+    folds = fit.add_mutually_exclusive_group()
+    folds.add_argument("--cv", type=_folds, metavar="N", help="validate on N shuffled folds first")
+    folds.add_argument(
+        "--leave-out",
+        choices=["chemical_system", "element", "prototype", "kmeans"],
+        help="validate on families of materials that training does not see",
+    )
+    fit.add_argument(
+        "--trials",
+        type=_positive,
+        metavar="N",
+        help="tune the model in N trials, within each fold too; an interrupted search is resumed "
+        "by the same command",
+    )
+    fit.add_argument("--skip-bad-rows", action="store_true", help="leave out unusable rows")
+    fit.add_argument("--overwrite", action="store_true", help="replace a model in the folder")
+    _add_training(fit)
+
+
+def _add_predict(commands):
+    predict = _add(commands, "predict", "Predict a property of the formulas of a table")
+    predict.add_argument("model", help="folder that 'trisk fit' wrote")
+    predict.add_argument("table", help="CSV file with a column of formulas")
+    predict.add_argument("--formula", metavar="COLUMN", help="its name, if not as in training")
+    predict.add_argument("--out", metavar="FILE", help="CSV file to write (default: the screen)")
+    predict.add_argument(
+        "--skip-bad-rows", action="store_true", help="leave unusable rows without a prediction"
+    )
+
+
+def _add_report(commands):
+    report = _add(commands, "report", "Write one self-contained page about a model")
+    report.add_argument("model", help="folder that 'trisk fit' wrote")
+    report.add_argument(
+        "--out", metavar="FILE", help="HTML file (default: report.html in the folder)"
+    )
+
+
+def _add_bench(commands):
+    bench = _add(commands, "bench", "Score a recipe on the official folds of a Matbench task")
+    bench.add_argument("task", help="such as matbench_steels; the prefix may be left out")
+    bench.add_argument("--recipe", help="recipe (default: the one made for the task)")
+    bench.add_argument("--out", metavar="FOLDER", help="where tables and plots go")
+    bench.add_argument(
+        "--record", metavar="FILE", help="leaderboard file (.json.gz) for the matbench package"
+    )
+    bench.add_argument("--no-forest", action="store_true", help="no forest for comparison")
+    _add_training(bench)
+
+
+def _add_training(command):
+    command.add_argument("--members", type=_positive, metavar="N", help="networks per ensemble")
+    command.add_argument("--epochs", type=_positive, metavar="N", help="epochs of training")
+    command.add_argument("--device", default="auto", help="torch device (default: auto)")
+    command.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    command.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _positive(text):
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _folds(text):
+    if not text.isdigit() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of folds, two or more")
+    return int(text)

@@ -1,0 +1,550 @@
+"""Search for hyperparameters by Optuna, with scikit-learn's interface."""
+
+import time
+
+import joblib
+import numpy as np
+import optuna
+import pandas as pd
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.metrics import check_scoring
+from sklearn.utils import get_tags, indexable
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from trisk.model_selection._folds import shuffled_folds
+from trisk.model_selection._scoring import score_folds
+from trisk.model_selection._study import PerTrialSampler, live_trials, open_study, run_trials
+
+_FINGERPRINT, _SEED = "made_of", "seed"
+_SUGGEST = {
+    "FloatDistribution": ("suggest_float", ("low", "high", "step", "log")),
+    "IntDistribution": ("suggest_int", ("low", "high", "step", "log")),
+    "CategoricalDistribution": ("suggest_categorical", ("choices",)),
+}
+
+
+def search_space(estimator):
+    """Collect what an estimator and all that it is made of publish as worth tuning.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A trisk estimator, or a pipeline or other composite that holds some.
+
+    Returns
+    -------
+    distributions : dict of str to optuna.distributions.BaseDistribution
+        By parameter, named as ``set_params`` takes them: ``model__dropout`` in a pipeline whose
+        last step is ``model``.
+
+    Examples
+    --------
+    >>> from trisk import composition_pipeline
+    >>> from trisk.model_selection import search_space
+    >>> search_space(composition_pipeline("steels"))["model__dropout"]
+    FloatDistribution(high=0.4, log=False, low=0.0, step=None)
+    """
+    parts = {"": estimator} | {f"{k}__": v for k, v in estimator.get_params(deep=True).items()}
+    return {
+        f"{prefix}{name}": distribution
+        for prefix, part in parts.items()
+        if hasattr(part, "search_space") and not isinstance(part, type)
+        for name, distribution in part.search_space().items()
+    }
+
+
+def optuna_search(
+    estimator,
+    X,
+    y,
+    *,
+    n_trials=30,
+    cv=5,
+    groups=None,
+    scoring=None,
+    space=None,
+    storage=None,
+    study_name=None,
+    pruner=None,
+    sampler=None,
+    timeout=None,
+    refit=True,
+    n_jobs=None,
+    random_state=None,
+    verbose=1,
+):
+    """Tune an estimator by cross-validation and fit it on all rows with what was found.
+
+    The same as :class:`OptunaSearch` and its ``fit``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What to tune, alone or in a pipeline.
+    X : array-like of shape (n_samples, ...)
+        Inputs.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    n_trials : int, default=30
+        Trials of the study, those of earlier runs and other processes included.
+    cv : int, splitter or iterable, default=5
+        Folds that judge a trial; a number means shuffled ones.
+    groups : array-like of shape (n_samples,), default=None
+        Group labels for the splitter.
+    scoring : str or callable, default=None
+        Score to maximise; the estimator's own if None.
+    space : dict of str to optuna.distributions.BaseDistribution, default=None
+        What to tune; :func:`search_space` of the estimator if None.
+    storage : str, path-like or optuna.storages.BaseStorage, default=None
+        Where the study lives; see :class:`OptunaSearch`.
+    study_name : str, default=None
+        Name of the study in the storage.
+    pruner : optuna.pruners.BasePruner, default=None
+        Which trials to give up early.
+    sampler : optuna.samplers.BaseSampler, default=None
+        How to choose parameters.
+    timeout : float, default=None
+        Seconds after which no further trial is started.
+    refit : bool, default=True
+        Whether to fit the estimator on all rows with the best parameters.
+    n_jobs : int, default=None
+        Processes that run trials.
+    random_state : int or None, default=None
+        Seed of the study.
+    verbose : int, default=1
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    search : OptunaSearch
+        Fitted: ``best_estimator_``, ``best_params_``, ``trials_dataframe()``, ``study_``.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to tune, the storage's study was made of other data, or no trial
+        came to an end.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optuna.distributions import FloatDistribution
+    >>> from sklearn.linear_model import Ridge
+    >>> from trisk.model_selection import optuna_search
+    >>> X = np.random.default_rng(0).normal(size=(40, 3))
+    >>> space = {"alpha": FloatDistribution(1e-3, 1e3, log=True)}
+    >>> search = optuna_search(
+    ...     Ridge(), X, X @ [1.0, 2.0, 3.0], n_trials=5, space=space, random_state=0, verbose=0
+    ... )
+    >>> search.best_params_["alpha"] < 1
+    True
+    """
+    search = OptunaSearch(
+        estimator,
+        n_trials=n_trials,
+        cv=cv,
+        scoring=scoring,
+        space=space,
+        storage=storage,
+        study_name=study_name,
+        pruner=pruner,
+        sampler=sampler,
+        timeout=timeout,
+        refit=refit,
+        n_jobs=n_jobs,
+        random_state=random_state,
+        verbose=verbose,
+    )
+    return search.fit(X, y, groups=groups)
+
+
+def _best_has(name):
+    def check(self):
+        getattr(getattr(self, "best_estimator_", self.estimator), name)
+        return True
+
+    return check
+
+
+class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
+    """Search for hyperparameters by Optuna, pruned by fold and by epoch, resumable, shared.
+
+    The folds of a trisk estimator train as one batched computation, which is judged after every
+    tenth of its epochs on the rows that the folds leave out; any other estimator is judged fold
+    by fold. A trial that falls behind the median of earlier ones is given up.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What to tune, alone or in a pipeline.
+    n_trials : int, default=30
+        Trials of the study, those of earlier runs and other processes included.
+    cv : int, splitter or iterable, default=5
+        Folds that judge a trial; a number means shuffled ones.
+    scoring : str or callable, default=None
+        Score to maximise; the estimator's own if None.
+    space : dict of str to optuna.distributions.BaseDistribution, default=None
+        What to tune; :func:`search_space` of the estimator if None.
+    storage : str, path-like or optuna.storages.BaseStorage, default=None
+        Where the study lives: memory (None), a SQLite file (name ends in ``.db`` or
+        ``.sqlite``), Optuna's journal file (``.log`` or ``.journal``), or the URL of a database
+        such as ``"postgresql://user@host/studies"``. Whoever fits with the same storage and
+        name works on the same study; a run that was killed is resumed by running it again.
+    study_name : str, default=None
+        Name of the study in the storage; ``"trisk"`` if None.
+    pruner : optuna.pruners.BasePruner, default=None
+        Which trials to give up early; :class:`optuna.pruners.MedianPruner` if None,
+        :class:`optuna.pruners.NopPruner` for none. Steps are percent of a trial's work.
+    sampler : optuna.samplers.BaseSampler, default=None
+        How to choose parameters; a tree-structured Parzen estimator seeded anew for every trial
+        if None.
+    timeout : float, default=None
+        Seconds after which no further trial is started.
+    refit : bool, default=True
+        Whether to fit the estimator on all rows with the best parameters.
+    n_jobs : int, default=None
+        Processes that run trials, by joblib's current backend; they need a storage that they
+        can share.
+    random_state : int or None, default=None
+        Seed of the study. One process draws the same trials again, with or without
+        interruptions.
+    verbose : int, default=1
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    best_estimator_ : estimator
+        The estimator with the best parameters, fitted on all rows; only with ``refit``.
+    best_params_ : dict
+        The best parameters.
+    best_score_ : float
+        Their mean score over the folds.
+    study_ : optuna.Study
+        The study, for Optuna's own plots and tools.
+    scorer_ : callable
+        The scorer.
+    n_splits_ : int
+        Number of folds.
+    refit_time_ : float
+        Seconds of the last fit.
+
+    See Also
+    --------
+    optuna_search : The same in one call.
+    sklearn.model_selection.GridSearchCV : All combinations of a few values.
+
+    Notes
+    -----
+    A process that dies is noticed at once by others on its machine. One on another machine is
+    noticed by its missing heartbeat after a minute, in a database; a journal file has no
+    heartbeats, and its trial is then taken up when the search is next run on that machine.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from trisk import HybridTRIADSRegressor
+    >>> from trisk.model_selection import OptunaSearch
+    >>> X = np.random.default_rng(0).uniform(size=(40, 2))
+    >>> model = HybridTRIADSRegressor(n_members=1, max_epochs=5, random_state=0)
+    >>> search = OptunaSearch(model, n_trials=2, cv=2, random_state=0, verbose=0)
+    >>> search.fit(X, X[:, 0]).predict(X).shape
+    (40,)
+    """
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        n_trials=30,
+        cv=5,
+        scoring=None,
+        space=None,
+        storage=None,
+        study_name=None,
+        pruner=None,
+        sampler=None,
+        timeout=None,
+        refit=True,
+        n_jobs=None,
+        random_state=None,
+        verbose=1,
+    ):
+        self.estimator = estimator
+        self.n_trials = n_trials
+        self.cv = cv
+        self.scoring = scoring
+        self.space = space
+        self.storage = storage
+        self.study_name = study_name
+        self.pruner = pruner
+        self.sampler = sampler
+        self.timeout = timeout
+        self.refit = refit
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        of_estimator = get_tags(self.estimator)
+        tags.estimator_type = of_estimator.estimator_type
+        tags.classifier_tags = of_estimator.classifier_tags
+        tags.regressor_tags = of_estimator.regressor_tags
+        tags.target_tags = of_estimator.target_tags
+        tags.input_tags = of_estimator.input_tags
+        return tags
+
+    def fit(self, X, y, groups=None):
+        """Run the trials that the study still lacks, and fit with the best parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        groups : array-like of shape (n_samples,), default=None
+            Group labels for the splitter.
+
+        Returns
+        -------
+        self : OptunaSearch
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to tune, the storage's study was made of other data, or no trial
+            came to an end.
+        """
+        if not isinstance(self.n_trials, int | np.integer) or self.n_trials < 1:
+            raise ValueError(f"n_trials must be a positive integer, not {self.n_trials!r}.")
+        X, y, groups = indexable(X, y, groups)
+        folds = shuffled_folds(self.cv, X, y, groups, classification=is_classifier(self.estimator))
+        self.scorer_, self.n_splits_ = check_scoring(self.estimator, self.scoring), len(folds)
+        space = search_space(self.estimator) if self.space is None else self.space
+        if not space:
+            raise ValueError(
+                f"{type(self.estimator).__name__} publishes no search space. Pass "
+                "space={'parameter': optuna.distributions.FloatDistribution(low, high), …}."
+            )
+        n_jobs = joblib.effective_n_jobs(self.n_jobs)
+        if n_jobs > 1 and (self.storage is None or not isinstance(self.storage, str)):
+            raise ValueError(
+                f"n_jobs={self.n_jobs} processes need a storage that they can share: pass "
+                "storage='study.log' (a journal file) or the URL of a database."
+            )
+        made_of = joblib.hash((type(self.estimator).__name__, np.asarray(y), folds))
+        self.study_ = self._open_study(made_of)
+        objective = _Objective(self.estimator, space, X, y, folds, self.scorer_)
+        with self._progress(self.study_) as show:
+            if n_jobs > 1:
+                joblib.Parallel(n_jobs=n_jobs)(
+                    joblib.delayed(_run_worker)(clone(self), made_of, objective)
+                    for _ in range(n_jobs)
+                )
+                show(self.study_)
+            else:
+                run_trials(
+                    self.study_,
+                    objective,
+                    self.n_trials,
+                    timeout=self.timeout,
+                    on_progress=show,
+                )
+        self._take_best(X, y)
+        return self
+
+    def _open_study(self, made_of):
+        """Create or join the study, and refuse one of other data."""
+        pruner = self.pruner or optuna.pruners.MedianPruner(n_startup_trials=5)
+        study = open_study(self.storage, self.study_name or "trisk", pruner)
+        attributes = study.user_attrs
+        if attributes.get(_FINGERPRINT, made_of) != made_of:
+            raise ValueError(
+                f"The study {study.study_name!r} in {self.storage!r} was made with another "
+                "estimator, other targets or other folds. Pass another study_name or storage, "
+                "and an integer random_state to a splitter that shuffles."
+            )
+        study.set_user_attr(_FINGERPRINT, made_of)
+        if self.sampler is not None:
+            study.sampler = self.sampler
+            return study
+        seed = self.random_state
+        if seed is None:
+            seed = attributes.get(_SEED, int(np.random.default_rng().integers(2**32)))
+            study.set_user_attr(_SEED, seed)
+        study.sampler = PerTrialSampler(seed)
+        return study
+
+    def _progress(self, study):
+        return _Progress(self.n_trials, study, enabled=bool(self.verbose))
+
+    def _take_best(self, X, y):
+        complete = [t for t in live_trials(self.study_) if t.state.name == "COMPLETE"]
+        if not complete:
+            raise ValueError(
+                "No trial came to an end: all were pruned, diverged or ran out of time "
+                f"(timeout={self.timeout!r})."
+            )
+        self.best_params_ = self.study_.best_params
+        self.best_score_ = self.study_.best_value
+        if self.refit:
+            started = time.perf_counter()
+            self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
+            self.best_estimator_.fit(X, y)
+            self.refit_time_ = time.perf_counter() - started
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "best_estimator_" if self.refit else "best_params_")
+
+    def trials_dataframe(self):
+        """Tabulate the trials.
+
+        Returns
+        -------
+        trials : pandas.DataFrame of shape (n_trials, n_columns)
+            By number: ``state``, ``score``, ``score_std`` (over folds), ``seconds`` and the
+            parameters. A trial whose process died is listed as the one that replaced it.
+        """
+        if not hasattr(self, "study_"):
+            check_is_fitted(self)
+        rows = {
+            t.number: {
+                "state": t.state.name.lower(),
+                "score": t.value,
+                "score_std": np.std(t.user_attrs.get("fold_scores", np.nan)),
+                "seconds": t.duration.total_seconds() if t.duration else np.nan,
+                **t.params,
+            }
+            for t in live_trials(self.study_)
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trial")
+
+    @property
+    def classes_(self):
+        """Class labels of the best estimator."""
+        check_is_fitted(self)
+        return self.best_estimator_.classes_
+
+    @property
+    def n_features_in_(self):
+        """Number of columns seen in `fit`."""
+        check_is_fitted(self)
+        return self.best_estimator_.n_features_in_
+
+    @available_if(_best_has("predict"))
+    def predict(self, X, **parameters):
+        """Predict with the best estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Inputs.
+        **parameters
+            Passed on, such as ``return_std=True``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X, **parameters)
+
+    @available_if(_best_has("predict_proba"))
+    def predict_proba(self, X):
+        """Predict class probabilities with the best estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Inputs.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict_proba(X)
+
+    def score(self, X, y):
+        """Score the best estimator by the search's own scorer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Inputs.
+        y : array-like of shape (n_samples,)
+            Targets.
+
+        Returns
+        -------
+        score : float
+            Higher is better.
+        """
+        check_is_fitted(self)
+        return self.scorer_(self.best_estimator_, X, y)
+
+
+class _Objective:
+    """Mean score of a trial's parameters over the folds."""
+
+    def __init__(self, estimator, space, X, y, folds, scorer):
+        self.estimator = estimator
+        self.space = space
+        self.X = X
+        self.y = y
+        self.folds = folds
+        self.scorer = scorer
+
+    def __call__(self, trial):
+        estimator = clone(self.estimator).set_params(**self._draw(trial))
+
+        def report(score, share):
+            trial.report(score, round(100 * share))
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        scores = score_folds(estimator, self.X, self.y, self.folds, self.scorer, report)
+        trial.set_user_attr("fold_scores", scores.tolist())
+        return scores.mean()
+
+    def _draw(self, trial):
+        drawn = {}
+        for name, distribution in self.space.items():
+            method, attributes = _SUGGEST[type(distribution).__name__]
+            arguments = {a: getattr(distribution, a) for a in attributes}
+            drawn[name] = getattr(trial, method)(name, **arguments)
+        return drawn
+
+
+def _run_worker(search, made_of, objective):
+    """Run trials in a process of its own, which opens the storage itself."""
+    run_trials(search._open_study(made_of), objective, search.n_trials, timeout=search.timeout)
+
+
+class _Progress:
+    """A bar over the finished trials of a study, whoever finishes them."""
+
+    def __init__(self, n_trials, study, *, enabled):
+        self.bar = tqdm(total=n_trials, unit="trial", desc="search", disable=not enabled)
+        self(study)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.bar.close()
+
+    def __call__(self, study):
+        trials = live_trials(study)
+        values = [t.value for t in trials if t.state.name == "COMPLETE"]
+        shown = {"pruned": sum(t.state.name == "PRUNED" for t in trials)}
+        if values:
+            shown["best"] = f"{max(values):.4g}"
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update(sum(t.state.is_finished() for t in trials) - self.bar.n)

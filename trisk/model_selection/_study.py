@@ -1,0 +1,296 @@
+"""Optuna studies that processes share and that survive the death of any of them.
+
+A trial belongs to the process that runs it. When the process dies, its trial is marked as failed
+and its parameters are queued again, so that every trial is finished exactly once. Optuna itself
+does this by heartbeats in databases; here a process that died on this machine is noticed at once,
+in every kind of storage.
+"""
+
+import os
+import socket
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+# Seconds between heartbeats, and without one after which a trial's machine counts as lost.
+_HEARTBEAT, _GRACE = 15, 60
+# Seconds between looks at what other processes are doing.
+_PATIENCE = 0.5
+_RETRY_OF, _SURPLUS, _WORKER = "retry_of", "surplus", "worker"
+
+
+def open_storage(storage):
+    """Open a storage given by a path, a URL or as an Optuna object.
+
+    Parameters
+    ----------
+    storage : str, path-like, optuna.storages.BaseStorage or None
+        As in :func:`trisk.model_selection.optuna_search`.
+
+    Returns
+    -------
+    storage : optuna.storages.BaseStorage or None
+        Storage with heartbeats where its kind has them; None stays None (memory).
+    """
+    if storage is None or not isinstance(storage, str | os.PathLike):
+        return storage
+    text = str(storage)
+    if "://" not in text:
+        path = Path(text).expanduser().absolute()
+        if path.suffix in (".log", ".journal"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return JournalStorage(JournalFileBackend(str(path)))
+        if path.suffix not in (".db", ".sqlite", ".sqlite3"):
+            raise ValueError(
+                f"storage={text!r} is neither a URL (postgresql://…, sqlite:///…) nor a file "
+                "whose name ends in .db or .sqlite (SQLite), .log or .journal (Optuna's journal)."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = f"sqlite:///{path}"
+    with _quietly():
+        return _open_database(text)
+
+
+def open_study(storage, name, pruner):
+    """Create a study of scores to maximise, or join it.
+
+    Parameters
+    ----------
+    storage : str, path-like, optuna.storages.BaseStorage or None
+        As for :func:`open_storage`.
+    name : str
+        Name of the study.
+    pruner : optuna.pruners.BasePruner
+        Which trials to give up.
+
+    Returns
+    -------
+    study : optuna.Study
+        The study.
+    """
+    with _optuna_silent():
+        return optuna.create_study(
+            storage=open_storage(storage),
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=pruner,
+        )
+
+
+def _open_database(url, attempts=5):
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+    from sqlalchemy.pool import NullPool
+
+    for attempt in range(attempts):
+        try:
+            return RDBStorage(
+                url,
+                # Trials take far longer than connecting, and no connection is left open.
+                engine_kwargs={"poolclass": NullPool},
+                heartbeat_interval=_HEARTBEAT,
+                grace_period=_GRACE,
+                heartbeat_stale_trial_callback=_queue_again,
+            )
+        except (IntegrityError, OperationalError, ProgrammingError):
+            # Processes that start together all find an empty database and make its tables.
+            if attempt == attempts - 1:
+                raise
+            time.sleep(0.2 * (attempt + 1))
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _quietly():
+    """Let no message pass that Optuna's heartbeats are experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+class PerTrialSampler(optuna.samplers.BaseSampler):
+    """Tree-structured Parzen estimator with a seed of its own for every trial.
+
+    A study that was interrupted and resumed then draws what it would have drawn without the
+    interruption.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the study.
+    """
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def before_trial(self, study, trial):
+        """Start the trial's own sampler."""
+        index = _draw_index(study.get_trials(deepcopy=False), trial)
+        seed = np.random.SeedSequence([self.seed, index]).generate_state(1)[0]
+        self._sampler = optuna.samplers.TPESampler(seed=int(seed))
+        self._sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study, trial):
+        """Parameters that are drawn jointly."""
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study, trial, search_space):
+        """Draw them."""
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(self, study, trial, param_name, param_distribution):
+        """Draw a parameter by itself."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+def live_trials(study):
+    """Trials of a study without those that died and were queued again.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        The study.
+
+    Returns
+    -------
+    trials : list of optuna.trial.FrozenTrial
+        In the order of their numbers.
+    """
+    trials = study.get_trials(deepcopy=False)
+    dead = {t.user_attrs[_RETRY_OF] for t in trials if _RETRY_OF in t.user_attrs}
+    return [t for t in trials if t.number not in dead and _SURPLUS not in t.user_attrs]
+
+
+def _draw_index(trials, trial):
+    """How many draws were begun before a trial's own; one that is run again is drawn once."""
+    while _RETRY_OF in trial.user_attrs:
+        trial = trials[trial.user_attrs[_RETRY_OF]]
+    return sum(_RETRY_OF not in t.user_attrs for t in trials[: trial.number])
+
+
+def run_trials(study, objective, n_trials, *, timeout=None, on_progress=None):
+    """Run trials until a study has so many, counting those of all processes.
+
+    Returns once every one of them is finished, wherever it runs.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        The study.
+    objective : callable
+        Trial → score.
+    n_trials : int
+        Trials of the whole study.
+    timeout : float, default=None
+        Seconds after which no further trial is started.
+    on_progress : callable, default=None
+        Called with the study after every trial and while waiting for other processes.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while deadline is None or time.monotonic() < deadline:
+        _recover(study)
+        trials = live_trials(study)
+        waiting = any(t.state == TrialState.WAITING for t in trials)
+        if waiting or len(trials) < n_trials:
+            _run_one(study, objective, n_trials)
+        elif any(t.state == TrialState.RUNNING for t in trials):
+            time.sleep(_PATIENCE)
+        else:
+            break
+        if on_progress is not None:
+            on_progress(study)
+    if on_progress is not None:
+        on_progress(study)
+
+
+class _Surplus(Exception):  # noqa: N818 - a signal, not an error
+    """Another process began the study's last trial a moment earlier."""
+
+
+def _run_one(study, objective, n_trials):
+    def run(trial):
+        trial.set_user_attr(_WORKER, list(_this_process()))
+        if sum(t.number < trial.number for t in live_trials(study)) >= n_trials:
+            trial.set_user_attr(_SURPLUS, True)
+            raise _Surplus
+        try:
+            return objective(trial)
+        except (optuna.TrialPruned, FloatingPointError):
+            raise
+        except BaseException:
+            # Ctrl-C, or a mistake to be mended: the trial is still to be run.
+            _queue_again(study, trial)
+            raise
+
+    with _optuna_silent():
+        # A network that diverges is a finding about its parameters, not an error of the search.
+        study.optimize(run, n_trials=1, catch=(FloatingPointError, _Surplus))
+
+
+@contextmanager
+def _optuna_silent():
+    """Keep Optuna from logging: the progress bar tells the same, and errors are raised."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+def _this_process():
+    pid = os.getpid()
+    return socket.gethostname(), pid, _start_of(pid)
+
+
+def _start_of(pid):
+    """When a process started, which tells it from a later one of the same number."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    return after_name.rpartition(")")[2].split()[19]
+
+
+def _is_dead(worker):
+    """Whether a process is known to be dead; those of other machines never are."""
+    host, pid, start = worker
+    if host != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return _start_of(pid) != start
+
+
+def _recover(study):
+    """Queue again what processes that died on this machine, or lost machines, were running."""
+    with _quietly():
+        optuna.storages.fail_stale_trials(study)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if _WORKER in trial.user_attrs:
+            dead = _is_dead(trial.user_attrs[_WORKER])
+        else:
+            # A process that died before it could sign its trial.
+            dead = time.time() - trial.datetime_start.timestamp() > _GRACE
+        if dead:
+            try:
+                study.tell(trial.number, state=TrialState.FAIL)
+            except (UpdateFinishedTrialError, ValueError):
+                continue  # another process was faster
+            _queue_again(study, trial)
+
+
+def _queue_again(study, trial):
+    study.enqueue_trial(trial.params, user_attrs={_RETRY_OF: trial.number})
