@@ -1,5 +1,6 @@
 """Which parameters are worth tuning, and between which values."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -37,7 +38,7 @@ class Choice(NamedTuple):
 class SearchSpaceMixin:
     """Publishes what is worth tuning, as a class says it in ``_search_space``."""
 
-    _search_space: dict[str, Range | Choice] = {}
+    _search_space: Mapping[str, Any] = {}
 
     def search_space(self):
         """Tell which parameters are worth tuning, for :func:`trisk.model_selection.optuna_search`.
