@@ -67,7 +67,7 @@ def test_search__finds_what_is_better_and_behaves_like_an_estimator(data):
     assert is_regressor(search)
     assert is_classifier(clone(search).set_params(estimator=LogisticRegression()))
     assert search.best_params_["alpha"] < 10
-    assert search.best_score_ == max(search.trials_dataframe()["score"])
+    assert search.best_score_ == search.trials_dataframe()["score"].max()
     assert search.best_estimator_.alpha == search.best_params_["alpha"]
     np.testing.assert_array_equal(search.predict(X), search.best_estimator_.predict(X))
     assert search.score(X, y) == search.best_estimator_.score(X, y)

@@ -406,15 +406,16 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         trials : pandas.DataFrame of shape (n_trials, n_columns)
-            By number: ``state``, ``score``, ``score_std`` (over folds), ``seconds`` and the
-            parameters. A trial whose process died is listed as the one that replaced it.
+            By number: ``state``, ``score`` (of complete ones), ``score_std`` (over folds),
+            ``seconds`` and the parameters. A trial whose process died is listed as the one that replaced it.
         """
         if not hasattr(self, "study_"):
             check_is_fitted(self)
         rows = {
             t.number: {
                 "state": t.state.name.lower(),
-                "score": t.value,
+                # What a pruned trial reached on part of its work compares with nothing.
+                "score": t.value if t.state.name == "COMPLETE" else np.nan,
                 "score_std": np.std(t.user_attrs.get("fold_scores", np.nan)),
                 "seconds": t.duration.total_seconds() if t.duration else np.nan,
                 **t.params,
