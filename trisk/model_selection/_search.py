@@ -407,7 +407,8 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         -------
         trials : pandas.DataFrame of shape (n_trials, n_columns)
             By number: ``state``, ``score`` (of complete ones), ``score_std`` (over folds),
-            ``seconds`` and the parameters. A trial whose process died is listed as the one that replaced it.
+            ``seconds`` and the parameters. A trial whose process died is listed as the one that
+            replaced it.
         """
         if not hasattr(self, "study_"):
             check_is_fitted(self)
