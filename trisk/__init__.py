@@ -48,6 +48,7 @@ _EXPORTS = {
     "ParityDisplay": "plotting",
     "PotentialFeaturizer": "featurizers",
     "save": "persistence",
+    "SpringModelFeaturizer": "featurizers",
     "TriForcesClassifier": "estimators",
     "TriForcesPotential": "estimators",
     "TriForcesRegressor": "estimators",

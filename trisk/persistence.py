@@ -49,6 +49,7 @@ _CLASSES = {
             "MiedemaFeaturizer",
             "PotentialFeaturizer",
             "PretrainedFeaturizer",
+            "SpringModelFeaturizer",
             "StoichiometryFeaturizer",
             "TransitionMetalFractionFeaturizer",
             "ValenceOrbitalFeaturizer",

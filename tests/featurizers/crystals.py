@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
+from scipy.spatial.transform import Rotation
 
 from trisk.featurizers import CrystalGraphFeaturizer
 
@@ -40,6 +41,33 @@ def rock_salt():
 
 
 CRYSTALS = {f.__name__: f() for f in (quartz, monoclinic, silicon, rock_salt)}
+
+
+def random_crystal(rng):
+    """Atoms anywhere in a cell of any shape, or on a grid in a regular one, where shells are."""
+    n_atoms = rng.integers(1, 8)
+    if rng.random() < 0.5:
+        lattice = Lattice.from_parameters(*rng.uniform(3, 9, 3), *rng.uniform(65, 115, 3))
+        points = rng.random((n_atoms, 3))
+    else:
+        a, c = rng.uniform(3, 7, 2)
+        regular = Lattice.cubic(a), Lattice.tetragonal(a, c), Lattice.hexagonal(a, c)
+        lattice = regular[rng.integers(3)]
+        points = rng.integers(0, 4, (n_atoms, 3)) / 4
+    return Structure(lattice, rng.choice(["Na", "Cl", "O", "Fe"], n_atoms), points)
+
+
+def another_description(crystal, rng):
+    """The same crystal: other cell, larger or not, orientation, origin and order of atoms."""
+    shears = rng.integers(-2, 3, 3)
+    cell = [[1, shears[0], shears[1]], [0, 1, shears[2]], [0, 0, rng.integers(1, 3)]]
+    larger = crystal.make_supercell(cell, in_place=False)
+    order = rng.permutation(len(larger))
+    return Structure(
+        larger.lattice.matrix @ Rotation.random(rng=rng).as_matrix().T,
+        [larger[i].specie for i in order],
+        larger.frac_coords[order] + rng.uniform(-2, 2, 3),
+    )
 
 
 def build(structures, **parameters):

@@ -18,6 +18,7 @@ from trisk.featurizers import (
     CrystalGraphFeaturizer,
     FeaturizationError,
     PotentialFeaturizer,
+    SpringModelFeaturizer,
 )
 
 
@@ -143,7 +144,9 @@ def test_contract__clone_pickle_tags_names():
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [("order", 4), ("n_neighbors", 0), ("cutoff", -1.0), ("composition", "magpie"),
-     ("composition", ("nonsense",)), ("physics", 3), ("n_angle_neighbors", 1)],
+     ("composition", ("nonsense",)), ("physics", 3),
+     ("structure", "potential"), ("structure", ["potential"]),
+     ("n_angle_neighbors", 1)],
 )  # fmt: skip
 def test_contract__bad_parameter__is_named(parameter, value):
     with pytest.raises(ValueError, match=parameter if value != ("nonsense",) else "nonsense"):
@@ -163,7 +166,7 @@ def test_save_and_load__gives_the_same_graphs(tmp_path):
 def test_n_jobs__two_processes__give_the_same_graphs(monkeypatch):
     crystals = [bulk("Cu").repeat(n) for n in (1, 2, 3)]
     one = build(crystals)
-    monkeypatch.setattr("trisk.featurizers._crystal_graph._CHUNK_ATOMS", 20)
+    monkeypatch.setattr("trisk.featurizers._structures._CHUNK_ATOMS", 20)
     two = build(crystals, n_jobs=2)
     np.testing.assert_array_equal(one.bond_atoms, two.bond_atoms)
     np.testing.assert_array_equal(one.angle_bonds, two.angle_bonds)
@@ -180,9 +183,9 @@ def metals():
     return [bulk("Cu"), bulk("Au"), bulk("Al").repeat((1, 1, 2)), bulk("Ni", cubic=True)]
 
 
-def test_potential__sensors_stand_behind_the_composition():
+def test_structure__sensors_stand_behind_the_composition():
     potential = PotentialFeaturizer(EMT, sensors=["energy", "elasticity"])
-    featurizer = CrystalGraphFeaturizer(composition=("magpie",), potential=potential)
+    featurizer = CrystalGraphFeaturizer(composition=("magpie",), structure=potential)
     graphs = featurizer.fit_transform(metals())
     table = potential.fit_transform(metals())
     n = table.shape[1]
@@ -192,14 +195,14 @@ def test_potential__sensors_stand_behind_the_composition():
     plain = CrystalGraphFeaturizer(composition=("magpie",)).fit_transform(metals())
     np.testing.assert_array_equal(graphs.context[:, :132], plain.context)
     np.testing.assert_array_equal(graphs.bond_sensors, plain.bond_sensors)
-    alone = CrystalGraphFeaturizer(composition=None, potential=potential).fit_transform(metals())
+    alone = CrystalGraphFeaturizer(composition=None, structure=potential).fit_transform(metals())
     np.testing.assert_array_equal(alone.context, graphs.context[:, 132:])
 
 
-def test_potential__unknown_element__raises_or_empties_the_graph():
+def test_structure__unknown_element__raises_or_empties_the_graph():
     potential = PotentialFeaturizer(EMT, sensors=["energy"])
     values = [bulk("Cu"), bulk("Fe"), None, bulk("Au")]
-    featurizer = CrystalGraphFeaturizer(potential=potential)
+    featurizer = CrystalGraphFeaturizer(structure=potential)
     with pytest.raises(FeaturizationError, match="row 1") as caught:
         featurizer.fit_transform([bulk("Cu"), bulk("Fe"), bulk("Au")])
     assert caught.value.errors[0].featurizer == "PotentialFeaturizer"
@@ -216,12 +219,20 @@ def test_potential__unknown_element__raises_or_empties_the_graph():
     assert np.isfinite(graphs.context[[0, 3]]).all()
 
 
-def test_potential__parameters__are_reached_and_cloned():
-    featurizer = CrystalGraphFeaturizer(potential=PotentialFeaturizer(EMT))
-    featurizer.set_params(potential__sensors=["energy"])
+def test_structure__parameters__are_reached_and_cloned():
+    featurizer = CrystalGraphFeaturizer(structure=PotentialFeaturizer(EMT))
+    featurizer.set_params(structure__sensors=["energy"])
     copy = clone(featurizer)
-    assert copy.potential is not featurizer.potential
-    assert copy.get_params()["potential__sensors"] == ["energy"]
+    assert copy.structure is not featurizer.structure
+    assert copy.get_params()["structure__sensors"] == ["energy"]
     copy.fit(metals())
-    assert copy.potential.on_error == "raise"
-    assert not hasattr(copy.potential, "errors_")
+    assert copy.structure.on_error == "raise"
+    assert not hasattr(copy.structure, "errors_")
+
+
+def test_structure__several_featurizers__stand_in_their_order():
+    blocks = [SpringModelFeaturizer(), PotentialFeaturizer(EMT, sensors=["energy"])]
+    graphs = CrystalGraphFeaturizer(composition=None, structure=blocks).fit_transform(metals())
+    tables = [block.fit_transform(metals()) for block in blocks]
+    assert graphs.names["context"] == (*tables[0].columns, *tables[1].columns)
+    np.testing.assert_allclose(graphs.context, np.hstack(tables), rtol=1e-5)

@@ -17,6 +17,7 @@ from trisk.featurizers._potential import PotentialFeaturizer
 from trisk.featurizers._potential_check import verify_potential
 from trisk.featurizers._pretrained import PretrainedFeaturizer
 from trisk.featurizers._rows import FeaturizationError
+from trisk.featurizers._spring_model import SpringModelFeaturizer
 from trisk.featurizers._valence import ValenceOrbitalFeaturizer
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "MiedemaFeaturizer",
     "PotentialFeaturizer",
     "PretrainedFeaturizer",
+    "SpringModelFeaturizer",
     "StoichiometryFeaturizer",
     "TransitionMetalFractionFeaturizer",
     "ValenceOrbitalFeaturizer",

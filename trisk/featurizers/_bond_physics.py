@@ -11,7 +11,26 @@ BOND_SENSORS = ("bond stiffness (N/m)", "reduced mass (u)", "Einstein frequency 
 _GORDY = 167.0  # N/m for a bond order of one, electronegativities of Pauling, lengths in Å
 _VALENCE_DECAY = 0.37  # Å
 # √(N/m / u) / 2πc = √(1 / 1.66053907e-27) / (2π · 2.99792458e10) per centimetre
-_WAVENUMBER = 130.2794
+WAVENUMBER = 130.2794
+
+
+def bond_valences(numbers_i, numbers_j, lengths):
+    """Valences of bonds around the sum of the covalent radii.
+
+    Parameters
+    ----------
+    numbers_i, numbers_j : ndarray of int of shape (n_bonds,)
+        Atomic numbers of the two atoms.
+    lengths : ndarray of shape (n_bonds,)
+        Lengths d in Å.
+
+    Returns
+    -------
+    ndarray of shape (n_bonds,)
+        exp((rᵢ + rⱼ − d) / 0.37 Å).
+    """
+    radii = _element_values("magpie_elements.csv", "CovalentRadius") / 100
+    return np.exp((radii[numbers_i] + radii[numbers_j] - lengths) / _VALENCE_DECAY)
 
 
 def bond_sensors(numbers_i, numbers_j, lengths):
@@ -45,14 +64,17 @@ def bond_sensors(numbers_i, numbers_j, lengths):
        analysis of the inorganic crystal structure database", Acta Cryst. B 41, 244 (1985).
     .. [3] B. Cordero et al., "Covalent radii revisited", Dalton Trans. 2832 (2008).
     """
-    radii, electronegativities = impute_element_means(
-        element_columns("magpie_elements.csv", ("CovalentRadius", "Electronegativity"))
-    ).T
-    masses = impute_element_means(element_columns("descriptor_elements.csv", ("atomic_mass",)))
-    mass_i, mass_j = masses[numbers_i, 0], masses[numbers_j, 0]
-    order = np.exp(((radii[numbers_i] + radii[numbers_j]) / 100 - lengths) / _VALENCE_DECAY)
+    electronegativities = _element_values("magpie_elements.csv", "Electronegativity")
+    masses = _element_values("descriptor_elements.csv", "atomic_mass")
+    mass_i, mass_j = masses[numbers_i], masses[numbers_j]
+    order = bond_valences(numbers_i, numbers_j, lengths)
     product = electronegativities[numbers_i] * electronegativities[numbers_j]
     stiffness = _GORDY * order * (product / lengths**2) ** 0.75
     reduced_mass = mass_i * mass_j / (mass_i + mass_j)
-    frequency = _WAVENUMBER * np.sqrt(stiffness / reduced_mass)
+    frequency = WAVENUMBER * np.sqrt(stiffness / reduced_mass)
     return np.stack([stiffness, reduced_mass, frequency], axis=1)
+
+
+def _element_values(filename, name):
+    """One property by atomic number, the mean over the elements where there is none."""
+    return impute_element_means(element_columns(filename, (name,)))[:, 0]

@@ -1,9 +1,10 @@
-"""The bonds of a crystal graph: neighbours chosen by whole shells."""
+"""Bonds between neighbours: chosen by whole shells, their directions, their faults."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+_SHORTEST_BOND = 0.5  # Å; the bond of H2 has 0.74
 SHELL_GAP = 0.01  # Å; what parts two shells, above the rounding of structure files
 
 
@@ -89,6 +90,62 @@ def n_in_whole_shells(bonds, n_neighbors, *, always_first):
     if always_first:
         inside |= first == 0
     return np.bincount(bonds.centers[inside], minlength=len(bonds.offsets) - 1)
+
+
+def bond_directions(table, bonds):
+    """Unit vectors of bonds.
+
+    Parameters
+    ----------
+    table : StructureTable
+        The structures.
+    bonds : Bonds
+        Their bonds.
+
+    Returns
+    -------
+    ndarray of shape (n_bonds, 3)
+        From the centre to the neighbour.
+    """
+    i, j = bonds.centers, bonds.neighbors
+    shifts = np.einsum("bi,bij->bj", bonds.images, table.lattices[table.rows[i]])
+    vectors = table.positions[j] + shifts - table.positions[i]
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def find_faults(table, pairs, cutoff):
+    """Find the structures whose atoms are too close to each other or have no neighbour.
+
+    Parameters
+    ----------
+    table : StructureTable
+        The structures.
+    pairs : NeighborLists
+        All their pairs of atoms within a cutoff, or the nearest ones.
+    cutoff : float
+        The cutoff in Å.
+
+    Returns
+    -------
+    dict of int to str
+        Row → what is wrong with it.
+    """
+    causes, rows = {}, table.rows
+    n_pairs = np.bincount(pairs.centers, minlength=len(rows))
+    for atom in np.flatnonzero(n_pairs == 0)[::-1]:
+        causes[int(rows[atom])] = (
+            f"atom {atom - table.offsets[rows[atom]]} has no neighbour within {cutoff:g} Å; "
+            "use a larger cutoff or a smaller cell"
+        )
+    for pair in np.flatnonzero(pairs.lengths < _SHORTEST_BOND)[::-1]:
+        row = int(rows[pairs.centers[pair]])
+        i, j = pairs.centers[pair] - table.offsets[row], pairs.neighbors[pair] - table.offsets[row]
+        between = f"atoms {i} and {j} are" if i != j else f"atom {i} and its own image are"
+        causes[row] = (
+            f"{between} {pairs.lengths[pair]:.3g} Å apart, closer than any bond; remove one, or "
+            "give lengths in Å"
+        )
+    return causes
 
 
 def _offsets(centers, n_atoms):

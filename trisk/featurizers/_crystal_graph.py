@@ -16,14 +16,11 @@ from trisk.featurizers._composition import CompositionFeaturizer
 from trisk.featurizers._compositions import RowError
 from trisk.featurizers._graph_arrays import GraphSettings, build_graphs
 from trisk.featurizers._graph_packing import graph_keys, pack_graphs, unpack_graphs
-from trisk.featurizers._potential import PotentialFeaturizer
 from trisk.featurizers._rows import RowFeaturizer
 from trisk.featurizers._store import ContentStore
 from trisk.featurizers._structure_objects import describe_atoms
 from trisk.featurizers._structures import parse_structures
 from trisk.graphs import CrystalGraphs
-
-_CHUNK_ATOMS = 2000  # bounds the memory of all pairs within the cutoff to some 50 MB
 
 
 class CrystalGraphFeaturizer(RowFeaturizer):
@@ -62,9 +59,11 @@ class CrystalGraphFeaturizer(RowFeaturizer):
     composition : sequence of str or featurizers, or None, default=("magpie", "mat2vec")
         Blocks of :class:`~trisk.featurizers.CompositionFeaturizer` that describe the
         composition; None for none.
-    potential : PotentialFeaturizer or None, default=None
-        Sensors from an interatomic potential, which follow the features of the composition; its
-        ``on_error`` is that of this featurizer.
+    structure : featurizer, sequence of featurizers or None, default=None
+        :class:`~trisk.featurizers.SpringModelFeaturizer`,
+        :class:`~trisk.featurizers.PotentialFeaturizer` or another table of structures, whose
+        columns follow the features of the composition; its ``on_error`` becomes that of this
+        featurizer.
     memory : str or path-like, default=None
         Folder that keeps computed graphs under the hash of the structure and of the parameters
         above, and structures under the content of the file. A structure met again, in another
@@ -82,8 +81,8 @@ class CrystalGraphFeaturizer(RowFeaturizer):
     ----------
     composition_ : CompositionFeaturizer or None
         The fitted featurizer of the compositions.
-    potential_ : PotentialFeaturizer or None
-        The fitted featurizer behind ``potential``.
+    structure_ : list of featurizers
+        The fitted featurizers of ``structure``.
     errors_ : pandas.DataFrame
         Structures that the latest ``transform`` could not featurize: row, formula, featurizer,
         cause.
@@ -131,7 +130,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         "n_dihedral_neighbors": [Interval(Integral, 2, None, closed="left")],
         "physics": ["boolean"],
         "composition": [list, tuple, None],
-        "potential": [PotentialFeaturizer, None],
+        "structure": [RowFeaturizer, list, tuple, None],
         "memory": [str, os.PathLike, None],
         "verbose": ["verbose"],
     }
@@ -148,7 +147,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         n_dihedral_neighbors=4,
         physics=True,
         composition=("magpie", "mat2vec"),
-        potential=None,
+        structure=None,
         memory=None,
         on_error="raise",
         n_jobs=None,
@@ -162,7 +161,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         self.n_dihedral_neighbors = n_dihedral_neighbors
         self.physics = physics
         self.composition = composition
-        self.potential = potential
+        self.structure = structure
         self.memory = memory
         self.verbose = verbose
 
@@ -215,16 +214,20 @@ class CrystalGraphFeaturizer(RowFeaturizer):
             RowError(row, describe_atoms(table.take([row]).numbers), name, cause)
             for row, cause in causes.items()
         ]
-        if self.potential_ is not None and not (errors and self.on_error == "raise"):
-            sensors, failures = _measure(self.potential_, X)
+        columns = []
+        for featurizer in self.structure_ if not errors or self.on_error == "nan" else ():
+            columns.append(_measure(featurizer, X))
             known = {error.row for error in errors}
-            failures = [error for error in failures if error.row not in known]
-            if failures:
-                table = table.without_atoms([error.row for error in failures])
-                graphs, _ = self._build(table, store)
-                errors += failures
-            graphs = _with_context(graphs, sensors.to_numpy(), tuple(sensors.columns))
+            errors += [
+                RowError(*row) for row in featurizer.errors_.to_numpy() if row[0] not in known
+            ]
         self._report(sorted(errors, key=lambda error: error.row), table.n_rows)
+        failed = [error.row for error in errors if table.lengths[error.row]]
+        if len(failed) > len(causes):
+            table = table.without_atoms(failed)
+            graphs, _ = self._build(table, store)
+        for values in reversed(columns):
+            graphs = _with_context(graphs, values.to_numpy(), tuple(values.columns))
         if self.composition_ is not None:
             context, _ = self.composition_._compute_chunked(table.compositions())
             graphs = _with_context(graphs, context, tuple(self.composition_._feature_names()))
@@ -234,9 +237,21 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         self.composition_ = None
         if self.composition is not None:
             self.composition_ = CompositionFeaturizer(blocks=list(self.composition))._set_up()
-        self.potential_ = None
-        if self.potential is not None:
-            self.potential_ = clone(self.potential).set_params(on_error=self.on_error).fit([])
+        self.structure_ = [
+            clone(featurizer).set_params(on_error=self.on_error).fit([])
+            for featurizer in self._structure_featurizers()
+        ]
+
+    def _structure_featurizers(self):
+        if self.structure is None or isinstance(self.structure, RowFeaturizer):
+            return [] if self.structure is None else [self.structure]
+        for value in self.structure:
+            if not isinstance(value, RowFeaturizer):
+                raise ValueError(
+                    f"structure holds {value!r}; expected featurizers of structures, such as "
+                    "SpringModelFeaturizer()"
+                )
+        return self.structure
 
     def _settings(self):
         return GraphSettings(
@@ -277,7 +292,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
 
     def _compute(self, table, rows):
         """Compute the graphs of some rows: (rows, their graphs, causes of failure) by chunks."""
-        chunks = [rows[part] for part in _chunks(table.lengths[rows])]
+        chunks = [rows[part] for part in table.take(rows).chunks()]
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(build_graphs)(table.take(chunk), self._settings()) for chunk in chunks
         )
@@ -289,19 +304,12 @@ class CrystalGraphFeaturizer(RowFeaturizer):
                 progress.update(len(chunk))
 
 
-def _measure(potential, X):
-    """Sensors of all rows, and the rows that the potential failed on."""
+def _measure(featurizer, X):
+    """Columns of all rows; what failed is in the featurizer's report."""
     with warnings.catch_warnings():
-        # Its report becomes part of the graph featurizer's.
+        # The report becomes part of the graph featurizer's.
         warnings.filterwarnings("ignore", message=r"\w+: \d+ of \d+ rows hold NaN")
-        sensors = potential.transform(X)
-    return sensors, [RowError(*row) for row in potential.errors_.itertuples(index=False)]
-
-
-def _chunks(n_atoms):
-    """Runs of rows with a bounded number of atoms; at least one run, also without rows."""
-    ends = np.cumsum(n_atoms) // _CHUNK_ATOMS
-    return np.split(np.arange(len(n_atoms)), np.flatnonzero(np.diff(ends)) + 1)
+        return featurizer.transform(X)
 
 
 def _with_context(graphs, values, names):

@@ -6,11 +6,15 @@ import numpy as np
 
 from trisk.featurizers._angles import find_angles, find_dihedrals
 from trisk.featurizers._bond_physics import BOND_SENSORS, bond_sensors
-from trisk.featurizers._bonds import SHELL_GAP, n_in_whole_shells, nearest_bonds
+from trisk.featurizers._bonds import (
+    SHELL_GAP,
+    bond_directions,
+    find_faults,
+    n_in_whole_shells,
+    nearest_bonds,
+)
 from trisk.featurizers._graph_packing import assemble_graphs
 from trisk.neighbor_lists import find_neighbors
-
-_SHORTEST_BOND = 0.5  # Å; the bond of H2 has 0.74
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,12 @@ def build_graphs(table, settings):
         n_neighbors=settings.n_neighbors,
         shell_gap=SHELL_GAP,
     )
-    causes = _find_causes(table, pairs, settings.cutoff)
+    causes = find_faults(table, pairs, settings.cutoff)
     if causes:
         graphs, _ = build_graphs(table.without_atoms(list(causes)), settings)
         return graphs, causes
     bonds = nearest_bonds(pairs, n_atoms, settings.n_neighbors)
-    directions = _directions(table, bonds)
+    directions = bond_directions(table, bonds)
     angles, dihedrals, dihedral_cosines = _higher_orders(bonds, directions, settings)
     sensors = np.empty((len(bonds.lengths), 0))
     if settings.physics:
@@ -102,14 +106,6 @@ def build_graphs(table, settings):
     return assemble_graphs(table, offsets, arrays, settings.sensor_names), {}
 
 
-def _directions(table, bonds):
-    """Unit vectors of the bonds."""
-    i, j = bonds.centers, bonds.neighbors
-    shifts = np.einsum("bi,bij->bj", bonds.images, table.lattices[table.rows[i]])
-    vectors = table.positions[j] + shifts - table.positions[i]
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 def _higher_orders(bonds, directions, settings):
     """Angles and dihedrals, as far as the order goes."""
     n_bonds = np.zeros_like(bonds.counts)
@@ -121,23 +117,3 @@ def _higher_orders(bonds, directions, settings):
         n_bonds = n_in_whole_shells(bonds, settings.n_dihedral_neighbors, always_first=False)
         n_bonds = np.minimum(n_bonds, angles.n_bonds)
     return angles, *find_dihedrals(bonds, directions, angles, n_bonds)
-
-
-def _find_causes(table, pairs, cutoff):
-    """Rows whose atoms are too close to each other or have no neighbour."""
-    causes, rows = {}, table.rows
-    n_pairs = np.bincount(pairs.centers, minlength=len(rows))
-    for atom in np.flatnonzero(n_pairs == 0)[::-1]:
-        causes[int(rows[atom])] = (
-            f"atom {atom - table.offsets[rows[atom]]} has no neighbour within {cutoff:g} Å; "
-            "use a larger cutoff or a smaller cell"
-        )
-    for pair in np.flatnonzero(pairs.lengths < _SHORTEST_BOND)[::-1]:
-        row = int(rows[pairs.centers[pair]])
-        i, j = pairs.centers[pair] - table.offsets[row], pairs.neighbors[pair] - table.offsets[row]
-        between = f"atoms {i} and {j} are" if i != j else f"atom {i} and its own image are"
-        causes[row] = (
-            f"{between} {pairs.lengths[pair]:.3g} Å apart, closer than any bond; remove one, or "
-            "give lengths in Å"
-        )
-    return causes

@@ -12,6 +12,8 @@ from trisk.featurizers._structure_objects import (
     read_structure,
 )
 
+_CHUNK_ATOMS = 2000  # bounds the memory of all their pairs within 8 Å to some 50 MB
+
 
 @dataclass(frozen=True)
 class StructureTable:
@@ -76,6 +78,17 @@ class StructureTable:
             self.lattices[rows],
             self.periodic[rows],
         )
+
+    def chunks(self):
+        """Cut the rows into runs with a bounded number of atoms.
+
+        Returns
+        -------
+        list of ndarray of int
+            Rows of each run; one empty run if there are no rows.
+        """
+        ends = np.cumsum(self.lengths) // _CHUNK_ATOMS
+        return np.split(np.arange(self.n_rows), np.flatnonzero(np.diff(ends)) + 1)
 
     def without_atoms(self, rows):
         """Empty some rows.
