@@ -86,7 +86,7 @@ class SpringModelFeaturizer(RowFeaturizer):
     >>> from trisk.featurizers import SpringModelFeaturizer
     >>> X = SpringModelFeaturizer().fit_transform([bulk("C"), bulk("Si"), bulk("Ge")])
     >>> X["SpringModel highest pair frequency (1/cm)"].round().astype(int).tolist()
-    [1219, 583, 336]
+    [1081, 349, 244]
     """
 
     _parameter_constraints: dict = {
