@@ -87,6 +87,7 @@ def main():
     parser.add_argument("--outer", type=int, default=5, help="outer training folds to use")
     parser.add_argument("--inner", type=int, default=2, help="validation parts of each")
     parser.add_argument("--members", type=int, default=4, help="networks per ensemble")
+    parser.add_argument("--only", help="one candidate, beside the recipe: its name as printed")
     arguments = parser.parse_args()
     X, y = load(arguments.task)
     outer = list(trisk.matbench_folds(arguments.task).split(X, y))[: arguments.outer]
@@ -97,12 +98,14 @@ def main():
             results[name] = validate(forest, X, y, folds, batched=False)
             print(f"{name:44s} {results[name]['mean']:9.4f}", flush=True)
     for changes in CANDIDATES:
+        name = ", ".join(f"{k}={v}" for k, v in changes.items()) or "recipe"
+        if arguments.only and name not in ("recipe", arguments.only):
+            continue
         settings = {"n_members": arguments.members, "random_state": 0, **changes}
         columns = settings.pop("columns", None)
         model = trisk.composition_pipeline(RECIPES[arguments.task], **settings)
         if columns:
             model.set_params(features=CompositionFeaturizer(blocks=COLUMNS[columns]))
-        name = ", ".join(f"{k}={v}" for k, v in changes.items()) or "recipe"
         results[name] = validate(model, X, y, folds, batched=True)
         print(
             f"{name:44s} {results[name]['mean']:9.4f} ± {results[name]['std']:.4f} "
@@ -116,7 +119,8 @@ def main():
         "machine": describe_machine(),
         "validation": results,
     }
-    path = RESULTS / f"inner_{arguments.task}.json"
+    only = f"_{arguments.only.partition('=')[0]}" if arguments.only else ""
+    path = RESULTS / f"inner_{arguments.task}{only}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 #: Cosines of the fraction that a token sees, in cycles between pure and absent.
-_FREQUENCIES = np.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.0], dtype=np.float32)
-_FLOOR = np.float32(1e-4)
+_FREQUENCIES = np.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.0])
+_FLOOR = 1e-4
 _EPSILON = 1e-5  # of layer normalisation
 
 
@@ -27,12 +27,13 @@ def encode_compositions(weights, table):
     embedding : ndarray of shape (n_rows, embedding_dim)
         The vector they are read from.
     """
-    embedding = np.empty((table.n_rows, len(weights["narrow.bias"])), dtype=np.float32)
+    # In single precision the last digits of a row would depend on its company.
+    weights = {name: array.astype(np.float64) for name, array in weights.items()}
+    embedding = np.empty((table.n_rows, len(weights["narrow.bias"])))
     for length in np.unique(table.lengths):
         rows = np.flatnonzero(table.lengths == length)
         entries = table.offsets[rows, None] + np.arange(length)
-        fractions = table.fractions[entries].astype(np.float32)
-        embedding[rows] = _embed(weights, table.elements[entries], fractions)
+        embedding[rows] = _embed(weights, table.elements[entries], table.fractions[entries])
     answers = _linear(weights, "answer", _silu(embedding))
     return answers * weights["scale"] + weights["center"], embedding
 
@@ -67,7 +68,7 @@ def _attend(weights, layer, tokens, logarithms):
     )
     # (3, n_rows, n_heads, length, dim / n_heads)
     query, key, value = projected.reshape(n_rows, length, 3, n_heads, -1).transpose(2, 0, 3, 1, 4)
-    scores = query @ key.swapaxes(-1, -2) / np.sqrt(np.float32(dim // n_heads))
+    scores = query @ key.swapaxes(-1, -2) / np.sqrt(dim // n_heads)
     bias = logarithms[:, None, None, :] * of_fraction[:, None, None]
     attended = _softmax(scores + bias, axis=-1) @ value
     attended = attended.transpose(0, 2, 1, 3).reshape(n_rows, length, dim)
@@ -85,7 +86,7 @@ def _linear(weights, name, x):
 def _normalize(weights, name, x):
     centered = x - x.mean(axis=-1, keepdims=True)
     variance = np.square(centered).mean(axis=-1, keepdims=True)
-    scaled = centered / np.sqrt(variance + np.float32(_EPSILON))
+    scaled = centered / np.sqrt(variance + _EPSILON)
     return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
