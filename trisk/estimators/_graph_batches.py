@@ -19,7 +19,8 @@ def collate(graphs: CrystalGraphs, device: torch.device | str, dtype: torch.dtyp
     Parameters
     ----------
     graphs : CrystalGraphs
-        Scaled graphs.
+        What :meth:`GraphScaler.transform` gives: the first of the bonds' sensors is a stiffness
+        that is not scaled.
     device : torch.device or str
         Where to put them.
     dtype : torch.dtype
@@ -38,13 +39,19 @@ def collate(graphs: CrystalGraphs, device: torch.device | str, dtype: torch.dtyp
         return torch.from_numpy(np.ascontiguousarray(values))
 
     atom_structures = np.repeat(np.arange(len(graphs)), graphs.counts("atom"))
+    center, neighbor = graphs.bond_atoms.T
+    lattices = graphs.lattices[atom_structures[center]]
+    shifts = (graphs.bond_images[:, None, :] @ lattices)[:, 0]
+    vectors = graphs.positions[neighbor] + shifts - graphs.positions[center]
     return GraphBatch(
         n_structures=len(graphs),
         atomic_numbers=index(graphs.atomic_numbers),
         atom_features=real(graphs.atom_features),
         context=real(graphs.context),
         bond_lengths=real(graphs.bond_lengths),
-        bond_sensors=real(graphs.bond_sensors),
+        bond_directions=real(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)),
+        bond_stiffness=real(graphs.bond_sensors[:, 0]),
+        bond_sensors=real(graphs.bond_sensors[:, 1:]),
         angle_cosines=real(graphs.angle_cosines),
         dihedral_cosines=real(graphs.dihedral_cosines),
         atom_structures=index(atom_structures),

@@ -26,7 +26,7 @@ GRAPH_NETWORK_TEXT = """
         each crystal, in training and in prediction.
     halting_threshold : float, default=0.1
         Openness of the gate below which a crystal halts.
-    openness_cost : float, default=0.003
+    openness_cost : float, default=0.01
         Loss for every cycle beyond the fewest; a larger one makes the gate close sooner.
     dropout : float, default=0.1
         Dropout rate.

@@ -24,6 +24,9 @@ class GraphTRIADSRegressor(MemberRegressorMixin, BaseGraphTRIADS):
     ----------
     loss : {{"absolute_error", "squared_error", "huber"}}, default="absolute_error"
         Loss on the standardised target.
+    link : {{"identity", "log"}}, default="identity"
+        Whether the network predicts the target or its logarithm. With ``"log"``, for positive
+        targets that span decades, relative errors count.
     aggregation : {{"mean", "median"}}, default="mean"
         How members' predictions are combined.
     {graph_network}
@@ -67,6 +70,7 @@ class GraphTRIADSRegressor(MemberRegressorMixin, BaseGraphTRIADS):
     _parameter_constraints = {
         **BaseGraphTRIADS._parameter_constraints,
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
+        "link": [StrOptions({"identity", "log"})],
         "aggregation": [StrOptions({"mean", "median"})],
     }
 
@@ -74,6 +78,7 @@ class GraphTRIADSRegressor(MemberRegressorMixin, BaseGraphTRIADS):
         self,
         *,
         loss="absolute_error",
+        link="identity",
         aggregation="mean",
         order=3,
         physics=True,
@@ -88,7 +93,7 @@ class GraphTRIADSRegressor(MemberRegressorMixin, BaseGraphTRIADS):
         min_cycles=4,
         max_cycles=16,
         halting_threshold=0.1,
-        openness_cost=0.003,
+        openness_cost=0.01,
         dropout=0.1,
         deep_supervision=True,
         mixed_precision=False,
@@ -145,6 +150,7 @@ class GraphTRIADSRegressor(MemberRegressorMixin, BaseGraphTRIADS):
             verbose=verbose,
         )
         self.loss = loss
+        self.link = link
         self.aggregation = aggregation
 
     def __sklearn_tags__(self):
@@ -158,7 +164,14 @@ class GraphTRIADSRegressor(MemberRegressorMixin, BaseGraphTRIADS):
         weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
         self.single_target_ = y.ndim == 1
         target = y.reshape(len(y), -1)
-        self.target_scaler_ = TargetScaler.fit(target[weight > 0], weight[weight > 0])
+        log = self.link == "log"
+        if log and target.min() <= 0:
+            row = int(np.flatnonzero((target <= 0).any(axis=1))[0])
+            raise ValueError(
+                f"link='log' needs positive targets, but row {row} has {target[row].min():g}. Use "
+                "link='identity'."
+            )
+        self.target_scaler_ = TargetScaler.fit(target[weight > 0], weight[weight > 0], log=log)
         return self.target_scaler_.transform(target), weight, target.shape[1], self.loss
 
 
@@ -232,7 +245,7 @@ class GraphTRIADSClassifier(MemberClassifierMixin, BaseGraphTRIADS):
         min_cycles=4,
         max_cycles=16,
         halting_threshold=0.1,
-        openness_cost=0.003,
+        openness_cost=0.01,
         dropout=0.1,
         deep_supervision=True,
         mixed_precision=False,

@@ -32,6 +32,8 @@ _MODULE_PARAMETERS = (
     "halting_threshold",
     "dropout",
 )
+#: The column from which the network makes springs.
+STIFFNESS = "bond stiffness (N/m)"
 # Bonds of all members in a batch of prediction.
 _PREDICTION_BONDS = 20_000
 
@@ -93,18 +95,27 @@ class GraphScaler:
         )
 
     def transform(self, graphs: CrystalGraphs) -> CrystalGraphs:
-        """Scale graphs; sensors that the network is not to see are left out."""
+        """Scale graphs.
+
+        Before the sensors of bonds stands their stiffness in N/m; where the network is not to
+        see the physics it is one, and no sensor follows.
+        """
 
         def scale(scaler, columns):
             if scaler is None:
                 return np.empty((len(columns), 0))
             return scaler.transform(np.asarray(columns, dtype=np.float64))
 
+        sensors = graphs.bond_sensors
+        stiffness = np.ones((len(sensors), 1))
+        if self.sensors is not None:
+            column = graphs.names["bond_sensors"].index(STIFFNESS)
+            stiffness = sensors[:, [column]].astype(np.float64)
         return replace(
             graphs,
             atom_features=scale(self.atoms, graphs.atom_features),
             context=scale(self.context, graphs.context),
-            bond_sensors=scale(self.sensors, _log(graphs.bond_sensors)),
+            bond_sensors=np.hstack([stiffness, scale(self.sensors, _log(sensors))]),
         )
 
 
@@ -255,7 +266,8 @@ class BaseGraphTRIADS(BaseMemberEstimator):
         module_params |= {
             "n_atom_features": graphs.atom_features.shape[1],
             "n_context": graphs.context.shape[1],
-            "n_sensors": graphs.bond_sensors.shape[1],
+            "n_sensors": graphs.bond_sensors.shape[1] - 1,
+            "springs": self.physics,
             "n_outputs": n_outputs,
             "cutoff": float(np.ceil(graphs.bond_lengths.max(initial=1.0))),
         }
@@ -307,9 +319,9 @@ class BaseGraphTRIADS(BaseMemberEstimator):
                     f"order={order - 1}, or build the graphs with CrystalGraphFeaturizer("
                     f"order={order})."
                 )
-        if self.physics and graphs.bond_sensors.shape[1] == 0:
+        if self.physics and STIFFNESS not in graphs.names["bond_sensors"]:
             raise ValueError(
-                "physics=True needs the bonds' physics sensors, and the graphs have none. Set "
+                f"physics=True needs the sensor {STIFFNESS!r}, which the graphs do not have. Set "
                 "physics=False, or build the graphs with CrystalGraphFeaturizer(physics=True)."
             )
         return graphs

@@ -56,33 +56,39 @@ class ColumnScaler:
 
 @dataclass(frozen=True)
 class TargetScaler:
-    """Mean and standard deviation of every target.
+    """Mean and standard deviation of every target, or of its logarithm.
 
     Attributes
     ----------
     center, scale : ndarray of shape (n_outputs,)
         A target y becomes (y − center) / scale; a constant target becomes zero and is predicted
         exactly.
+    log : bool
+        Whether logarithms take the place of the targets.
     """
 
     center: np.ndarray
     scale: np.ndarray
+    log: bool = False
 
     @classmethod
-    def fit(cls, y: np.ndarray, weight: np.ndarray) -> "TargetScaler":
+    def fit(cls, y: np.ndarray, weight: np.ndarray, *, log: bool = False) -> "TargetScaler":
         """Measure the targets of weighted training rows."""
+        y = np.log(y) if log else y
         low = y.min(0)
         center = low + np.average(y - low, axis=0, weights=weight)
         scale = np.sqrt(np.average(np.square(y - center), axis=0, weights=weight))
-        return cls(center, scale)
+        return cls(center, scale, log)
 
     def transform(self, y: np.ndarray) -> np.ndarray:
         """Standardise targets."""
+        y = np.log(y) if self.log else y
         return (y - self.center) / np.where(self.scale > 0, self.scale, 1)
 
     def inverse_transform(self, y: np.ndarray) -> np.ndarray:
         """Return to the unit of the target."""
-        return y * self.scale + self.center
+        y = y * self.scale + self.center
+        return np.exp(y) if self.log else y
 
 
 def merge_duplicates(

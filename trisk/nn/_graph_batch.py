@@ -41,6 +41,10 @@ class GraphBatch:
         Scaled features of the compositions.
     bond_lengths : Tensor of shape (n_bonds,)
         Lengths in Å.
+    bond_directions : Tensor of shape (n_bonds, 3)
+        Unit vectors from centre to neighbour.
+    bond_stiffness : Tensor of shape (n_bonds,)
+        Empirical stiffness in N/m.
     bond_sensors : Tensor of shape (n_bonds, n_sensors)
         Scaled physics sensors.
     angle_cosines : Tensor of shape (n_angles,)
@@ -62,6 +66,8 @@ class GraphBatch:
     atom_features: Tensor
     context: Tensor
     bond_lengths: Tensor
+    bond_directions: Tensor
+    bond_stiffness: Tensor
     bond_sensors: Tensor
     angle_cosines: Tensor
     dihedral_cosines: Tensor
@@ -87,6 +93,11 @@ class GraphBatch:
     def neighbors(self) -> Segments:
         """Bonds by the atom they lead to."""
         return Segments(self.bond_atoms[:, 1].contiguous(), len(self.atomic_numbers))
+
+    @cached_property
+    def bond_structures(self) -> Segments:
+        """Bonds by crystal."""
+        return Segments(self.atom_structures[self.bond_atoms[:, 0]], self.n_structures)
 
     @cached_property
     def angle_ends(self) -> Segments:
@@ -144,6 +155,8 @@ class GraphBatch:
             atom_features=self.atom_features[atoms],
             context=self.context[structures],
             bond_lengths=self.bond_lengths[bonds],
+            bond_directions=self.bond_directions[bonds],
+            bond_stiffness=self.bond_stiffness[bonds],
             bond_sensors=self.bond_sensors[bonds],
             angle_cosines=self.angle_cosines[angles],
             dihedral_cosines=self.dihedral_cosines[dihedrals],

@@ -9,7 +9,14 @@ from torch.nn import functional as F
 from trisk.nn._graph_batch import GraphBatch
 from trisk.nn._graph_cell import GraphCell
 from trisk.nn._halting import Halting
-from trisk.nn._members import MemberDropout, MemberLayerNorm, MemberLinear, initialize_members
+from trisk.nn._members import (
+    MemberDropout,
+    MemberLayerNorm,
+    MemberLinear,
+    ZeroLinear,
+    initialize_members,
+)
+from trisk.nn._springs import SpringVibrations
 
 # Atomic numbers that have an embedding of their own.
 _N_ELEMENTS = 119
@@ -89,6 +96,8 @@ class GraphTRIADSNetwork(nn.Module):
         One seed per member; their number is the number of members, K.
     n_atom_features, n_context, n_sensors, n_outputs : int
         Columns of atoms, of compositions and of bonds, and width of the prediction.
+    springs : bool
+        Whether the head reads the vibrations of springs with learned stiffness too.
     order : {1, 2, 3}
         Bonds only, bond angles too, dihedral angles too.
     n_radial, n_angular : int
@@ -128,6 +137,7 @@ class GraphTRIADSNetwork(nn.Module):
         n_context: int,
         n_sensors: int,
         n_outputs: int,
+        springs: bool,
         order: int,
         n_radial: int,
         n_angular: int,
@@ -169,7 +179,12 @@ class GraphTRIADSNetwork(nn.Module):
         )
         self.pool = AtomPooling(k, hidden_dim, n_heads)
         self.halting = Halting(k, 2 * hidden_dim, min_cycles, halting_threshold)
-        self.read = MemberLinear(k, 2 * hidden_dim, hidden_dim)
+        pooled = 2 * hidden_dim
+        if springs:
+            self.springs = SpringVibrations(k, bond_dim)
+            self.skip = ZeroLinear(k, self.springs.n_features, n_outputs, bias=False)
+            pooled += self.springs.n_features
+        self.read = MemberLinear(k, pooled, hidden_dim)
         self.read_norm = MemberLayerNorm(k, hidden_dim)
         self.head = MemberLinear(k, hidden_dim, n_outputs)
         self.reset_parameters()
@@ -201,6 +216,14 @@ class GraphTRIADSNetwork(nn.Module):
             atoms = atoms + batch.structures.gather(context)
         return atoms
 
+    def predict(self, pooled: Tensor, bonds: Tensor, batch: GraphBatch) -> Tensor:
+        """Read the pooled answer and the springs, ``(K, n_structures, n_outputs)``."""
+        if not hasattr(self, "springs"):
+            return self.head(F.gelu(self.read_norm(self.read(pooled))))
+        vibrations = self.springs(bonds, batch)
+        hidden = self.read(torch.cat([pooled, vibrations], dim=-1))
+        return self.head(F.gelu(self.read_norm(hidden))) + self.skip(vibrations)
+
     def forward(self, batch: GraphBatch) -> dict[str, Tensor]:
         """Predict after every cycle."""
         atoms = self.embed_atoms(batch)
@@ -211,7 +234,7 @@ class GraphTRIADSNetwork(nn.Module):
         for cycle in range(1, self.max_cycles + 1):
             state = self.cell(state, inputs, batch, progress.openness)
             pooled = self.pool(state.answer, batch)
-            answer = self.head(F.gelu(self.read_norm(self.read(pooled))))
+            answer = self.predict(pooled, state.bonds, batch)
             steps.append(progress.place(answer, steps[-1] if steps else None))
             if cycle == self.max_cycles:
                 break

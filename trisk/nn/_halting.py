@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from trisk.nn._members import MemberLinear
+from trisk.nn._members import ZeroLinear
 
 # Rebuilding a batch pays once so many of its crystals are done.
 _COMPACTION = 0.5
+# An untrained gate lets one cycle pass at a quarter and closes then: further cycles cost time,
+# so they have to prove their worth.
+_FIRST_LOGIT = -1.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Halting(nn.Module):
         super().__init__()
         self.min_cycles = min_cycles
         self.threshold = threshold
-        self.gate = MemberLinear(n_members, in_features, 1)
+        self.gate = ZeroLinear(n_members, in_features, 1)
 
     def start(self, n_members: int, n_structures: int, like: Tensor) -> Progress:
         """Progress before the first cycle."""
@@ -112,7 +115,7 @@ class Halting(nn.Module):
         """
         if cycle < self.min_cycles:
             return replace(progress, cycles=progress.cycles + 1)
-        openness = self.gate(pooled).sigmoid()
+        openness = (self.gate(pooled) + _FIRST_LOGIT).sigmoid()
         if progress.openness is not None:
             openness = openness * progress.openness
         openness = openness * (openness >= self.threshold)

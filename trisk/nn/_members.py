@@ -59,6 +59,26 @@ class MemberLinear(nn.Module):
         return out.view(*x.shape[:-1], -1)
 
 
+class ZeroLinear(MemberLinear):
+    """A linear map per member whose weights start from zero: silent until it is of use.
+
+    Parameters
+    ----------
+    n_members : int
+        Number of members, K.
+    in_features, out_features : int
+        Widths of input and output.
+    bias : bool, default=True
+        Whether to add a bias.
+    """
+
+    def reset_member(self, member: int, generator: torch.Generator) -> None:
+        """Set one member's weights and bias to zero."""
+        nn.init.zeros_(self.weight[member])
+        if self.bias is not None:
+            nn.init.zeros_(self.bias[member])
+
+
 class MemberLayerNorm(nn.Module):
     """Layer normalisation over the last dimension with one affine map per member.
 

@@ -1,0 +1,175 @@
+"""Official Matbench folds with structures: GraphTRIADS beside a plain network and two forests.
+
+    python benchmarks/structures.py phonons
+    python benchmarks/structures.py phonons --models GraphTRIADS --folds 0 1
+    python benchmarks/structures.py phonons --ablation --folds 0
+
+In every fold all models see the same training rows; the plain network is GraphTRIADS without
+angles, dihedrals, physics sensors and composition, of the same widths. Results go to
+``results/structures_<task>.json`` as each fold is done, and what is there is not run again:
+a run can be stopped and resumed. ``--ablation`` adds one sensor after the other, with a single
+network per fold. Needs the Matbench files: the variable ``MATMINER_DATA`` names their folder.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from matbench import describe_machine
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+from sklearn.pipeline import make_pipeline
+
+import trisk
+from trisk.estimators import GraphTRIADSRegressor
+from trisk.featurizers import CrystalGraphFeaturizer, MagpieFeaturizer
+
+RESULTS = Path(__file__).parent / "results"
+TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
+SETTINGS = {"random_state": 0}
+
+
+def models(verbose):
+    """Models by name; all take structures."""
+    network = {**SETTINGS, "verbose": verbose}
+    forest = {"n_estimators": 300, "random_state": 0}
+    plain = GraphTRIADSRegressor(order=1, physics=False, **network)
+    return {
+        TRISK: make_pipeline(CrystalGraphFeaturizer(), GraphTRIADSRegressor(**network)),
+        PLAIN: make_pipeline(CrystalGraphFeaturizer(order=1, composition=None), plain),
+        "ExtraTrees, Magpie": make_pipeline(MagpieFeaturizer(), ExtraTreesRegressor(**forest)),
+        "RandomForest, Magpie": make_pipeline(MagpieFeaturizer(), RandomForestRegressor(**forest)),
+    }
+
+
+def ablation(verbose):
+    """The same network with one sensor more from line to line."""
+    table = {}
+    for composition in (None, ("magpie", "mat2vec")):
+        for physics in (False, True):
+            for order in (1, 2, 3):
+                if composition is None and (physics or order > 1):
+                    continue
+                name = f"order {order}" + (", physics" if physics else "")
+                name += ", composition" if composition else ""
+                network = GraphTRIADSRegressor(
+                    order=order, physics=physics, **{**SETTINGS, "n_members": 1, "verbose": verbose}
+                )
+                table[name] = make_pipeline(
+                    CrystalGraphFeaturizer(order=order, composition=composition), network
+                )
+    return table
+
+
+def run_fold(model, X, y, train, test):
+    """Fit on a fold's training rows and predict its test rows."""
+    featurizer, estimator = model[0], model[-1]
+    is_forest = not isinstance(estimator, GraphTRIADSRegressor)
+    inputs = X.map(lambda s: s.composition.formula) if is_forest else X
+    started = time.perf_counter()
+    features = featurizer.fit_transform(inputs.iloc[train])
+    featurized = time.perf_counter()
+    cpu = time.process_time()
+    estimator.fit(features, y.iloc[train].to_numpy())
+    fitted = time.perf_counter()
+    cpu = time.process_time() - cpu
+    features = featurizer.transform(inputs.iloc[test])
+    predicted = estimator.predict(features)
+    result = {
+        "mae": float(np.abs(predicted - y.iloc[test]).mean()),
+        "featurize_seconds": featurized - started,
+        "fit_seconds": fitted - featurized,
+        "fit_cpu_seconds": cpu,
+        "prediction": np.round(predicted, 3).tolist(),
+    }
+    if not is_forest:
+        epochs = len(estimator.net_.history)
+        result["epochs"] = epochs
+        result["structures_per_cpu_second"] = len(train) * epochs * estimator.n_members / cpu
+        result["mean_cycles"] = float(np.nanmean(estimator.count_cycles(features)))
+        result["staged_mae"] = [
+            float(np.abs(p - y.iloc[test]).mean()) for p in estimator.staged_predict(features)
+        ]
+    return result
+
+
+def print_table(results):
+    """One line per model: mean, fold standard deviation, folds."""
+    print(f"\n{results['task']} ({results['n_samples']} structures), MAE, {results['unit']}")
+    print(f"{'model':36s} {'mean':>8s} {'std':>7s}  {'folds':40s} {'fit s/fold':>10s}")
+    rows = [
+        (name, [f["mae"] for f in folds.values()], [f["fit_cpu_seconds"] for f in folds.values()])
+        for name, folds in results["models"].items()
+    ]
+    for name, errors, seconds in rows:
+        shown = " ".join(f"{e:.2f}" for e in errors)
+        print(
+            f"{name:36s} {np.mean(errors):8.2f} {np.std(errors):7.2f}  {shown:40s} "
+            f"{np.mean(seconds):10.1f}"
+        )
+
+
+def write_parity(results, y, folds):
+    """Parity plot of the best forest and GraphTRIADS over all test folds."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    display = None
+    for name in ("ExtraTrees, Magpie", TRISK):
+        done = results["models"].get(name, {})
+        if len(done) < len(folds):
+            return
+        rows = np.concatenate([test for _, test in folds])
+        fold = np.concatenate([np.full(len(test), i) for i, (_, test) in enumerate(folds)])
+        values = np.concatenate([done[str(i)]["prediction"] for i in range(len(folds))])
+        display = trisk.ParityDisplay.from_predictions(
+            y.iloc[rows], values, folds=fold, name=name, ax=display.ax_ if display else None
+        )
+    path = RESULTS / f"{results['task'].replace('matbench', 'structures')}.png"
+    display.figure_.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
+
+
+def main():
+    """Run the folds and models named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=["phonons", "jdft2d"])
+    parser.add_argument("--models", nargs="+", help="names of models; default: all")
+    parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--ablation", action="store_true", help="sensors one by one")
+    parser.add_argument("--verbose", action="store_true", help="progress bars")
+    arguments = parser.parse_args()
+    X, y = trisk.load_matbench(arguments.task)
+    folds = list(trisk.matbench_folds(arguments.task).split(X, y))
+    path = RESULTS / (
+        f"structures_{arguments.task}{'_ablation' if arguments.ablation else ''}.json"
+    )
+    if path.exists():
+        results = json.loads(path.read_text())
+    else:
+        results = {
+            "task": f"matbench_{arguments.task}",
+            "n_samples": len(y),
+            "unit": y.attrs.get("unit"),
+            "machine": describe_machine(),
+            "models": {},
+        }
+    table = (ablation if arguments.ablation else models)(int(arguments.verbose))
+    for name, model in table.items():
+        if arguments.models and name not in arguments.models:
+            continue
+        done = results["models"].setdefault(name, {})
+        for number in arguments.folds:
+            if str(number) in done:
+                continue
+            done[str(number)] = run_fold(model, X, y, *folds[number])
+            results["models"][name] = done = dict(sorted(done.items()))
+            path.write_text(json.dumps(results, indent=1) + "\n")
+            print(f"{name}, fold {number}: {done[str(number)]['mae']:.2f}", flush=True)
+    print_table(results)
+    if not arguments.ablation:
+        write_parity(results, y, folds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Vibrations of a crystal whose bonds are springs of learned stiffness."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from trisk.nn._atomic_masses import ATOMIC_MASSES
+from trisk.nn._graph_batch import GraphBatch
+from trisk.nn._members import MemberLinear
+
+# Frequency of a spring of 1 N/m on a mass of 1 u, over 2πc, in 1/cm.
+_WAVENUMBER = 130.28
+# A frequency of 400/cm is zero, a factor of e^0.8 one, in what the head reads.
+_LOG_CENTER, _LOG_SCALE = 5.99, 0.8
+# Sideways, an empirical bond is a tenth as stiff as along its direction.
+_LOG_TRANSVERSE = -2.3
+# Steps of the learned logarithm of the stiffness.
+_STIFFNESS_STEP = 0.2
+
+
+class SpringVibrations(nn.Module):
+    """Frequencies of single atoms and of pairs of atoms in the field of all springs.
+
+    Every bond is a spring with a stiffness along its direction and another across it: an
+    empirical one times a learned factor. The on-site tensor A of an atom of mass m sums its
+    springs. A bond of direction u and stiffness k then vibrates, as an isolated pair of atoms
+    i and j in the field of their other neighbours, at
+
+        ω² = (a + b) / 2 + √(((a − b) / 2)² + c²)
+
+    with a = u·A_i·u / m_i, b = u·A_j·u / m_j and c = k / √(m_i m_j), the upper root of a two-atom
+    dynamical matrix; with the coupling of atom i to all its neighbours, c² = Σ_j |B_ij u|² / (m_i
+    m_j) over its bonds' stiffness tensors B_ij, it is one step of a Lanczos recursion instead; and
+    a itself is the squared Einstein frequency. None of them depends on the choice of the cell.
+    The crystal gets a smooth maximum of each over its bonds.
+
+    Parameters
+    ----------
+    n_members : int
+        Number of members, K.
+    bond_dim : int
+        Width of the bonds' states.
+
+    Notes
+    -----
+    Shapes: bond states ``(K, n_bonds, bond_dim)`` to ``(K, n_structures, 3)``, scaled logarithms
+    of the frequencies.
+
+    References
+    ----------
+    .. [1] R. Haydock, "The recursive solution of the Schrödinger equation", Solid State
+       Physics 35, 215 (1980), for local densities of states by recursion.
+    """
+
+    n_features = 3
+    masses: Tensor
+
+    def __init__(self, n_members: int, bond_dim: int):
+        super().__init__()
+        self.stiffness = MemberLinear(n_members, bond_dim, 2)
+        self.register_buffer("masses", torch.tensor([1.0, *ATOMIC_MASSES]), persistent=False)
+        self.log_sharpness = nn.Parameter(torch.empty(n_members, 1, self.n_features))
+
+    def reset_member(self, member: int, generator: torch.Generator) -> None:
+        """Start one member's maximum at a factor of e for a difference of a tenth."""
+        nn.init.constant_(self.log_sharpness[member], 2.3)
+
+    def squared_frequencies(self, along: Tensor, across: Tensor, batch: GraphBatch) -> Tensor:
+        """Frequencies of every bond, ``(K, n_bonds, 3)``, in (N/m)/u.
+
+        Parameters
+        ----------
+        along, across : Tensor of shape (K, n_bonds, 1)
+            Stiffness of the bonds, in N/m.
+        batch : GraphBatch
+            The crystals.
+
+        Returns
+        -------
+        squares : Tensor of shape (K, n_bonds, 3)
+            Squares of the pair, recursion and Einstein frequencies.
+        """
+        tensor = _projector(batch.bond_directions)
+        sideways = tensor.new_tensor([1, 1, 1, 0, 0, 0]) - tensor
+        masses = self.masses[batch.atomic_numbers].view(1, -1, 1)
+        mass_i, mass_j = batch.centers.gather(masses), batch.neighbors.gather(masses)
+        onsite = batch.centers.sum(along * tensor + across * sideways)
+        of_i = (batch.centers.gather(onsite) * tensor).sum(-1, keepdim=True)
+        of_j = (batch.neighbors.gather(onsite) * tensor).sum(-1, keepdim=True)
+        # A bond is part of every sum along it: rounding must not take it away.
+        of_i = torch.maximum(of_i, along) / mass_i
+        of_j = torch.maximum(of_j, along) / mass_j
+        squared = batch.centers.sum((along.square() * tensor + across.square() * sideways) / mass_j)
+        shell = (batch.centers.gather(squared) * tensor).sum(-1, keepdim=True) / mass_i
+        pair = along.square() / (mass_i * mass_j)
+        shell = torch.maximum(shell, pair)
+        center, offset = (of_i + of_j) / 2, ((of_i - of_j) / 2).square()
+        roots = [center + (offset + coupling).sqrt() for coupling in (pair, shell)]
+        return torch.cat([*roots, of_i], dim=-1)
+
+    def forward(self, bonds: Tensor, batch: GraphBatch) -> Tensor:
+        """Evaluate the springs that the bonds' states stand for."""
+        change = _STIFFNESS_STEP * self.stiffness(bonds)
+        stiffness = batch.bond_stiffness.unsqueeze(1)
+        along = stiffness * change[..., :1].exp()
+        across = stiffness * (change[..., 1:] + _LOG_TRANSVERSE).exp()
+        squares = self.squared_frequencies(along, across, batch)
+        log_frequencies = 0.5 * (squares + 1e-6).log() + math.log(_WAVENUMBER)
+        scaled = (log_frequencies - _LOG_CENTER) / _LOG_SCALE
+        weights = batch.bond_structures.softmax(scaled * self.log_sharpness.exp() * _LOG_SCALE)
+        return batch.bond_structures.sum(weights * scaled)
+
+
+def _projector(directions: Tensor) -> Tensor:
+    """Tensors u uᵀ as six numbers, so that a dot product is the product of two tensors."""
+    x, y, z = directions.unbind(-1)
+    root = math.sqrt(2)
+    six = [x * x, y * y, z * z, root * x * y, root * y * z, root * z * x]
+    return torch.stack(six, dim=-1).unsqueeze(0)
