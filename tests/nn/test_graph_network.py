@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
 from graph_batches import three_chains
+
 from trisk.nn import GraphTRIADSNetwork, select_members
 
 

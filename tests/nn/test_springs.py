@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-
 from graph_batches import make_batch
+
 from trisk.nn._atomic_masses import ATOMIC_MASSES
 from trisk.nn._springs import SpringVibrations
 
@@ -18,7 +18,7 @@ def test_a_lone_pair_vibrates_as_a_diatomic_molecule():
     batch = make_batch(numbers=[6, 8], bonds=[(0, 1), (1, 0)], directions=[(0, 0, 1), (0, 0, -1)])
     springs = SpringVibrations(1, 4).double()
     stiffness = torch.full((1, 2, 1), 1900.0, dtype=torch.float64)
-    squares = springs.squared_frequencies(stiffness, 0 * stiffness, batch)
+    squares = springs.squared_frequencies(stiffness, 0 * stiffness, springs.prepare(batch), batch)
     reduced = 1 / (1 / ATOMIC_MASSES[5] + 1 / ATOMIC_MASSES[7])
     assert torch.allclose(squares[0, :, 0], torch.full((2,), 1900 / reduced).double())
     # A pair has no further neighbours: the recursion finds the same.
@@ -34,7 +34,7 @@ def test_recursion_is_exact_for_a_star():
     )
     springs = SpringVibrations(1, 4).double()
     stiffness = torch.full((1, 4, 1), 100.0, dtype=torch.float64)
-    squares = springs.squared_frequencies(stiffness, 0 * stiffness, batch)
+    squares = springs.squared_frequencies(stiffness, 0 * stiffness, springs.prepare(batch), batch)
     light, heavy = ATOMIC_MASSES[0], ATOMIC_MASSES[91]
     coupling = -100 / (light * heavy) ** 0.5
     matrix = [
@@ -56,7 +56,10 @@ def test_rotation_changes_nothing():
     torch.nn.init.zeros_(springs.stiffness.bias)
     torch.nn.init.ones_(springs.log_sharpness)
     states = torch.randn(2, 4, 4, dtype=torch.float64)
-    assert torch.allclose(springs(states, first), springs(states, second))
+    assert torch.allclose(
+        springs(states, springs.prepare(first), first),
+        springs(states, springs.prepare(second), second),
+    )
 
 
 def test_derivatives_are_finite_for_stiffnesses_decades_apart():
@@ -72,5 +75,5 @@ def test_derivatives_are_finite_for_stiffnesses_decades_apart():
     springs.reset_member(0, torch.Generator())
     springs.stiffness.reset_member(0, torch.Generator().manual_seed(0))
     states = torch.randn(1, 6, 4, requires_grad=True)
-    springs(states, batch).sum().backward()
+    springs(states, springs.prepare(batch), batch).sum().backward()
     assert torch.isfinite(states.grad).all()

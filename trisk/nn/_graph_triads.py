@@ -16,7 +16,7 @@ from trisk.nn._members import (
     ZeroLinear,
     initialize_members,
 )
-from trisk.nn._springs import SpringVibrations
+from trisk.nn._springs import SpringGeometry, SpringVibrations
 
 # Atomic numbers that have an embedding of their own.
 _N_ELEMENTS = 119
@@ -216,11 +216,13 @@ class GraphTRIADSNetwork(nn.Module):
             atoms = atoms + batch.structures.gather(context)
         return atoms
 
-    def predict(self, pooled: Tensor, bonds: Tensor, batch: GraphBatch) -> Tensor:
+    def predict(
+        self, pooled: Tensor, bonds: Tensor, geometry: SpringGeometry | None, batch: GraphBatch
+    ) -> Tensor:
         """Read the pooled answer and the springs, ``(K, n_structures, n_outputs)``."""
-        if not hasattr(self, "springs"):
+        if geometry is None:
             return self.head(F.gelu(self.read_norm(self.read(pooled))))
-        vibrations = self.springs(bonds, batch)
+        vibrations = self.springs(bonds, geometry, batch)
         hidden = self.read(torch.cat([pooled, vibrations], dim=-1))
         return self.head(F.gelu(self.read_norm(hidden))) + self.skip(vibrations)
 
@@ -229,12 +231,13 @@ class GraphTRIADSNetwork(nn.Module):
         atoms = self.embed_atoms(batch)
         inputs = self.cell.encode(batch, atoms)
         state = self.cell.start(atoms, inputs)
+        geometry = self.springs.prepare(batch) if hasattr(self, "springs") else None
         progress = self.halting.start(self.n_members, batch.n_structures, atoms)
         steps: list[Tensor] = []
         for cycle in range(1, self.max_cycles + 1):
             state = self.cell(state, inputs, batch, progress.openness)
             pooled = self.pool(state.answer, batch)
-            answer = self.predict(pooled, state.bonds, batch)
+            answer = self.predict(pooled, state.bonds, geometry, batch)
             steps.append(progress.place(answer, steps[-1] if steps else None))
             if cycle == self.max_cycles:
                 break
@@ -245,6 +248,7 @@ class GraphTRIADSNetwork(nn.Module):
                 batch, rows = batch.take(progress.alive)
                 inputs, state = inputs.take(rows), state.take(rows)
                 progress = progress.compact()
+                geometry = None if geometry is None else self.springs.prepare(batch)
         return {
             "steps": torch.stack(steps, dim=1),
             "answer": steps[-1],

@@ -1,6 +1,7 @@
 """Vibrations of a crystal whose bonds are springs of learned stiffness."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,23 @@ _LOG_CENTER, _LOG_SCALE = 5.99, 0.8
 _LOG_TRANSVERSE = -2.3
 # Steps of the learned logarithm of the stiffness.
 _STIFFNESS_STEP = 0.2
+
+
+class SpringGeometry(NamedTuple):
+    """Directions and masses of the bonds, the same in every cycle.
+
+    Attributes
+    ----------
+    along, across : Tensor of shape (1, n_bonds, 6)
+        Projectors on the bond's direction and on the plane across it.
+    mass_i, mass_j : Tensor of shape (1, n_bonds, 1)
+        Masses of centre and neighbour in u.
+    """
+
+    along: Tensor
+    across: Tensor
+    mass_i: Tensor
+    mass_j: Tensor
 
 
 class SpringVibrations(nn.Module):
@@ -66,13 +84,26 @@ class SpringVibrations(nn.Module):
         """Start one member's maximum at a factor of e for a difference of a tenth."""
         nn.init.constant_(self.log_sharpness[member], 2.3)
 
-    def squared_frequencies(self, along: Tensor, across: Tensor, batch: GraphBatch) -> Tensor:
+    def prepare(self, batch: GraphBatch) -> SpringGeometry:
+        """Compute what all cycles share."""
+        along = _projector(batch.bond_directions)
+        across = along.new_tensor([1, 1, 1, 0, 0, 0]) - along
+        masses = self.masses[batch.atomic_numbers].view(1, -1, 1)
+        return SpringGeometry(
+            along, across, batch.centers.gather(masses), batch.neighbors.gather(masses)
+        )
+
+    def squared_frequencies(
+        self, along: Tensor, across: Tensor, geometry: SpringGeometry, batch: GraphBatch
+    ) -> Tensor:
         """Frequencies of every bond, ``(K, n_bonds, 3)``, in (N/m)/u.
 
         Parameters
         ----------
         along, across : Tensor of shape (K, n_bonds, 1)
             Stiffness of the bonds, in N/m.
+        geometry : SpringGeometry
+            What :meth:`prepare` gave.
         batch : GraphBatch
             The crystals.
 
@@ -81,10 +112,7 @@ class SpringVibrations(nn.Module):
         squares : Tensor of shape (K, n_bonds, 3)
             Squares of the pair, recursion and Einstein frequencies.
         """
-        tensor = _projector(batch.bond_directions)
-        sideways = tensor.new_tensor([1, 1, 1, 0, 0, 0]) - tensor
-        masses = self.masses[batch.atomic_numbers].view(1, -1, 1)
-        mass_i, mass_j = batch.centers.gather(masses), batch.neighbors.gather(masses)
+        tensor, sideways, mass_i, mass_j = geometry
         onsite = batch.centers.sum(along * tensor + across * sideways)
         of_i = (batch.centers.gather(onsite) * tensor).sum(-1, keepdim=True)
         of_j = (batch.neighbors.gather(onsite) * tensor).sum(-1, keepdim=True)
@@ -99,13 +127,13 @@ class SpringVibrations(nn.Module):
         roots = [center + (offset + coupling).sqrt() for coupling in (pair, shell)]
         return torch.cat([*roots, of_i], dim=-1)
 
-    def forward(self, bonds: Tensor, batch: GraphBatch) -> Tensor:
+    def forward(self, bonds: Tensor, geometry: SpringGeometry, batch: GraphBatch) -> Tensor:
         """Evaluate the springs that the bonds' states stand for."""
         change = _STIFFNESS_STEP * self.stiffness(bonds)
         stiffness = batch.bond_stiffness.unsqueeze(1)
         along = stiffness * change[..., :1].exp()
         across = stiffness * (change[..., 1:] + _LOG_TRANSVERSE).exp()
-        squares = self.squared_frequencies(along, across, batch)
+        squares = self.squared_frequencies(along, across, geometry, batch)
         log_frequencies = 0.5 * (squares + 1e-6).log() + math.log(_WAVENUMBER)
         scaled = (log_frequencies - _LOG_CENTER) / _LOG_SCALE
         weights = batch.bond_structures.softmax(scaled * self.log_sharpness.exp() * _LOG_SCALE)
