@@ -72,7 +72,13 @@ class TriForcesPotential(BaseTriForces):
     """
 
     _build = staticmethod(build_potential_network)
-    _schedule = {"n_steps": 4000, "n_rows": 100, "smallest": 2, "largest": 16}
+    _schedule = {
+        "n_steps": 4000,
+        "n_rows": 100,
+        "smallest": 2,
+        "largest": 16,
+        "learning_rate": "5e-3",
+    }
     _parameter_constraints = {
         **CONSTRAINTS,
         "energy_weight": [Interval(Real, 0, None, closed="left")],
@@ -99,7 +105,7 @@ class TriForcesPotential(BaseTriForces):
         n_members=1,
         max_epochs="auto",
         batch_size="auto",
-        learning_rate=2e-3,
+        learning_rate=5e-3,
         weight_decay=1e-2,
         max_grad_norm=10.0,
         ema_decay=0.995,

@@ -29,8 +29,15 @@ class BaseTriForces(SearchSpaceMixin, BaseEstimator):
     _parameter_constraints: dict = CONSTRAINTS
     _search_space = SEARCH_SPACE
 
-    # Steps of an automatic schedule, on how many structures, and limits of the batch size.
-    _schedule = {"n_steps": 2500, "n_rows": 300, "smallest": 4, "largest": 64}
+    # Steps of an automatic schedule, on how many structures, limits of the batch size, and the
+    # default learning rate: for the schedule and for the documentation.
+    _schedule = {
+        "n_steps": 2500,
+        "n_rows": 300,
+        "smallest": 4,
+        "largest": 64,
+        "learning_rate": "2e-3",
+    }
 
     def __init__(
         self,
