@@ -31,6 +31,7 @@ _EXPORTS = {
     "cross_validate": "model_selection",
     "CrystalGraphFeaturizer": "featurizers",
     "HurdleRegressor": "estimators",
+    "DeltaRegressor": "estimators",
     "GraphTRIADSClassifier": "estimators",
     "GraphTRIADSRegressor": "estimators",
     "HybridTRIADSClassifier": "estimators",

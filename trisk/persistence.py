@@ -23,6 +23,7 @@ FORMAT = 1
 #: Classes that a file may name, and where they live.
 _CLASSES = {
     "Pipeline": "sklearn.pipeline",
+    "DeltaRegressor": "trisk.estimators",
     "HurdleRegressor": "trisk.estimators",
     "GraphScaler": "trisk.estimators._graphs",
     "GraphTRIADSClassifier": "trisk.estimators",

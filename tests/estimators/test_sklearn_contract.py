@@ -5,7 +5,12 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from trisk.estimators import HurdleRegressor, HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.estimators import (
+    DeltaRegressor,
+    HurdleRegressor,
+    HybridTRIADSClassifier,
+    HybridTRIADSRegressor,
+)
 
 # Small networks and few epochs: the checks fit some two hundred times, mostly on noise.
 _SMALL = {"n_members": 2, "max_epochs": 25, "hidden_dim": 16, "feedforward_dim": 24, "n_steps": 2}
@@ -18,6 +23,7 @@ ESTIMATORS = [
     HybridTRIADSClassifier(companion=ExtraTreesClassifier(10), **_BRIEF),
     HurdleRegressor(LogisticRegression(), Ridge()),
     HurdleRegressor(ExtraTreesClassifier(10), ExtraTreesRegressor(10), statistic="mean"),
+    DeltaRegressor(Ridge(), kind="difference"),
 ]
 CHECKS = [
     (estimator, check)
