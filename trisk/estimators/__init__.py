@@ -5,7 +5,8 @@ from trisk.estimators._graph_triads import GraphTRIADSClassifier, GraphTRIADSReg
 from trisk.estimators._hurdle import HurdleRegressor
 from trisk.estimators._hybrid_triads import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.estimators._potential import TriForcesPotential
-from trisk.estimators._triforces import TriForcesClassifier, TriForcesRegressor
+from trisk.estimators._triforces_classifier import TriForcesClassifier
+from trisk.estimators._triforces_regressor import TriForcesRegressor
 
 __all__ = [
     "DeltaRegressor",

@@ -77,7 +77,7 @@ class TriForcesPotential(BaseTriForces):
         "n_rows": 100,
         "smallest": 2,
         "largest": 16,
-        "learning_rate": "5e-3",
+        "learning_rate": 5e-3,
     }
     _parameter_constraints = {
         **CONSTRAINTS,

@@ -54,7 +54,7 @@ TRAINING_TEXT = """
     batch_size : int or "auto", default="auto"
         Structures per step, on average: batches are packed to about equal numbers of atoms and
         bonds. ``"auto"`` takes a fortieth of the structures, from {smallest} to {largest}.
-    learning_rate : float, default={learning_rate}
+    learning_rate : float, default={learning_rate:g}
         Largest learning rate of AdamW, after a warm-up and before a cosine to zero.
     weight_decay : float, default=1e-2
         Decoupled weight decay of matrices.

@@ -31,12 +31,12 @@ class BaseTriForces(SearchSpaceMixin, BaseEstimator):
 
     # Steps of an automatic schedule, on how many structures, limits of the batch size, and the
     # default learning rate: for the schedule and for the documentation.
-    _schedule = {
+    _schedule: dict[str, float] = {
         "n_steps": 2500,
         "n_rows": 300,
         "smallest": 4,
         "largest": 64,
-        "learning_rate": "2e-3",
+        "learning_rate": 2e-3,
     }
 
     def __init__(
