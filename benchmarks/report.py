@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matbench import BOTH, COMPANION, FORESTS, PRETRAINED, PRETRAINED_TREES, TRISK
+from report_potentials import cost, derivatives, errors
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -210,6 +211,9 @@ def table():
                 f"largest difference in value {magpie['largest_difference']:.0e}."
             ),
             *training_speed(),
+            *derivatives(),
+            *cost(),
+            *errors(),
         ]
     )
 
