@@ -24,10 +24,10 @@ def derivatives():
         "",
         (
             "Potentials (`python benchmarks/potential_physics.py`): forces and stresses differ "
-            f"from central differences of the energy by at most {worst:.0e} eV/Å or eV/Å³ in double "
-            f"precision, for {len(rows)} pairs of a backbone ({', '.join(backbones)}) and a set of "
-            f"streams; a fitted potential of silicon keeps the energy of {constant['atoms']} atoms "
-            f"over {constant['steps']:,} steps within "
+            f"from central differences of the energy by at most {worst:.0e} eV/Å or eV/Å³ in "
+            f"double precision, for {len(rows)} pairs of a backbone ({', '.join(backbones)}) and a "
+            f"set of streams; a fitted potential of silicon keeps the energy of "
+            f"{constant['atoms']} atoms over {constant['steps']:,} steps within "
             f"{constant['largest deviation of the total energy (meV/atom)']:.2f} meV/atom."
         ),
     ]
@@ -62,8 +62,8 @@ def errors():
         "",
         (
             "Potentials trained on the same frames in the same run, of some 100,000 parameters "
-            "each (`python benchmarks/potentials.py`; MACE's network has tables for all elements, and "
-            "the CPU time of the arm with both streams): mean absolute errors on test frames"
+            "each (`python benchmarks/potentials.py`; MACE's network has tables for all elements, "
+            "and the CPU time of the arm with both streams): mean absolute errors on test frames"
         ),
         "",
         "| frames | arm | parameters | CPU s | energy, meV/atom | forces, meV/Å | stress, meV/Å³ |",
