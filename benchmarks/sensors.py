@@ -38,7 +38,7 @@ TRAINED_ON = "MatPES PBE (energies, forces, stresses)"
 STATIC = ["energy", "stress", "forces"]
 VIBRATIONS = ["gamma", "einstein"]
 SENSORS = {
-    "phonons": [*STATIC, *VIBRATIONS, "phonon_dos", "elasticity"],
+    "phonons": [*STATIC, *VIBRATIONS, "phonon_dos"],
     "jdft2d": [*STATIC, *VIBRATIONS],
 }
 SETTINGS = {"supercell_length": 7.0, "mesh_length": 30.0, "batch_atoms": 128}

@@ -3,7 +3,8 @@
 Reads the weights that matgl 2.0.4 published as TensorNet-MatPES-PBE-v2025.1 (trained on MatPES's
 PBE energies, forces and stresses) and evaluates them without matgl, some five times as fast:
 radial networks become splines of the distance, tensors are kept as their ten irreducible
-components with channels last, and nothing is recorded for second derivatives. Energies and forces
+components with channels last, sums over neighbours are compiled loops, and nothing is recorded
+for second derivatives. Energies and forces
 agree with matgl's to single precision (``python benchmarks/tensornet.py FOLDER`` checks the two
 reference energies that tell wrongly loaded weights).
 
@@ -21,32 +22,12 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers
 from pymatgen.optimization.neighbors import find_points_in_spheres
 from scipy.interpolate import CubicSpline
+from tensornet_kernels import Embed, Interact
 from torch.nn.functional import layer_norm, linear, silu
 
-_SHORTEST, _STEP = 0.3, 0.004  # Å, of the tables of radial functions
+_SHORTEST, _STEP = 0.3, 0.02  # Å, of the tables of radial functions
 # Squared norm of a 3 × 3 matrix from its components: trace/3, axial vector, xx yy zz xy xz yz.
-_NORM = torch.tensor([3.0, 2, 2, 2, 1, 1, 1, 2, 2, 2])[None, :, None]
-_PARTS = ([0], [1, 2, 3], [4, 5, 6, 7, 8, 9])
-
-
-class _Table(torch.autograd.Function):
-    """Many functions of the distance at once, as cubic splines."""
-
-    @staticmethod
-    def forward(ctx, distance, coefficients):
-        scaled = ((distance - _SHORTEST) / _STEP).clamp(0, len(coefficients) - 1)
-        interval = scaled.floor().long()
-        inside = (distance - _SHORTEST - interval * _STEP)[:, None]
-        ctx.save_for_backward(interval, inside, coefficients)
-        c = coefficients[interval]
-        return ((c[:, 0] * inside + c[:, 1]) * inside + c[:, 2]) * inside + c[:, 3]
-
-    @staticmethod
-    def backward(ctx, gradient):
-        interval, inside, coefficients = ctx.saved_tensors
-        c = coefficients[interval]
-        slope = (3 * c[:, 0] * inside + 2 * c[:, 1]) * inside + c[:, 2]
-        return (gradient * slope).sum(1), None
+_NORM = torch.tensor([3.0, 2, 2, 2, 1, 1, 1, 2, 2, 2])[:, None, None]
 
 
 def _smooth_bessel(r, cutoff, n):
@@ -67,50 +48,42 @@ def _smooth_bessel(r, cutoff, n):
 
 
 def _decompose(full):
-    """Components (n, 10, channels) of matrices (n, 3, 3, channels)."""
-    trace = (full[:, 0, 0] + full[:, 1, 1] + full[:, 2, 2]) / 3
+    """Components (10, n, channels) of matrices (3, 3, n, channels)."""
+    trace = (full[0, 0] + full[1, 1] + full[2, 2]) / 3
     return torch.stack(
         [
             trace,
-            (full[:, 2, 1] - full[:, 1, 2]) / 2,
-            (full[:, 0, 2] - full[:, 2, 0]) / 2,
-            (full[:, 1, 0] - full[:, 0, 1]) / 2,
-            *(full[:, k, k] - trace for k in range(3)),
-            (full[:, 0, 1] + full[:, 1, 0]) / 2,
-            (full[:, 0, 2] + full[:, 2, 0]) / 2,
-            (full[:, 1, 2] + full[:, 2, 1]) / 2,
-        ],
-        1,
+            (full[2, 1] - full[1, 2]) / 2,
+            (full[0, 2] - full[2, 0]) / 2,
+            (full[1, 0] - full[0, 1]) / 2,
+            *(full[k, k] - trace for k in range(3)),
+            (full[0, 1] + full[1, 0]) / 2,
+            (full[0, 2] + full[2, 0]) / 2,
+            (full[1, 2] + full[2, 1]) / 2,
+        ]
     )
 
 
 def _compose(x):
-    """Matrices (n, 3, 3, channels) of components (n, 10, channels)."""
-    t, ax, ay, az, xx, yy, zz, xy, xz, yz = x.unbind(1)
+    """Matrices (3, 3, n, channels) of components (10, n, channels)."""
+    t, ax, ay, az, xx, yy, zz, xy, xz, yz = x.unbind()
     rows = [t + xx, xy - az, xz + ay, xy + az, t + yy, yz - ax, xz - ay, yz + ax, t + zz]
-    return torch.stack(rows, 1).unflatten(1, (3, 3))
+    return torch.stack(rows).unflatten(0, (3, 3))
 
 
 def _product(a, b):
-    """Matrix products, channel by channel."""
-    return sum(a[:, :, j, None] * b[:, None, j] for j in range(3))
+    """Matrix products, atom by atom and channel by channel."""
+    return sum(a[:, j, None] * b[None, j] for j in range(3))
 
 
 def _mix(x, weights):
     """Mix channels, with weights of their own for trace, axial and symmetric parts."""
-    parts = x.split([1, 3, 6], 1)
-    return torch.cat([linear(p, w) for p, w in zip(parts, weights, strict=True)], 1)
-
-
-def _sum_at(atoms, messages, n_atoms):
-    """Sum the messages of edges at atoms; messages come as trace, axial and symmetric parts."""
-    return torch.cat(
-        [m.new_zeros(n_atoms, *m.shape[1:]).index_add(0, atoms, m) for m in messages], 1
-    )
+    parts = x.split([1, 3, 6])
+    return torch.cat([linear(p, w) for p, w in zip(parts, weights, strict=True)])
 
 
 def _norm(x):
-    return (x.square() * _NORM).sum(1)
+    return (x.square() * _NORM).sum(0)
 
 
 class TensorNet(Calculator):
@@ -227,7 +200,8 @@ class TensorNet(Calculator):
         values = function(_smooth_bessel(r, self.cutoff, n_radial)).flatten(1) * envelope[:, None]
         coefficients = CubicSpline(r.numpy(), values.numpy()).c.transpose(1, 0, 2)
         beyond = np.zeros((1, *coefficients.shape[1:]))
-        return torch.tensor(np.concatenate([coefficients, beyond]), dtype=torch.float32)
+        table = np.concatenate([coefficients, beyond]).astype(np.float32)
+        return table.reshape(len(table), 4, 3, self.n_channels), _SHORTEST, _STEP
 
     def _site_energies(self, kinds, source, target, vectors):
         """Energies of the atoms, without scale and element offsets."""
@@ -235,16 +209,10 @@ class TensorNet(Calculator):
         distance = vectors.norm(dim=1)
         if distance.detach().min() < _SHORTEST:
             raise ValueError(f"two atoms are closer than {_SHORTEST} Å")
-        x = self._embed(kinds, source, target, vectors / distance[:, None], distance)
+        x = self._embed(kinds, source, target, vectors)
         for layer in range(self.n_layers):
             x = self._interact(x, source, target, distance, layer)
-        invariants = torch.cat(
-            [
-                (part.square() * _NORM[:, p]).sum(1)
-                for p, part in zip(_PARTS, x.split([1, 3, 6], 1), strict=True)
-            ],
-            1,
-        )
+        invariants = torch.cat([part.sum(0) for part in (x.square() * _NORM).split([1, 3, 6])], 1)
         y = layer_norm(
             invariants, invariants.shape[1:], w["model.out_norm.weight"], w["model.out_norm.bias"]
         )
@@ -258,32 +226,11 @@ class TensorNet(Calculator):
                 value, gate = silu(value), silu(gate)
         return (value * gate.sigmoid())[:, 0]
 
-    def _embed(self, kinds, source, target, u, distance):
+    def _embed(self, kinds, source, target, vectors):
         """First tensors: sums over neighbours of 1, the axial vector and its square."""
         w = self.weights
         pair = self.sent[kinds[source]] + self.received[kinds[target]]
-        radial = _Table.apply(distance, self.tables[0]).unflatten(1, (3, -1)) * pair[:, None]
-        x, y, z = u.unbind(1)
-        geometry = torch.stack(
-            [
-                torch.ones_like(x),
-                x,
-                y,
-                z,
-                x * x - 1 / 3,
-                y * y - 1 / 3,
-                z * z - 1 / 3,
-                x * y,
-                x * z,
-                y * z,
-            ],
-            1,
-        )
-        total = _sum_at(
-            target,
-            [geometry[:, p, None] * radial[:, k, None] for k, p in enumerate(_PARTS)],
-            len(kinds),
-        )
+        total = Embed.apply(vectors, target, pair, len(kinds), self.tables[0])
         name = "model.tensor_embedding"
         norm = layer_norm(
             _norm(total),
@@ -295,32 +242,23 @@ class TensorNet(Calculator):
         for k in range(2):
             n = f"{name}.linears_scalar.{k}"
             norm = silu(linear(norm, w[f"{n}.weight"], w[f"{n}.bias"]))
-        return total * self._by_component(norm.unflatten(1, (self.n_channels, 3)).transpose(1, 2))
+        scale = norm.unflatten(1, (self.n_channels, 3)).permute(2, 0, 1)
+        return total * torch.repeat_interleave(scale, torch.tensor([1, 3, 6]), 0)
 
     def _interact(self, x, source, target, distance, layer):
         """One round of messages, each kind of component with radial functions of its own."""
         weights = [
             self.weights[f"model.layers.{layer}.linears_tensor.{k}.weight"] for k in range(6)
         ]
-        x = x / (_norm(x) + 1)[:, None]
+        x = x / (_norm(x) + 1)
         y = _mix(x, weights[:3])
-        radial = _Table.apply(distance, self.tables[layer + 1]).unflatten(1, (3, -1))
-        messages = [
-            part.index_select(0, target) * radial[:, k, None]
-            for k, part in enumerate(y.split([1, 3, 6], 1))
-        ]
-        total = _sum_at(source, messages, len(y))
+        total = Interact.apply(y, distance, source, target, self.tables[layer + 1])
         full, own = _compose(total), _compose(y)
         update = _decompose(_product(full, own) + _product(own, full))
-        update = update / (_norm(update) + 1)[:, None]
+        update = update / (_norm(update) + 1)
         update = _mix(update, weights[3:])
         full = _compose(update)
         return x + update + _decompose(_product(full, full))
-
-    @staticmethod
-    def _by_component(values):
-        """Repeat (n, 3, channels) over the components that each of the three stands for."""
-        return torch.repeat_interleave(values, torch.tensor([1, 3, 6]), 1)
 
 
 def main():
