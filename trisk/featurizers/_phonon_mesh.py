@@ -66,18 +66,22 @@ def mesh_frequencies(atoms, calls, displacement, tolerance, supercell_length, me
     from phonopy.structure.atoms import PhonopyAtoms
 
     cell = np.array(atoms.cell[:])
-    phonons = phonopy.Phonopy(
-        PhonopyAtoms(
-            numbers=atoms.numbers,
-            masses=atoms.get_masses(),
-            cell=cell,
-            scaled_positions=atoms.get_scaled_positions(),
-        ),
-        np.diag(supercell_repeats(cell, supercell_length)),
-        primitive_matrix=np.eye(3),
-        symprec=1e-5 if tolerance is None else tolerance,
-        is_symmetry=tolerance is not None,
+    crystal = PhonopyAtoms(
+        numbers=atoms.numbers,
+        masses=atoms.get_masses(),
+        cell=cell,
+        scaled_positions=atoms.get_scaled_positions(),
     )
+    with warnings.catch_warnings():
+        # Where the supercell has less symmetry than the crystal, a few more displacements do.
+        warnings.filterwarnings("ignore", message=".*[Pp]oint group symmetries")
+        phonons = phonopy.Phonopy(
+            crystal,
+            np.diag(supercell_repeats(cell, supercell_length)),
+            primitive_matrix=np.eye(3),
+            symprec=1e-5 if tolerance is None else tolerance,
+            is_symmetry=tolerance is not None,
+        )
     phonons.generate_displacements(distance=displacement)
     images = [
         Atoms(numbers=s.numbers, positions=s.positions, cell=s.cell, pbc=True)
