@@ -130,7 +130,7 @@ def coverage():
         "",
         (
             "Coverage of nominal 90 % intervals on the official test folds, and their mean width, "
-            "with companion (`python benchmarks/coverage.py`; four fifths of each training fold "
+            "with companion (`python benchmarks/interval_coverage.py`; four fifths of each training fold "
             "train, the rest conforms through MAPIE):"
         ),
         "",

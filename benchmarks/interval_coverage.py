@@ -1,7 +1,7 @@
 """How often 90 % intervals hold on the official Matbench test folds.
 
-    python benchmarks/coverage.py steels jdft2d
-    python benchmarks/coverage.py --members 2 --epochs 20
+    python benchmarks/interval_coverage.py steels jdft2d
+    python benchmarks/interval_coverage.py --members 2 --epochs 20
 
 Each official training fold is divided once: four fifths train a recipe with its companion, the
 rest conforms it through MAPIE (split conformal). For regression, four kinds of intervals are
