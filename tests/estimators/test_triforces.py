@@ -183,6 +183,23 @@ def test_classifies(crystals, tmp_path):
         model.fit(crystals, ["fcc"] * 18)
 
 
+@pytest.mark.filterwarnings("ignore:1 structures have no atoms:UserWarning")
+def test_structures_that_could_not_be_read(crystals, fitted):
+    featurizer = CrystalGraphFeaturizer(order=1, on_error="nan")
+    with pytest.warns(UserWarning, match="row"):
+        graphs = featurizer.fit_transform([crystals[0], "no structure"])
+    predictions = fitted.predict(graphs)
+    np.testing.assert_allclose(predictions[0], fitted.predict(crystals[:1])[0], rtol=1e-6)
+    assert np.isnan(predictions[1])
+    with pytest.raises(ValueError, match=r"no atoms in 1 structures, first in rows \[1\]"):
+        TriForcesRegressor(**SMALL).fit(graphs, [1.0, 2.0])
+    kinds = np.repeat(["fcc", "bcc"], 9)
+    model = TriForcesClassifier(**SMALL).fit(crystals, kinds)
+    assert np.isnan(model.predict_proba(graphs)[1]).all()
+    with pytest.raises(ValueError, match=r"rows \[1\] have no atoms"):
+        model.predict(graphs)
+
+
 def test_weight_zero_leaves_a_structure_out(crystals, volumes):
     weight = np.ones(18)
     weight[3:] = 0

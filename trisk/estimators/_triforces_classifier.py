@@ -203,6 +203,19 @@ class TriForcesClassifier(ClassifierMixin, PropertyTriForces):
         Returns
         -------
         y : ndarray of shape (n_samples,)
-            Labels; the first one for a structure without atoms.
+            Labels.
+
+        Raises
+        ------
+        ValueError
+            If a structure has no atoms, because a featurizer could not read it.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)
+        missing = np.flatnonzero(np.isnan(probabilities).any(axis=1))
+        if len(missing):
+            raise ValueError(
+                f"The structures in rows {missing[:5].tolist()} have no atoms, so there is no "
+                "class to predict. Leave these rows out, or use predict_proba, which gives NaN for "
+                "them."
+            )
+        return self.classes_[probabilities.argmax(axis=1)]
