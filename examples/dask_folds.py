@@ -28,10 +28,10 @@ def main():
     arguments = parser.parse_args()
 
     X, y = trisk.load_band_gaps()
-    settings = {"n_members": 2, "max_epochs": 2} if arguments.quick else {"n_members": 4}
+    settings = {"n_members": 4}
     if arguments.quick:
-        X, y = X[:60], y[:60]
-    model = trisk.composition_pipeline("general", random_state=0, **settings)
+        X, y, settings = X[:60], y[:60], {"n_members": 1, "max_epochs": 2}
+    model = trisk.composition_pipeline("general", companion=None, random_state=0, **settings)
 
     cluster = arguments.scheduler or LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None
@@ -44,7 +44,7 @@ def main():
                 model,
                 X,
                 y,
-                n_trials=4 if arguments.quick else 10,
+                n_trials=2 if arguments.quick else 10,
                 cv=2 if arguments.quick else 5,
                 scoring="neg_mean_absolute_error",
                 storage=str(Path(folder) / "study.log"),

@@ -4,6 +4,7 @@ import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tqdm.auto import tqdm
 from trisk.estimators._base import trains_together
 from trisk.model_selection._batched import fit_folds
 from trisk.model_selection._folds import matbench_folds, shuffled_folds
-from trisk.model_selection._scoring import last_step
+from trisk.model_selection._scoring import in_one_process, last_step
 from trisk.model_selection._search import OptunaSearch
 
 #: Scores by kind of task; the first is what a search maximises. Errors are shown as such.
@@ -205,7 +206,8 @@ def nested_cross_validate(
         outcomes = _fit_batched(job, folds)  # the estimator's own bar shows its epochs
     else:
         parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-        running = parallel(joblib.delayed(job)(k, *f) for k, f in enumerate(folds))
+        call = joblib.delayed(job if n_processes == 1 else partial(in_one_process, job))
+        running = parallel(call(k, *fold) for k, fold in enumerate(folds))
         bar = {"unit": "fold", "desc": "outer folds", "disable": not verbose}
         outcomes = list(tqdm(running, total=len(folds), **bar))
     return _collect(outcomes, y, classification, errors_positive=scoring is None)

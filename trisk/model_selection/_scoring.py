@@ -1,5 +1,6 @@
 """Scores of a model on folds, told while it trains, so that a poor one can be given up early."""
 
+import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
@@ -10,6 +11,28 @@ from trisk.estimators._base import fit_together, member_slices, trains_together
 
 # A batch of networks is scored whenever another tenth of its epochs is over.
 _TENTHS = 10
+
+
+def in_one_process(function, *arguments):
+    """Call a function that is itself one of several parallel jobs.
+
+    Featurizers and forests inside it would otherwise hand their parts to the same cluster, whose
+    workers all wait already.
+
+    Parameters
+    ----------
+    function : callable
+        What to call.
+    *arguments
+        Its arguments.
+
+    Returns
+    -------
+    result : object
+        What it returns.
+    """
+    with joblib.parallel_config(backend="threading", n_jobs=1):
+        return function(*arguments)
 
 
 class Snapshots(Callback):

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from trisk.model_selection._folds import shuffled_folds
-from trisk.model_selection._scoring import score_folds
+from trisk.model_selection._scoring import in_one_process, score_folds
 from trisk.model_selection._study import PerTrialSampler, live_trials, open_study, run_trials
 
 _FINGERPRINT, _SEED = "made_of", "seed"
@@ -342,7 +342,7 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         with self._progress(self.study_) as show:
             if n_jobs > 1:
                 joblib.Parallel(n_jobs=n_jobs)(
-                    joblib.delayed(_run_worker)(clone(self), made_of, objective)
+                    joblib.delayed(in_one_process)(_run_worker, clone(self), made_of, objective)
                     for _ in range(n_jobs)
                 )
                 show(self.study_)
