@@ -30,18 +30,25 @@ TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
 #: Chosen on inner validation splits of the first fold's training rows; few epochs and one member,
 #: so that a fold takes minutes on one core.
 SETTINGS = {
-    "phonons": {"link": "log", "n_members": 1, "max_epochs": 30, "random_state": 0},
-    "jdft2d": {"n_members": 1, "max_epochs": 30, "random_state": 0},
+    "phonons": {
+        "order": 2,
+        "link": "log",
+        "n_members": 1,
+        "max_epochs": 25,
+        "random_state": 0,
+    },
+    "jdft2d": {"order": 2, "n_members": 1, "max_epochs": 25, "random_state": 0},
 }
 
 
 def models(task, verbose):
     """Models by name; all take structures."""
     network = {**SETTINGS[task], "verbose": verbose}
+    order = network["order"]
     forest = {"n_estimators": 300, "random_state": 0}
-    plain = GraphTRIADSRegressor(order=1, physics=False, **network)
+    plain = GraphTRIADSRegressor(**{**network, "order": 1, "physics": False})
     return {
-        TRISK: make_pipeline(CrystalGraphFeaturizer(), GraphTRIADSRegressor(**network)),
+        TRISK: make_pipeline(CrystalGraphFeaturizer(order=order), GraphTRIADSRegressor(**network)),
         PLAIN: make_pipeline(CrystalGraphFeaturizer(order=1, composition=None), plain),
         "ExtraTrees, Magpie": make_pipeline(MagpieFeaturizer(), ExtraTreesRegressor(**forest)),
         "RandomForest, Magpie": make_pipeline(MagpieFeaturizer(), RandomForestRegressor(**forest)),
@@ -59,9 +66,7 @@ def ablation(task, verbose):
                 name = f"order {order}" + (", physics" if physics else "")
                 name += ", composition" if composition else ""
                 network = GraphTRIADSRegressor(
-                    order=order,
-                    physics=physics,
-                    **{**SETTINGS[task], "n_members": 1, "verbose": verbose},
+                    **{**SETTINGS[task], "order": order, "physics": physics, "verbose": verbose}
                 )
                 table[name] = make_pipeline(
                     CrystalGraphFeaturizer(order=order, composition=composition), network

@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy.special import huber
-from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -10,13 +9,14 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from trisk.estimators._companion import median_of_trees, mix
 from trisk.estimators._parameters import document_parameters
+from trisk.estimators._prediction import MemberClassifierMixin, MemberRegressorMixin
 from trisk.estimators._preprocessing import TargetScaler, merge_duplicates
 from trisk.estimators._search_space import Choice
 from trisk.estimators._tables import BaseHybridTRIADS
 
 
 @document_parameters
-class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
+class HybridTRIADSRegressor(MemberRegressorMixin, BaseHybridTRIADS):
     """Recursive network on composition features, or on any numeric table.
 
     An ensemble of small networks that refine their answer in a few weight-tied steps, each of
@@ -199,14 +199,6 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
         self.spread_scale_ = np.stack([np.ones(y.shape[1:]), np.zeros(y.shape[1:])])
         return self._fit_table(X, scaled, weight, y, self.loss)
 
-    def _aggregate(self, outputs):
-        """Combine members: arrays with members first → centre and spread, in the target's unit."""
-        predictions = self.target_scaler_.inverse_transform(outputs)
-        if self.single_target_:
-            predictions = predictions[..., 0]
-        combine = np.median if self.aggregation == "median" else np.mean
-        return combine(predictions, axis=0), predictions.std(axis=0)
-
     def _network_answer(self, X):
         return self._aggregate(self._member_outputs(X)["answer"])
 
@@ -283,7 +275,7 @@ class HybridTRIADSRegressor(RegressorMixin, BaseHybridTRIADS):
 
 
 @document_parameters
-class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
+class HybridTRIADSClassifier(MemberClassifierMixin, BaseHybridTRIADS):
     """Recursive network for two or more classes on composition features or any numeric table.
 
     An ensemble of small networks that refine their answer in a few weight-tied steps, each of
@@ -444,11 +436,6 @@ class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
         target = np.eye(len(self.classes_))[labels]
         return self._fit_table(X, target, weight, self.classes_[labels], "cross_entropy")
 
-    def _probabilities(self, outputs):
-        """Average members' probabilities; arrays with members first."""
-        shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
-        return (shifted / shifted.sum(-1, keepdims=True)).mean(axis=0)
-
     def _network_answer(self, X):
         probabilities = self._probabilities(self._member_outputs(X)["answer"])
         return probabilities, np.zeros_like(probabilities)
@@ -484,22 +471,6 @@ class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
         second = self._ask_companion(self.companion_, X)
         return mix(self.companion_weight_, probabilities, 0.0, second)[0]
 
-    def predict(self, X):
-        """Predict the most probable class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Table with the columns seen in `fit`.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Labels.
-        """
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
-
     def staged_predict_proba(self, X):
         """Predict class probabilities after each recursion step.
 
@@ -517,19 +488,3 @@ class HybridTRIADSClassifier(ClassifierMixin, BaseHybridTRIADS):
         second = 0.0 if self.companion_ is None else self._ask_companion(self.companion_, X)
         for step in range(steps.shape[1]):
             yield mix(self.companion_weight_, self._probabilities(steps[:, step]), 0.0, second)[0]
-
-    def staged_predict(self, X):
-        """Predict the most probable class after each recursion step.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Table with the columns seen in `fit`.
-
-        Yields
-        ------
-        y : ndarray of shape (n_samples,)
-            Labels after steps 1, 2, … `n_steps`.
-        """
-        for probabilities in self.staged_predict_proba(X):
-            yield self.classes_[probabilities.argmax(axis=1)]
