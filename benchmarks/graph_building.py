@@ -33,7 +33,7 @@ TASKS = ("phonons", "jdft2d")
 REPEATS = {(1, 1, 1): 2, (1, 1, 2): 4, (1, 2, 2): 8, (2, 2, 2): 16, (2, 2, 4): 32, (2, 4, 4): 64,
            (4, 4, 4): 128, (5, 5, 5): 250, (5, 5, 10): 500}  # fmt: skip
 ALL = "trisk, bonds, angles, dihedrals, sensors, composition"
-N_EACH = 10  # structures of each size
+N_ATOMS = 2000  # of all structures of one size together
 LEVELS = ("atom", "bond", "angle", "dihedral")
 
 
@@ -121,15 +121,16 @@ def measure_sizes(matgl):
         peers["matgl, within 5 Å"] = matgl
     rows = []
     for repeat, n_atoms in REPEATS.items():
-        structures = [rattled_rock_salt(repeat, seed) for seed in range(N_EACH)]
+        n_structures = N_ATOMS // n_atoms
+        structures = [rattled_rock_salt(repeat, seed) for seed in range(n_structures)]
         functions = {name: f.fit(structures).transform for name, f in builders.items()}
         graphs = {name: function(structures).nbytes for name, function in functions.items()}
         seconds = {name: fastest(f, structures) for name, f in {**functions, **peers}.items()}
         rows.append(
             {
                 "n_atoms": n_atoms,
-                "seconds": {name: value / N_EACH for name, value in seconds.items()},
-                "graph_kb": {name: value / 1e3 / N_EACH for name, value in graphs.items()},
+                "seconds": {name: value / n_structures for name, value in seconds.items()},
+                "graph_kb": {name: value / 1e3 / n_structures for name, value in graphs.items()},
             }
         )
     return rows
