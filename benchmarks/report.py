@@ -130,9 +130,9 @@ def coverage():
         "",
         (
             "Coverage of nominal 90 % intervals on the official test folds, and their mean width, "
-            "with companion (`python benchmarks/interval_coverage.py`; four fifths of each training "
-            "fold train, the rest conforms through MAPIE; fewer members and epochs than the recipe's "
-            "where the table says so):"
+            "with companion (`python benchmarks/interval_coverage.py`; four fifths of each "
+            "training fold train, the rest conforms through MAPIE; with fewer members and epochs "
+            "than the recipe's where the table says so):"
         ),
         "",
         f"| task, unit of width | trained | {' | '.join(kinds)} |",
