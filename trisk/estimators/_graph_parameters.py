@@ -10,7 +10,8 @@ GRAPH_NETWORK_TEXT = """
     order : {{1, 2, 3}}, default=3
         Geometry the network reads: bond lengths, bond angles too, dihedral angles too.
     physics : bool, default=True
-        Whether the network reads the bonds' physics sensors.
+        Whether the network reads the bonds' physics sensors, and makes springs of their stiffness
+        times a learned factor, whose vibrations the prediction starts from.
     n_radial, n_angular : int, default=40, 8
         Gaussians of the bond length, cosines of multiples of the angles.
     element_dim : int, default=16
