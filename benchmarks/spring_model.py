@@ -86,8 +86,7 @@ def main():
               f"{report['seconds'][name]:4.0f} s", flush=True)  # fmt: skip
         arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if np.mean(scores) == min(np.mean(values) for values in report["mae"].values()):
-            display = ParityDisplay.from_predictions(y, predictions)
-            display.ax_.set_title(name, fontsize=9)
+            display = ParityDisplay.from_predictions(y, predictions, name=name)
             display.figure_.savefig(arguments.out.with_suffix(".png"), dpi=150)
 
 
