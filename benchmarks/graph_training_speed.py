@@ -122,9 +122,9 @@ def measure_size(n_atoms, queue):
 
     torch.set_num_threads(1)
     cell = Structure(
-        Lattice.cubic(4.2).matrix @ ((np.ones((3, 3)) - np.eye(3)) / 2),
-        ["Mg", "O"],
-        [[0, 0, 0], [0.5, 0.5, 0.5]],
+        Lattice.cubic(5.4).matrix @ ((np.ones((3, 3)) - np.eye(3)) / 2),
+        ["Zn", "S"],
+        [[0, 0, 0], [0.25, 0.25, 0.25]],
     )
     cell.make_supercell([n_atoms // 2, 1, 1])
     graphs = CrystalGraphFeaturizer().fit_transform([cell, cell])
@@ -143,11 +143,13 @@ def measure_sizes(sizes):
     context = multiprocessing.get_context("spawn")
     results = []
     for size in sizes:
-        queue = context.Queue()
+        queue = context.SimpleQueue()
         process = context.Process(target=measure_size, args=(size, queue))
         process.start()
-        results.append(queue.get())
         process.join()
+        if process.exitcode:
+            raise SystemExit(f"the measurement with {size} atoms failed")
+        results.append(queue.get())
     return results
 
 

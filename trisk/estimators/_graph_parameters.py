@@ -8,7 +8,8 @@ from trisk.estimators._search_space import Choice, Range
 
 GRAPH_NETWORK_TEXT = """
     order : {{1, 2, 3}}, default=3
-        Geometry the network reads: bond lengths, bond angles too, dihedral angles too.
+        Geometry the network reads: bond lengths, bond angles too, dihedral angles too. A level
+        that no training graph has is left out, with a warning.
     physics : bool, default=True
         Whether the network reads the bonds' physics sensors, and makes springs of their stiffness
         times a learned factor, whose vibrations the prediction starts from.

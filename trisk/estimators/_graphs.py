@@ -18,7 +18,6 @@ from trisk.graphs import CrystalGraphs
 from trisk.nn import GraphTRIADSNetwork
 
 _MODULE_PARAMETERS = (
-    "order",
     "n_radial",
     "n_angular",
     "element_dim",
@@ -231,7 +230,7 @@ class BaseGraphTRIADS(BaseMemberEstimator):
         TypeError
             If `X` is not a :class:`~trisk.graphs.CrystalGraphs`.
         ValueError
-            On structures without atoms, graphs without the levels that `order` asks for, too
+            On structures without atoms, graphs without the sensors that `physics` asks for, too
             few rows, one class only, or weights that are all zero.
         FloatingPointError
             If the loss diverges.
@@ -268,6 +267,7 @@ class BaseGraphTRIADS(BaseMemberEstimator):
             "n_context": graphs.context.shape[1],
             "n_sensors": graphs.bond_sensors.shape[1] - 1,
             "springs": self.physics,
+            "order": self._usable_order(graphs),
             "n_outputs": n_outputs,
             "cutoff": float(np.ceil(graphs.bond_lengths.max(initial=1.0))),
         }
@@ -295,6 +295,19 @@ class BaseGraphTRIADS(BaseMemberEstimator):
                 f"min_cycles={self.min_cycles} must not exceed max_cycles={self.max_cycles}."
             )
 
+    def _usable_order(self, graphs):
+        """The order that the graphs can train: what no crystal has must not act on others."""
+        for level, order in (("angle", 2), ("dihedral", 3)):
+            if self.order >= order and graphs.offsets[level][-1] == 0:
+                warnings.warn(
+                    f"order={self.order}, but these graphs hold no {level}s, so the network is "
+                    f"built with order={order - 1}. If they should, build them with "
+                    f"CrystalGraphFeaturizer(order={self.order}).",
+                    stacklevel=3,
+                )
+                return order - 1
+        return self.order
+
     def _check_graphs(self, X):
         if isinstance(X, CrystalGraphs):
             return X
@@ -312,13 +325,6 @@ class BaseGraphTRIADS(BaseMemberEstimator):
                 f"{len(empty)} structures have no atoms (rows {shown}): the featurizer could not "
                 "read them. Leave these rows out of the training data."
             )
-        for level, order in (("angle", 2), ("dihedral", 3)):
-            if self.order >= order and graphs.offsets[level][-1] == 0:
-                raise ValueError(
-                    f"order={self.order} needs {level}s, and no graph holds any. Set "
-                    f"order={order - 1}, or build the graphs with CrystalGraphFeaturizer("
-                    f"order={order})."
-                )
         if self.physics and STIFFNESS not in graphs.names["bond_sensors"]:
             raise ValueError(
                 f"physics=True needs the sensor {STIFFNESS!r}, which the graphs do not have. Set "
