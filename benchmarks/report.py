@@ -51,9 +51,10 @@ def matbench_rows():
         ]
         shown[-2] += f" ({best})"
         seconds = results["seconds"].get(BOTH.format(TRISK), float("nan"))
+        settings = results["settings"].get(TRISK, results["settings"])
         yield (
             f"| {title} ({results['n_samples']:,}) | {score} | {' | '.join(shown)} "
-            f"| {results['seconds'][TRISK]:.0f}, {seconds:.0f} |"
+            f"| {settings['n_members']} | {results['seconds'][TRISK]:.0f}, {seconds:.0f} |"
         )
 
 
@@ -191,14 +192,15 @@ def table():
         [
             "Official Matbench folds, mean ± standard deviation over the five test folds, all",
             "models in one run on the same rows (`python benchmarks/matbench.py all`; seconds on",
-            f"{threads()}, two tasks side by side):",
+            f"{threads()}, two tasks side by side and other work beside them; the column networks",
+            "gives the members of an ensemble, `--members 4` where there are four):",
             "",
             (
                 f"| task (rows) | score | {' | '.join(MODELS)} | best of three untuned forests "
-                "| with companion minus forest, by fold "
+                "| with companion minus forest, by fold | networks "
                 "| seconds of five folds, without and with companion |"
             ),
-            f"|---|---|{'---|' * len(MODELS)}---|---|---|",
+            f"|---|---|{'---|' * len(MODELS)}---|---|---|---|",
             *matbench_rows(),
             *pretraining(),
             *coverage(),
