@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -16,10 +17,14 @@ from sklearn.preprocessing import StandardScaler
 
 from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.datasets import load_band_gaps
-from trisk.featurizers import MagpieFeaturizer
+from trisk.estimators import GraphTRIADSRegressor
+from trisk.featurizers import CrystalGraphFeaturizer, MagpieFeaturizer
+from trisk.model_selection import nested_cross_validate
 from trisk.plotting import (
     AttentionDisplay,
     CalibrationDisplay,
+    EmbeddingDisplay,
+    HaltingDisplay,
     LearningCurveDisplay,
     SupervisionDisplay,
     draw_predictions,
@@ -210,6 +215,75 @@ def test_attention__in_one_row_chunks__is_the_same(table, monkeypatch):
     whole, _ = model.attention(X)
     monkeypatch.setattr("trisk.estimators._tables._ATTENTION_ELEMENTS", 1)
     np.testing.assert_allclose(model.attention(X)[0], whole)
+
+
+@pytest.fixture(scope="module")
+def crystals():
+    from pymatgen.core import Lattice, Structure
+
+    lengths = np.linspace(3.8, 5.2, 12)
+    X = [
+        Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), ["Mg", "O"], [[0, 0, 0], [0.5] * 3])
+        for a in lengths
+    ]
+    return X, pd.Series(lengths**3)
+
+
+def test_halting__counts_and_errors(crystals):
+    X, y = crystals
+    model = make_pipeline(
+        CrystalGraphFeaturizer(order=1),
+        GraphTRIADSRegressor(
+            order=1, hidden_dim=8, bond_dim=8, max_cycles=5, min_cycles=2, n_members=1,
+            max_epochs=2, random_state=0,
+        ),
+    ).fit(X, y)  # fmt: skip
+    display = HaltingDisplay.from_estimator(model, X, y, unit="Å³")
+    assert display.counts_.sum() == 12
+    assert np.nansum(display.counts_ * display.mean_errors_) == pytest.approx(
+        np.abs(model.predict(X) - y).sum()
+    )
+    assert display.error_ax_.get_ylabel() == "mean absolute error (Å³)"
+    display = HaltingDisplay(cycles=[4, 4, 6], errors=[1.0, 3.0, 5.0]).plot()
+    assert display.counts_.tolist() == [2, 0, 1]
+    np.testing.assert_allclose(display.mean_errors_, [2, np.nan, 5])
+    with pytest.raises(TypeError, match="LinearRegression has no recursion"):
+        HaltingDisplay.from_estimator(LinearRegression().fit([[1], [2]], [1, 2]), [[1]])
+
+
+def test_graph_estimators__cross_validated_one_by_one(crystals):
+    X, y = crystals
+    model = make_pipeline(
+        CrystalGraphFeaturizer(order=1),
+        GraphTRIADSRegressor(
+            order=1, hidden_dim=8, bond_dim=8, max_cycles=2, min_cycles=1, n_members=1,
+            max_epochs=1, random_state=0,
+        ),
+    )  # fmt: skip
+    results = nested_cross_validate(model, X, y, outer=2, verbose=0)
+    assert (results.predictions["y_std"] >= 0).all()
+
+
+def test_embedding__numbers_classes_and_other_reducers():
+    X, y = (values[:50] for values in load_band_gaps())
+    featurizer = MagpieFeaturizer().fit(X)
+    display = EmbeddingDisplay.from_estimator(featurizer, X, color=y)
+    np.testing.assert_allclose(display.points_[0].get_array(), y)
+    assert "of variance" in display.ax_.get_xlabel()
+    assert display.figure_.axes[1].get_ylabel() == "band gap (eV)"
+    boxes_apart(display.figure_)
+    classes = EmbeddingDisplay.from_estimator(
+        featurizer,
+        X,
+        color=np.where(y > 2, "wide", "narrow"),
+        reducer=TruncatedSVD(2, random_state=0),
+    )
+    assert [len(points.get_offsets()) for points in classes.points_] == [
+        (y <= 2).sum(), (y > 2).sum(),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="color holds 50 classes"):
+        EmbeddingDisplay.from_estimator(featurizer, X, color=X)
+    assert len(EmbeddingDisplay.from_estimator(featurizer, X).points_) == 1
 
 
 def test_draw_predictions__what_the_table_allows():

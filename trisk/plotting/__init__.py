@@ -2,6 +2,8 @@
 
 from trisk.plotting._attention import AttentionDisplay
 from trisk.plotting._calibration import CalibrationDisplay
+from trisk.plotting._embedding import EmbeddingDisplay
+from trisk.plotting._halting import HaltingDisplay
 from trisk.plotting._learning_curve import LearningCurveDisplay
 from trisk.plotting._parity import ParityDisplay
 from trisk.plotting._predictions import draw_predictions
@@ -10,6 +12,8 @@ from trisk.plotting._supervision import SupervisionDisplay
 __all__ = [
     "AttentionDisplay",
     "CalibrationDisplay",
+    "EmbeddingDisplay",
+    "HaltingDisplay",
     "LearningCurveDisplay",
     "ParityDisplay",
     "SupervisionDisplay",
