@@ -74,7 +74,7 @@ def mesh_frequencies(atoms, calls, displacement, tolerance, supercell_length, me
     )
     with warnings.catch_warnings():
         # Where the supercell has less symmetry than the crystal, a few more displacements do.
-        warnings.filterwarnings("ignore", message=".*[Pp]oint group symmetries")
+        warnings.filterwarnings("ignore", message=".*point group symmetries")
         phonons = phonopy.Phonopy(
             crystal,
             np.diag(supercell_repeats(cell, supercell_length)),
