@@ -9,8 +9,9 @@ forces and stresses). The first call measures every structure with
 :class:`trisk.PotentialFeaturizer` and keeps the measurements in CACHE. All models see the same
 training rows. Rows that use a potential stand apart: its training set holds DFT data that a model
 trained on the fold alone has not seen. ``--inner`` compares recipes by validation inside the
-training folds, which is how those of the table were chosen; ``cost`` times the sensors. Needs the
-Matbench files: ``MATMINER_DATA`` names their folder.
+training folds, which is how those of the table were chosen; ``cost`` times the sensors;
+``--without-networks`` leaves out the rows that take minutes, and ``--dos`` adds the phonon density
+of states to the sensors. Needs the Matbench files: ``MATMINER_DATA`` names their folder.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matbench import RESULTS, describe_machine
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
@@ -29,7 +31,12 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVR
 
 import trisk
-from trisk import HybridTRIADSRegressor, MagpieFeaturizer, PotentialFeaturizer
+from trisk import (
+    HybridTRIADSRegressor,
+    MagpieFeaturizer,
+    PotentialFeaturizer,
+    SpringModelFeaturizer,
+)
 from trisk.featurizers import verify_potential
 from trisk.model_selection import fit_folds
 
@@ -37,26 +44,19 @@ POTENTIAL = "TensorNet-MatPES-PBE-v2025.1"
 TRAINED_ON = "MatPES PBE (energies, forces, stresses)"
 STATIC = ["energy", "stress", "forces"]
 VIBRATIONS = ["gamma", "einstein"]
-SENSORS = {
-    "phonons": [*STATIC, *VIBRATIONS, "phonon_dos"],
-    "jdft2d": [*STATIC, *VIBRATIONS],
-}
+SENSORS = [*STATIC, *VIBRATIONS]
 SETTINGS = {"supercell_length": 7.0, "mesh_length": 30.0, "batch_atoms": 128}
-ESTIMATE = "Potential DOS maximum (1/cm)"
-SOFTEST = 20  # cm⁻¹; keeps quotients from running away where the potential finds no restoring force
+HIGHEST_MODE = "Potential gamma highest 1 (1/cm)"
+HIGHEST_PAIR = "SpringModel highest pair frequency (1/cm)"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Columns, what is learned, and the model.
-
-    ``target`` is "direct", or "minus" or "over": the target less, or divided by, the potential's
-    own estimate.
-    """
+    """Columns, the model, and what it learns: the target, or its logarithm over an estimate."""
 
     columns: str
     model: object
-    target: str = "direct"
+    correction: bool = False
 
 
 def load_potential(folder):
@@ -70,42 +70,53 @@ def load_potential(folder):
     return potential
 
 
-def tables(X, task, potential, memory):
-    """Feature tables by name, and the seconds that each took."""
-    featurizer = PotentialFeaturizer(
-        potential,
-        sensors=SENSORS[task],
-        memory=memory,
-        potential_name=POTENTIAL,
-        on_error="nan",
-        verbose=1,
-        **SETTINGS,
-    )
-    started = time.perf_counter()
-    sensors = featurizer.fit_transform(X)
-    seconds = {"sensors": time.perf_counter() - started}
-    if len(featurizer.errors_):
-        print(featurizer.errors_.to_string())
-    started = time.perf_counter()
-    magpie = MagpieFeaturizer().fit_transform(X)
-    seconds["Magpie"] = time.perf_counter() - started
-    sensors = with_quotients(sensors)
-    found = {"Magpie": magpie, "sensors": sensors, "Magpie and sensors": sensors.join(magpie)}
-    return found, seconds
+def tables(X, potential, memory, dos):
+    """Feature tables by name, estimates of the highest frequency, and seconds."""
+    featurizers = {
+        "sensors": PotentialFeaturizer(
+            potential,
+            sensors=[*SENSORS, "phonon_dos"] if dos else SENSORS,
+            memory=memory,
+            potential_name=POTENTIAL,
+            on_error="nan",
+            verbose=1,
+            **SETTINGS,
+        ),
+        "springs": SpringModelFeaturizer(on_error="nan"),
+        "Magpie": MagpieFeaturizer(),
+    }
+    parts, seconds = {}, {}
+    for name, featurizer in featurizers.items():
+        started = time.perf_counter()
+        parts[name] = featurizer.fit_transform(X)
+        seconds[name] = time.perf_counter() - started
+        if len(featurizer.errors_):
+            print(featurizer.errors_.to_string())
+    pair = parts["springs"][HIGHEST_PAIR]
+    # The potential finds soft polar modes where the last peak is a longitudinal one: the springs,
+    # which know no such softness, hold the estimate up.
+    mode = parts["sensors"][HIGHEST_MODE].clip(lower=pair / 2)
+    estimates = {"springs": pair, "sensors": np.sqrt(mode * pair)}
+    frames = {
+        **parts,
+        "Magpie, springs": join(parts, ["Magpie", "springs"], estimates["springs"]),
+        "Magpie, sensors": parts["sensors"].join(parts["Magpie"]),
+        "Magpie, springs, sensors": join(parts, list(parts), estimates["sensors"]),
+    }
+    return frames, estimates, seconds
 
 
-def with_quotients(sensors):
-    """The sensors, and frequencies in units of the potential's own estimate."""
-    if ESTIMATE not in sensors:
-        return sensors
-    frequencies = [name for name in sensors if name.endswith("(1/cm)") and name != ESTIMATE]
-    quotients = sensors[frequencies].div(sensors[ESTIMATE].clip(lower=SOFTEST), axis=0)
-    return sensors.join(quotients.add_suffix(" over DOS maximum"))
+def join(parts, names, estimate):
+    """Columns side by side, with every frequency in units of the estimate too."""
+    joined = pd.concat([parts[name] for name in names], axis=1)
+    frequencies = [name for name in joined if name.endswith("(1/cm)")]
+    quotients = joined[frequencies].div(estimate, axis=0).add_suffix(" over estimate")
+    return joined.join(quotients)
 
 
 def extra_trees():
     """Untuned trees."""
-    return ExtraTreesRegressor(n_estimators=300, random_state=0, n_jobs=-1)
+    return ExtraTreesRegressor(n_estimators=100, random_state=0, n_jobs=-1)
 
 
 def hybrid_triads(**settings):
@@ -117,14 +128,27 @@ def _soft_clip(values):
     return values / np.sqrt(1 + (values / 3) ** 2)
 
 
-def support_vectors(C=10.0, gamma=0.005):
-    """Support vectors on standardised columns; frequencies enter with their logarithms too."""
+def support_vectors(C=3.0, width=1.0, scale=1.0):
+    """Support vectors on standardised columns and their logarithms; ``scale`` is the target's."""
     return make_pipeline(
         FunctionTransformer(_with_logarithms),
         StandardScaler(),
         FunctionTransformer(_soft_clip),
-        SVR(C=100 * C, gamma=gamma, epsilon=1.0),
+        SoftSVR(C=C * scale, width=width, epsilon=0.01 * scale),
     )
+
+
+class SoftSVR(SVR):
+    """SVR whose kernel width counts in typical distances, √(number of columns)."""
+
+    def __init__(self, C=3.0, width=1.0, epsilon=0.01):
+        super().__init__(C=C, epsilon=epsilon)
+        self.width = width
+
+    def fit(self, X, y):
+        """Set the kernel width for this number of columns and fit."""
+        self.gamma = self.width / X.shape[1]
+        return super().fit(X, y)
 
 
 def _with_logarithms(frame):
@@ -132,48 +156,32 @@ def _with_logarithms(frame):
     return np.hstack([values, np.sign(values) * np.log1p(np.abs(values))])
 
 
-def recipes(task):
+def recipes(task, networks):
     """The rows of the table, chosen by ``--inner``."""
-    both = "Magpie and sensors"
-    rows = {
-        "ExtraTrees, Magpie": Recipe("Magpie", extra_trees()),
-        "HybridTRIADS, Magpie": Recipe("Magpie", hybrid_triads()),
-        "ExtraTrees, sensors": Recipe("sensors", extra_trees()),
-        "HybridTRIADS, sensors": Recipe("sensors", hybrid_triads()),
-        "ExtraTrees, Magpie and sensors": Recipe(both, extra_trees()),
-        "HybridTRIADS, Magpie and sensors": Recipe(both, hybrid_triads()),
-    }
-    if task == "phonons":
-        rows |= {
-            "ExtraTrees, Magpie and sensors, correction": Recipe(both, extra_trees(), "minus"),
-            "HybridTRIADS, Magpie and sensors, correction": Recipe(both, hybrid_triads(), "minus"),
-            "SVR, Magpie and sensors, correction": Recipe(both, support_vectors(), "minus"),
-        }
+    everything = "Magpie, springs, sensors"
+    rows = {}
+    for columns in ("Magpie", "sensors", "Magpie, sensors"):
+        rows[f"ExtraTrees: {columns}"] = Recipe(columns, extra_trees())
+        if networks:
+            rows[f"HybridTRIADS: {columns}"] = Recipe(columns, hybrid_triads())
+    for columns in ("Magpie, springs", everything):
+        correction = task == "phonons"
+        ending = ", correction" if correction else ""
+        rows[f"ExtraTrees: {columns}{ending}"] = Recipe(columns, extra_trees(), correction)
+        vectors = support_vectors(scale=1 if correction else 100)
+        rows[f"SVR: {columns}{ending}"] = Recipe(columns, vectors, correction)
+    if networks:
+        name = f"HybridTRIADS: {everything}{ending}"
+        rows[name] = Recipe(everything, hybrid_triads(), correction)
     return rows
 
 
-#: Mean of these rows, as a row of its own.
-BLENDS = {
-    "phonons": [
-        "ExtraTrees, Magpie and sensors, correction",
-        "HybridTRIADS, Magpie and sensors, correction",
-        "SVR, Magpie and sensors, correction",
-    ],
-    "jdft2d": ["ExtraTrees, Magpie and sensors", "HybridTRIADS, Magpie and sensors"],
-}
-
-
-def cross_predict(recipe, frames, y, folds):
+def cross_predict(recipe, frames, estimates, y, folds):
     """Predictions of every fold's held-out rows."""
-    X, target = frames[recipe.columns], y.to_numpy()
-    estimate = np.ones(len(y))
-    if recipe.target != "direct":
-        estimate = frames["sensors"][ESTIMATE].clip(lower=SOFTEST).to_numpy()
-    learned = {
-        "direct": target,
-        "minus": target - estimate,
-        "over": np.log(target / estimate),
-    }[recipe.target]
+    X, learned, estimate = frames[recipe.columns], y.to_numpy(), np.ones(len(y))
+    if recipe.correction:
+        estimate = estimates["sensors" if "sensors" in recipe.columns else "springs"].to_numpy()
+        learned = np.log(learned / estimate)
     if isinstance(recipe.model, HybridTRIADSRegressor):
         fitted, _ = fit_folds(recipe.model, X, learned, cv=folds)
     else:
@@ -181,9 +189,7 @@ def cross_predict(recipe, frames, y, folds):
     predictions = []
     for model, (_, held_out) in zip(fitted, folds, strict=True):
         values = model.predict(X.iloc[held_out])
-        if recipe.target == "minus":
-            values = values + estimate[held_out]
-        elif recipe.target == "over":
+        if recipe.correction:
             values = np.exp(values) * estimate[held_out]
         predictions.append(values)
     return predictions
@@ -197,36 +203,42 @@ def scores_of(predictions, y, folds):
     ]
 
 
-def run_task(task, potential, memory):
+def mean_of(names, predictions):
+    """Mean of some rows, fold by fold."""
+    return [np.mean(parts, axis=0) for parts in zip(*(predictions[n] for n in names), strict=True)]
+
+
+def run_task(task, potential, memory, *, dos, networks):
     """Fit all rows of the table on the official folds and write what came out."""
     X, y = trisk.load_matbench(task)
-    frames, seconds = tables(X, task, potential, memory)
+    frames, estimates, seconds = tables(X, potential, memory, dos)
     folds = list(trisk.matbench_folds(task).split(X, y))
     predictions, scores = {}, {}
-    for name, recipe in recipes(task).items():
+    for name, recipe in recipes(task, networks).items():
         started = time.perf_counter()
-        predictions[name] = cross_predict(recipe, frames, y, folds)
+        predictions[name] = cross_predict(recipe, frames, estimates, y, folds)
         seconds[name] = time.perf_counter() - started
         scores[name] = scores_of(predictions[name], y, folds)
-        print(f"{name:50s} {np.mean(scores[name]):8.2f}", flush=True)
-    blend = "mean of " + "; ".join(BLENDS[task])
-    predictions[blend] = [
-        np.mean(parts, axis=0)
-        for parts in zip(*(predictions[name] for name in BLENDS[task]), strict=True)
-    ]
-    scores[blend] = scores_of(predictions[blend], y, folds)
+        print(f"{name:55s} {np.mean(scores[name]):8.2f}", flush=True)
+    for columns in ("Magpie, springs", "Magpie, springs, sensors"):
+        names = [name for name in predictions if name.partition(": ")[2].startswith(columns)]
+        names = [n for n in names if ("sensors" in n) == ("sensors" in columns)]
+        blend = f"mean of these: {columns}"
+        predictions[blend] = mean_of(names, predictions)
+        scores[blend] = scores_of(predictions[blend], y, folds)
     results = {
         "task": f"matbench_{task}",
         "n_samples": len(y),
         "unit": y.attrs["unit"],
-        "potential": {"name": POTENTIAL, "trained_on": TRAINED_ON, **SETTINGS},
+        "potential": {"name": POTENTIAL, "trained_on": TRAINED_ON, "dos": dos, **SETTINGS},
         "machine": describe_machine(),
         "mae": scores,
         "seconds": seconds,
     }
     print_table(results)
-    (RESULTS / f"sensors_{task}.json").write_text(json.dumps(results, indent=1) + "\n")
-    write_parity(task, y, folds, predictions, blend)
+    stem = f"sensors_{task}{'_dos' if dos else ''}"
+    (RESULTS / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_parity(RESULTS / f"{stem}.png", y, folds, predictions, blend)
 
 
 def print_table(results):
@@ -243,7 +255,7 @@ def print_table(results):
             print(f"  {np.mean(values):7.2f} ± {np.std(values):5.2f}  {folds}  {name}")
 
 
-def write_parity(task, y, folds, predictions, best):
+def write_parity(path, y, folds, predictions, best):
     """Parity plot of composition alone and of the best row that uses sensors."""
     import matplotlib as mpl
 
@@ -251,7 +263,7 @@ def write_parity(task, y, folds, predictions, best):
     display = None
     rows = np.concatenate([held_out for _, held_out in folds])
     fold = np.repeat(np.arange(len(folds)), [len(held_out) for _, held_out in folds])
-    names = {"ExtraTrees, Magpie": "without a potential", best: "with its sensors"}
+    names = {"ExtraTrees: Magpie": "composition", best: "with sensors"}
     for row, name in names.items():
         display = trisk.ParityDisplay.from_predictions(
             y.iloc[rows],
@@ -260,38 +272,39 @@ def write_parity(task, y, folds, predictions, best):
             name=name,
             ax=display.ax_ if display else None,
         )
-    path = RESULTS / f"sensors_{task}.png"
     display.figure_.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
 
 
-def candidates():
+def candidates(task, networks):
     """Recipes that ``--inner`` compares."""
-    both = "Magpie and sensors"
     found = {}
-    for target in ("direct", "minus", "over"):
-        found[f"ExtraTrees, {target}"] = Recipe(both, extra_trees(), target)
-        found[f"HybridTRIADS, {target}"] = Recipe(both, hybrid_triads(n_members=4), target)
-    for C in (3.0, 10.0):
-        for gamma in (0.002, 0.005, 0.015):
-            model = support_vectors(C, gamma)
-            found[f"SVR C={C:g} gamma={gamma:g}, minus"] = Recipe(both, model, "minus")
+    for columns in ("Magpie, sensors", "Magpie, springs", "Magpie, springs, sensors"):
+        for correction in (False, True) if task == "phonons" else (False,):
+            what = f"{columns}{', correction' if correction else ''}"
+            found[f"ExtraTrees: {what}"] = Recipe(columns, extra_trees(), correction)
+            if networks:
+                model = hybrid_triads(n_members=4)
+                found[f"HybridTRIADS: {what}"] = Recipe(columns, model, correction)
+        for C, width in ((1, 1), (3, 0.5), (3, 1), (3, 2), (10, 0.5)):
+            model = support_vectors(C, width, 1 if correction else 100)
+            found[f"SVR C={C} width={width}: {what}"] = Recipe(columns, model, correction)
     return found
 
 
-def validate(task, potential, memory):
+def validate(task, potential, memory, *, dos, networks):
     """Compare candidates by validation inside the official training folds."""
     X, y = trisk.load_matbench(task)
-    frames, _ = tables(X, task, potential, memory)
+    frames, estimates, _ = tables(X, potential, memory, dos)
     folds = []
     for train, _ in trisk.matbench_folds(task).split(X, y):
         inner, held_out = next(KFold(5, shuffle=True, random_state=0).split(train))
         folds.append((train[inner], train[held_out]))
     scores = {}
-    for name, recipe in candidates().items():
-        scores[name] = scores_of(cross_predict(recipe, frames, y, folds), y, folds)
-        print(f"{name:50s} {np.mean(scores[name]):8.2f} ± {np.std(scores[name]):.2f}", flush=True)
+    for name, recipe in candidates(task, networks).items():
+        scores[name] = scores_of(cross_predict(recipe, frames, estimates, y, folds), y, folds)
+        print(f"{name:60s} {np.mean(scores[name]):8.2f} ± {np.std(scores[name]):.2f}", flush=True)
     report = {"task": f"matbench_{task}", "machine": describe_machine(), "validation_mae": scores}
-    path = RESULTS / f"inner_sensors_{task}.json"
+    path = RESULTS / f"inner_sensors_{task}{'_dos' if dos else ''}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
 
 
@@ -330,18 +343,25 @@ def measure_cost(potential, n_structures=40):
 def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=[*SENSORS, "cost"])
+    parser.add_argument("what", choices=["phonons", "jdft2d", "cost"])
     parser.add_argument("--potential", type=Path, required=True, help="folder of the weights")
     parser.add_argument("--memory", type=Path, help="folder that keeps the measurements")
     parser.add_argument("--inner", action="store_true", help="compare recipes inside folds")
+    parser.add_argument("--dos", action="store_true", help="phonon density of states too")
+    parser.add_argument("--without-networks", action="store_true", help="forests and SVR alone")
     arguments = parser.parse_args()
     potential = load_potential(arguments.potential)
     if arguments.what == "cost":
         measure_cost(potential)
-    elif arguments.inner:
-        validate(arguments.what, potential, arguments.memory)
-    else:
-        run_task(arguments.what, potential, arguments.memory)
+        return
+    run = validate if arguments.inner else run_task
+    run(
+        arguments.what,
+        potential,
+        arguments.memory,
+        dos=arguments.dos,
+        networks=not arguments.without_networks,
+    )
 
 
 if __name__ == "__main__":
