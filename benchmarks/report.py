@@ -108,7 +108,7 @@ def pretraining():
 
 
 def coverage():
-    """What ``coverage.py`` measured, if it was run."""
+    """What ``interval_coverage.py`` measured, if it was run."""
     path = HERE / "results" / "coverage.json"
     if not path.exists():
         return []
@@ -139,6 +139,33 @@ def coverage():
         f"| task, unit of width | trained | {' | '.join(kinds)} |",
         f"|---|---|{'---|' * len(kinds)}",
         *rows,
+    ]
+
+
+def sensors():
+    """Phonons with and without an interatomic potential, if that was run."""
+    path = HERE / "results" / "sensors_phonons.json"
+    if not path.exists():
+        return []
+    results = json.loads(path.read_text())
+    potential = results["potential"]
+    rows = sorted(results["mae"].items(), key=lambda item: np.mean(item[1]))
+    return [
+        "",
+        (
+            "Highest peak of the phonon density of states (1,265 structures), official folds, one "
+            "run (`python benchmarks/sensors.py phonons`). Rows with sensors use "
+            f"{potential['name']}, a potential trained on {potential['trained_on']}, and stand "
+            "apart from those that see the fold alone:"
+        ),
+        "",
+        "| model: columns | a potential | MAE, cm⁻¹ |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {'yes' if 'sensors' in name else 'no'} "
+            f"| {np.mean(values):.2f} ± {np.std(values):.2f} |"
+            for name, values in rows
+        ),
     ]
 
 
@@ -204,6 +231,7 @@ def table():
             *matbench_rows(),
             *pretraining(),
             *coverage(),
+            *sensors(),
             *ablations(),
             "",
             (

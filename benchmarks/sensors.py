@@ -17,21 +17,22 @@ of states to the sensors. Needs the Matbench files: ``MATMINER_DATA`` names thei
 import argparse
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matbench import RESULTS, describe_machine
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import KFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVR
 
 import trisk
 from trisk import (
+    DeltaRegressor,
     HybridTRIADSRegressor,
     MagpieFeaturizer,
     PotentialFeaturizer,
@@ -48,15 +49,7 @@ SENSORS = [*STATIC, *VIBRATIONS]
 SETTINGS = {"supercell_length": 7.0, "mesh_length": 30.0, "batch_atoms": 128}
 HIGHEST_MODE = "Potential gamma highest 1 (1/cm)"
 HIGHEST_PAIR = "SpringModel highest pair frequency (1/cm)"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Columns, the model, and what it learns: the target, or its logarithm over an estimate."""
-
-    columns: str
-    model: object
-    correction: bool = False
+ESTIMATE = "estimate (1/cm)"
 
 
 def load_potential(folder):
@@ -71,7 +64,7 @@ def load_potential(folder):
 
 
 def tables(X, potential, memory, dos):
-    """Feature tables by name, estimates of the highest frequency, and seconds."""
+    """Feature tables by name, and the seconds that each featurizer took."""
     featurizers = {
         "sensors": PotentialFeaturizer(
             potential,
@@ -96,22 +89,27 @@ def tables(X, potential, memory, dos):
     # The potential finds soft polar modes where the last peak is a longitudinal one: the springs,
     # which know no such softness, hold the estimate up.
     mode = parts["sensors"][HIGHEST_MODE].clip(lower=pair / 2)
-    estimates = {"springs": pair, "sensors": np.sqrt(mode * pair)}
     frames = {
         **parts,
-        "Magpie, springs": join(parts, ["Magpie", "springs"], estimates["springs"]),
+        "Magpie, springs": join(parts, ["Magpie", "springs"], pair),
         "Magpie, sensors": parts["sensors"].join(parts["Magpie"]),
-        "Magpie, springs, sensors": join(parts, list(parts), estimates["sensors"]),
+        "Magpie, springs, sensors": join(parts, list(parts), np.sqrt(mode * pair)),
     }
-    return frames, estimates, seconds
+    return frames, seconds
 
 
 def join(parts, names, estimate):
-    """Columns side by side, with every frequency in units of the estimate too."""
+    """Columns side by side, the estimate, and every frequency in units of it too."""
     joined = pd.concat([parts[name] for name in names], axis=1)
     frequencies = [name for name in joined if name.endswith("(1/cm)")]
     quotients = joined[frequencies].div(estimate, axis=0).add_suffix(" over estimate")
-    return joined.join(quotients)
+    return joined.join(quotients).assign(**{ESTIMATE: estimate})
+
+
+def corrected(model):
+    """A model of the logarithm of the target over the estimate."""
+    ratio = TransformedTargetRegressor(model, func=np.log, inverse_func=np.exp)
+    return DeltaRegressor(ratio, reference=ESTIMATE)
 
 
 def extra_trees():
@@ -129,26 +127,36 @@ def _soft_clip(values):
 
 
 def support_vectors(C=3.0, width=1.0, scale=1.0):
-    """Support vectors on standardised columns and their logarithms; ``scale`` is the target's."""
-    return make_pipeline(
-        FunctionTransformer(_with_logarithms),
-        StandardScaler(),
-        FunctionTransformer(_soft_clip),
-        SoftSVR(C=C * scale, width=width, epsilon=0.01 * scale),
-    )
+    """Support vectors on standardised columns and their logarithms."""
+    steps = [
+        ("logarithms", FunctionTransformer(_with_logarithms)),
+        ("standardise", StandardScaler()),
+        ("clip", FunctionTransformer(_soft_clip)),
+        ("svr", ScaledSVR(C=C, width=width, scale=scale)),
+    ]
+    return Pipeline(steps)
 
 
-class SoftSVR(SVR):
-    """SVR whose kernel width counts in typical distances, √(number of columns)."""
+class ScaledSVR(RegressorMixin, BaseEstimator):
+    """SVR that knows the scale of the target and the number of columns.
 
-    def __init__(self, C=3.0, width=1.0, epsilon=0.01):
-        super().__init__(C=C, epsilon=epsilon)
+    ``width`` is the kernel's γ times the number of columns.
+    """
+
+    def __init__(self, C=3.0, width=1.0, scale=1.0):
+        self.C = C
         self.width = width
+        self.scale = scale
 
     def fit(self, X, y):
-        """Set the kernel width for this number of columns and fit."""
-        self.gamma = self.width / X.shape[1]
-        return super().fit(X, y)
+        """Fit the support vectors."""
+        gamma = self.width / X.shape[1]
+        self.svr_ = SVR(C=self.C * self.scale, gamma=gamma, epsilon=0.01 * self.scale).fit(X, y)
+        return self
+
+    def predict(self, X):
+        """Predict the target."""
+        return self.svr_.predict(X)
 
 
 def _with_logarithms(frame):
@@ -157,42 +165,30 @@ def _with_logarithms(frame):
 
 
 def recipes(task, networks):
-    """The rows of the table, chosen by ``--inner``."""
+    """The rows of the table, chosen by ``--inner``: columns and model by name."""
     everything = "Magpie, springs, sensors"
     rows = {}
     for columns in ("Magpie", "sensors", "Magpie, sensors"):
-        rows[f"ExtraTrees: {columns}"] = Recipe(columns, extra_trees())
+        rows[f"ExtraTrees: {columns}"] = columns, extra_trees()
         if networks:
-            rows[f"HybridTRIADS: {columns}"] = Recipe(columns, hybrid_triads())
+            rows[f"HybridTRIADS: {columns}"] = columns, hybrid_triads()
+    finish, ending = (corrected, ", corrected") if task == "phonons" else (clone, "")
     for columns in ("Magpie, springs", everything):
-        correction = task == "phonons"
-        ending = ", correction" if correction else ""
-        rows[f"ExtraTrees: {columns}{ending}"] = Recipe(columns, extra_trees(), correction)
-        vectors = support_vectors(scale=1 if correction else 100)
-        rows[f"SVR: {columns}{ending}"] = Recipe(columns, vectors, correction)
+        vectors = support_vectors(scale=1 if task == "phonons" else 100)
+        rows[f"ExtraTrees: {columns}{ending}"] = columns, finish(extra_trees())
+        rows[f"SVR: {columns}{ending}"] = columns, finish(vectors)
     if networks:
-        name = f"HybridTRIADS: {everything}{ending}"
-        rows[name] = Recipe(everything, hybrid_triads(), correction)
+        rows[f"HybridTRIADS: {everything}{ending}"] = everything, finish(hybrid_triads())
     return rows
 
 
-def cross_predict(recipe, frames, estimates, y, folds):
+def cross_predict(model, X, y, folds):
     """Predictions of every fold's held-out rows."""
-    X, learned, estimate = frames[recipe.columns], y.to_numpy(), np.ones(len(y))
-    if recipe.correction:
-        estimate = estimates["sensors" if "sensors" in recipe.columns else "springs"].to_numpy()
-        learned = np.log(learned / estimate)
-    if isinstance(recipe.model, HybridTRIADSRegressor):
-        fitted, _ = fit_folds(recipe.model, X, learned, cv=folds)
+    if isinstance(model, HybridTRIADSRegressor):
+        fitted, _ = fit_folds(model, X, y, cv=folds)
     else:
-        fitted = [clone(recipe.model).fit(X.iloc[a], learned[a]) for a, _ in folds]
-    predictions = []
-    for model, (_, held_out) in zip(fitted, folds, strict=True):
-        values = model.predict(X.iloc[held_out])
-        if recipe.correction:
-            values = np.exp(values) * estimate[held_out]
-        predictions.append(values)
-    return predictions
+        fitted = [clone(model).fit(X.iloc[a], y.iloc[a]) for a, _ in folds]
+    return [m.predict(X.iloc[held_out]) for m, (_, held_out) in zip(fitted, folds, strict=True)]
 
 
 def scores_of(predictions, y, folds):
@@ -211,12 +207,12 @@ def mean_of(names, predictions):
 def run_task(task, potential, memory, *, dos, networks):
     """Fit all rows of the table on the official folds and write what came out."""
     X, y = trisk.load_matbench(task)
-    frames, estimates, seconds = tables(X, potential, memory, dos)
+    frames, seconds = tables(X, potential, memory, dos)
     folds = list(trisk.matbench_folds(task).split(X, y))
     predictions, scores = {}, {}
-    for name, recipe in recipes(task, networks).items():
+    for name, (columns, model) in recipes(task, networks).items():
         started = time.perf_counter()
-        predictions[name] = cross_predict(recipe, frames, estimates, y, folds)
+        predictions[name] = cross_predict(model, frames[columns], y, folds)
         seconds[name] = time.perf_counter() - started
         scores[name] = scores_of(predictions[name], y, folds)
         print(f"{name:55s} {np.mean(scores[name]):8.2f}", flush=True)
@@ -276,32 +272,34 @@ def write_parity(path, y, folds, predictions, best):
 
 
 def candidates(task, networks):
-    """Recipes that ``--inner`` compares."""
+    """Columns and models that ``--inner`` compares."""
     found = {}
     for columns in ("Magpie, sensors", "Magpie, springs", "Magpie, springs, sensors"):
-        for correction in (False, True) if task == "phonons" else (False,):
-            what = f"{columns}{', correction' if correction else ''}"
-            found[f"ExtraTrees: {what}"] = Recipe(columns, extra_trees(), correction)
-            if networks:
-                model = hybrid_triads(n_members=4)
-                found[f"HybridTRIADS: {what}"] = Recipe(columns, model, correction)
+        models = {"ExtraTrees": (extra_trees(), 1)}
         for C, width in ((1, 1), (3, 0.5), (3, 1), (3, 2), (10, 0.5)):
-            model = support_vectors(C, width, 1 if correction else 100)
-            found[f"SVR C={C} width={width}: {what}"] = Recipe(columns, model, correction)
+            models[f"SVR C={C} width={width}"] = (support_vectors(C, width), 100)
+        if networks:
+            models["HybridTRIADS"] = (hybrid_triads(n_members=4), 1)
+        for name, (model, scale) in models.items():
+            if task == "phonons" and "springs" in columns:
+                found[f"{name}: {columns}, corrected"] = columns, corrected(clone(model))
+            if scale != 1:
+                model.set_params(svr__scale=scale)
+            found[f"{name}: {columns}"] = columns, model
     return found
 
 
 def validate(task, potential, memory, *, dos, networks):
     """Compare candidates by validation inside the official training folds."""
     X, y = trisk.load_matbench(task)
-    frames, estimates, _ = tables(X, potential, memory, dos)
+    frames, _ = tables(X, potential, memory, dos)
     folds = []
     for train, _ in trisk.matbench_folds(task).split(X, y):
         inner, held_out = next(KFold(5, shuffle=True, random_state=0).split(train))
         folds.append((train[inner], train[held_out]))
     scores = {}
-    for name, recipe in candidates(task, networks).items():
-        scores[name] = scores_of(cross_predict(recipe, frames, estimates, y, folds), y, folds)
+    for name, (columns, model) in candidates(task, networks).items():
+        scores[name] = scores_of(cross_predict(model, frames[columns], y, folds), y, folds)
         print(f"{name:60s} {np.mean(scores[name]):8.2f} ± {np.std(scores[name]):.2f}", flush=True)
     report = {"task": f"matbench_{task}", "machine": describe_machine(), "validation_mae": scores}
     path = RESULTS / f"inner_sensors_{task}{'_dos' if dos else ''}.json"
