@@ -14,8 +14,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from trisk.estimators._search_space import Choice, SearchSpaceMixin
 
-class DeltaRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+
+class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     """Δ-learning: a regressor learns how far a cheap estimate in one column is off [1]_.
 
     Parameters
@@ -60,6 +62,7 @@ class DeltaRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     array([12.])
     """
 
+    _search_space = {"kind": Choice(("ratio", "difference"))}
     _parameter_constraints = {
         "regressor": [HasMethods(["fit", "predict"])],
         "reference": [str, Integral],

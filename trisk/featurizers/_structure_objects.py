@@ -78,7 +78,8 @@ def describe_structure(value):
     Returns
     -------
     str
-        The formula if there is one, or else the first line of the value's text.
+        The formula if there is one, or else the first line of the value's text; of a long path
+        its end, which tells files apart.
     """
     if hasattr(value, "get_chemical_formula"):
         return value.get_chemical_formula()
@@ -86,7 +87,10 @@ def describe_structure(value):
         return str(value.composition)
     text = str(value) if isinstance(value, str | os.PathLike) else repr(value)
     lines = text.strip().splitlines() or [""]
-    return lines[0] if len(lines[0]) <= 80 else f"{lines[0][:77]}..."
+    if len(lines[0]) <= 80:
+        return lines[0]
+    is_path = isinstance(value, os.PathLike) or (len(lines) == 1 and os.sep in lines[0])
+    return f"...{lines[0][-77:]}" if is_path else f"{lines[0][:77]}..."
 
 
 def _as_pymatgen(value):
