@@ -219,7 +219,8 @@ def run_task(task, potential, memory, *, dos, networks):
     for columns in ("Magpie, springs", "Magpie, springs, sensors"):
         names = [name for name in predictions if name.partition(": ")[2].startswith(columns)]
         names = [n for n in names if ("sensors" in n) == ("sensors" in columns)]
-        blend = f"mean of these: {columns}"
+        models = " and ".join(name.partition(": ")[0] for name in names)
+        blend = f"mean of {models}: {names[0].partition(': ')[2]}"
         predictions[blend] = mean_of(names, predictions)
         scores[blend] = scores_of(predictions[blend], y, folds)
     results = {
