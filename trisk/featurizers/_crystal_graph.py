@@ -18,12 +18,13 @@ from trisk.featurizers._graph_arrays import GraphSettings, build_graphs
 from trisk.featurizers._graph_packing import graph_keys, pack_graphs, unpack_graphs
 from trisk.featurizers._rows import RowFeaturizer
 from trisk.featurizers._store import ContentStore
+from trisk.featurizers._structure_base import StructureFeaturizer
 from trisk.featurizers._structure_objects import describe_atoms
 from trisk.featurizers._structures import parse_structures
 from trisk.graphs import CrystalGraphs
 
 
-class CrystalGraphFeaturizer(RowFeaturizer):
+class CrystalGraphFeaturizer(StructureFeaturizer):
     """Graphs of crystals: atoms, bonds, angles, dihedrals and the composition.
 
     1. Every atom is bonded to its nearest neighbours, periodic images included.
@@ -122,7 +123,7 @@ class CrystalGraphFeaturizer(RowFeaturizer):
     """
 
     _parameter_constraints: dict = {
-        **RowFeaturizer._parameter_constraints,
+        **StructureFeaturizer._parameter_constraints,
         "order": [Options(Integral, {1, 2, 3})],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
         "cutoff": [Interval(Real, 0, None, closed="neither")],
@@ -164,24 +165,6 @@ class CrystalGraphFeaturizer(RowFeaturizer):
         self.structure = structure
         self.memory = memory
         self.verbose = verbose
-
-    def fit(self, X, y=None):
-        """Check the parameters and load the element data; nothing is learned from X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Structures: pymatgen ``Structure`` objects or their dicts, ASE ``Atoms``, paths of
-            files (CIF, POSCAR, …), texts of CIFs, or a mixture.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        CrystalGraphFeaturizer
-            The fitted featurizer itself.
-        """
-        return self._fit_rows(X, "structures")
 
     def transform(self, X):
         """Build the graphs of structures.

@@ -19,18 +19,18 @@ from trisk.featurizers._force_calls import (
     make_calculator,
 )
 from trisk.featurizers._phonon_mesh import require_phonopy
-from trisk.featurizers._rows import RowFeaturizer
 from trisk.featurizers._sensor_columns import MEASUREMENTS, sensor_columns, sensor_values
 from trisk.featurizers._sensor_measurements import MeasurementSettings
 from trisk.featurizers._sensor_runs import MeasurementRuns
 from trisk.featurizers._store import ContentStore
+from trisk.featurizers._structure_base import StructureFeaturizer
 from trisk.featurizers._structure_objects import describe_atoms
 from trisk.featurizers._structures import parse_structures
 
 _DEFAULT_SENSORS = ("energy", "stress", "forces", "gamma", "einstein")
 
 
-class PotentialFeaturizer(RowFeaturizer):
+class PotentialFeaturizer(StructureFeaturizer):
     """Energies, stresses, vibrations and elastic constants from an interatomic potential.
 
     Every structure is reduced to its primitive cell, relaxed if asked for, and measured with the
@@ -160,7 +160,7 @@ class PotentialFeaturizer(RowFeaturizer):
     """
 
     _parameter_constraints: dict = {
-        **RowFeaturizer._parameter_constraints,
+        **StructureFeaturizer._parameter_constraints,
         "calculator": "no_validation",
         "sensors": ["array-like"],
         "relax": [StrOptions({"cell", "positions"}), None],
@@ -212,24 +212,6 @@ class PotentialFeaturizer(RowFeaturizer):
         self.memory = memory
         self.potential_name = potential_name
         self.verbose = verbose
-
-    def fit(self, X, y=None):
-        """Check the parameters; nothing is learned from X and nothing is computed.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Structures: pymatgen ``Structure`` objects or their dicts, ASE ``Atoms``, paths of
-            files (CIF, POSCAR, …), texts of CIFs, or a mixture.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        PotentialFeaturizer
-            The fitted featurizer itself.
-        """
-        return self._fit_rows(X, "structures")
 
     def transform(self, X):
         """Measure structures.

@@ -14,14 +14,14 @@ from sklearn.utils.validation import (
 
 from trisk.featurizers._bonds import bond_directions, find_faults, nearest_bonds
 from trisk.featurizers._compositions import RowError
-from trisk.featurizers._rows import RowFeaturizer
 from trisk.featurizers._springs import SPRING_COLUMNS, make_springs, spring_columns
+from trisk.featurizers._structure_base import StructureFeaturizer
 from trisk.featurizers._structure_objects import describe_atoms
 from trisk.featurizers._structures import parse_structures
 from trisk.neighbor_lists import find_neighbors
 
 
-class SpringModelFeaturizer(RowFeaturizer):
+class SpringModelFeaturizer(StructureFeaturizer):
     """Vibrations of a crystal whose bonds are empirical springs, without any potential.
 
     1. Every pair of atoms within the cutoff is a spring, whose stiffness follows from the two
@@ -90,7 +90,7 @@ class SpringModelFeaturizer(RowFeaturizer):
     """
 
     _parameter_constraints: dict = {
-        **RowFeaturizer._parameter_constraints,
+        **StructureFeaturizer._parameter_constraints,
         "cutoff": [Interval(Real, 0, None, closed="neither")],
         "verbose": ["verbose"],
     }
@@ -99,24 +99,6 @@ class SpringModelFeaturizer(RowFeaturizer):
         super().__init__(on_error=on_error, n_jobs=n_jobs)
         self.cutoff = cutoff
         self.verbose = verbose
-
-    def fit(self, X, y=None):
-        """Check the parameters; nothing is learned from X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Structures: pymatgen ``Structure`` objects or their dicts, ASE ``Atoms``, paths of
-            files (CIF, POSCAR, …), texts of CIFs, or a mixture.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        SpringModelFeaturizer
-            The fitted featurizer itself.
-        """
-        return self._fit_rows(X, "structures")
 
     def transform(self, X):
         """Featurize structures.
