@@ -30,10 +30,17 @@ MODELS = {
 }
 
 
+def results_of(task):
+    """File of a task: of its recipe, or of the largest ensemble that ``--members`` named."""
+    path = HERE / "results" / f"matbench_{task}.json"
+    others = sorted(path.parent.glob(f"matbench_{task}_*_members.json"))
+    return others[-1] if others and not path.exists() else path
+
+
 def matbench_rows():
     """One Markdown row per task that was run: ours, the best forest of that run, difference."""
     for task, title in TITLES.items():
-        path = HERE / "results" / f"matbench_{task}.json"
+        path = results_of(task)
         if not path.exists():
             continue
         results = json.loads(path.read_text())
@@ -63,7 +70,7 @@ def pretrained_rows():
     """One Markdown row per task: what pre-training changes, and how many formulas it knew."""
     overlap = json.loads((HERE / "results" / "pretraining_overlap.json").read_text())["tasks"]
     for task, title in TITLES.items():
-        path = HERE / "results" / f"matbench_{task}.json"
+        path = results_of(task)
         scores = json.loads(path.read_text())["scores"] if path.exists() else {}
         if PRETRAINED not in scores:
             continue
@@ -251,7 +258,8 @@ def table():
             "Official Matbench folds, mean ± standard deviation over the five test folds, all",
             "models in one run on the same rows (`python benchmarks/matbench.py all`; seconds on",
             f"{threads()}, two tasks side by side and other work beside them; the column networks",
-            "gives the members of an ensemble, `--members 4` where there are four):",
+            "gives the members of an ensemble, `--members 4 --no-pretrained` where there are "
+            "four):",
             "",
             (
                 f"| task (rows) | score | {' | '.join(MODELS)} | best of three untuned forests "
