@@ -32,8 +32,8 @@ from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
 from trisk import TriForcesPotential
-from trisk.estimators._crystals import read_crystals, to_batch
-from trisk.estimators._streams import build_potential_network
+from trisk.estimators.triforces._crystals import read_crystals, to_batch
+from trisk.estimators.triforces._streams import build_potential_network
 
 HERE = Path(__file__).resolve().parent
 STREAMS = ("composition", "structure", "interaction")

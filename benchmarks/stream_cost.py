@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from ase.build import bulk
 
-from trisk.estimators._crystals import read_crystals, to_batch
-from trisk.estimators._streams import build_potential_network
+from trisk.estimators.triforces._crystals import read_crystals, to_batch
+from trisk.estimators.triforces._streams import build_potential_network
 
 HERE = Path(__file__).resolve().parent
 CUTOFF = 5.0

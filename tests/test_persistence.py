@@ -30,7 +30,7 @@ from trisk import persistence
 from trisk.datasets import load_band_gaps
 from trisk.estimators import HurdleRegressor, HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.featurizers import CompositionFeaturizer, MagpieFeaturizer, Mat2VecFeaturizer
-from trisk.featurizers._base import BaseCompositionFeaturizer
+from trisk.featurizers.composition._base import BaseCompositionFeaturizer
 from trisk.persistence import ModelFileError, load, save
 
 _SMALL = {

@@ -25,7 +25,7 @@ _CLASSES = {
     "Pipeline": "sklearn.pipeline",
     "DeltaRegressor": "trisk.estimators",
     "HurdleRegressor": "trisk.estimators",
-    "GraphScaler": "trisk.estimators._graphs",
+    "GraphScaler": "trisk.estimators.graphs._base",
     "GraphTRIADSClassifier": "trisk.estimators",
     "GraphTRIADSRegressor": "trisk.estimators",
     "HybridTRIADSClassifier": "trisk.estimators",
@@ -34,7 +34,7 @@ _CLASSES = {
     "TriForcesPotential": "trisk.estimators",
     "TriForcesRegressor": "trisk.estimators",
     "ColumnScaler": "trisk.estimators._preprocessing",
-    "NeighborColumns": "trisk.estimators._neighbors",
+    "NeighborColumns": "trisk.estimators.tables._neighbors",
     "TargetScaler": "trisk.estimators._preprocessing",
     "InputLayout": "trisk.nn",
     **dict.fromkeys(

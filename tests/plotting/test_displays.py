@@ -213,7 +213,7 @@ def test_attention__in_one_row_chunks__is_the_same(table, monkeypatch):
     X, y = table
     model = HybridTRIADSRegressor(n_attention_layers=1, **TINY, random_state=0).fit(X, y)
     whole, _ = model.attention(X)
-    monkeypatch.setattr("trisk.estimators._tables._ATTENTION_ELEMENTS", 1)
+    monkeypatch.setattr("trisk.estimators.tables._base._ATTENTION_ELEMENTS", 1)
     np.testing.assert_allclose(model.attention(X)[0], whole)
 
 

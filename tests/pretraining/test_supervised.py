@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trisk.featurizers import MagpieFeaturizer, PretrainedFeaturizer
-from trisk.featurizers._compositions import parse_compositions
+from trisk.featurizers.composition._compositions import parse_compositions
 from trisk.pretraining import EncoderTraining, FormulaTargets, save_encoder
 from trisk.pretraining._batches import element_properties, flat_batch
 

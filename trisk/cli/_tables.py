@@ -85,7 +85,7 @@ def formula_problems(formulas):
     problems : dict of int to str
         What is wrong, by position.
     """
-    from trisk.featurizers._compositions import parse_compositions
+    from trisk.featurizers.composition._compositions import parse_compositions
 
     missing = formulas.isna().to_numpy()
     _, errors = parse_compositions(formulas.where(~missing, "").astype(str), "nan")

@@ -49,6 +49,25 @@ def read_element_table(filename):
     return names, values
 
 
+def element_columns(filename, names):
+    """Read columns of an element table.
+
+    Parameters
+    ----------
+    filename : str
+        CSV file, as for :func:`read_element_table`.
+    names : sequence of str
+        Columns, in the order wanted.
+
+    Returns
+    -------
+    ndarray of shape (119, n_names)
+        NaN where there is no data.
+    """
+    known, values = read_element_table(filename)
+    return values[:, [known.index(name) for name in names]]
+
+
 def impute_element_means(values):
     """Fill missing element values with the mean over the elements that have one.
 

@@ -10,7 +10,8 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _check_sample_weight
 
-from trisk.estimators._base import fit_together, trains_together
+from trisk.estimators.tables._base import trains_together
+from trisk.estimators.tables._together import fit_together
 from trisk.model_selection._scoring import last_step, prepare_fold
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from trisk.featurizers._element_data import impute_element_means, read_element_table
-from trisk.featurizers._element_vectors import load_element_vectors
+from trisk.featurizers.composition._element_vectors import load_element_vectors
 
 
 def element_properties():

@@ -1,0 +1,252 @@
+"""GraphTRIADS as an estimator: what it takes, what it refuses, what it promises."""
+
+import pickle
+import signal
+import threading
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+
+import trisk
+from trisk.estimators import GraphTRIADSClassifier, GraphTRIADSRegressor
+from trisk.estimators.graphs._batches import GraphBatches, GraphDataset, pack
+from trisk.featurizers import CrystalGraphFeaturizer
+from trisk.graphs import CrystalGraphs
+from trisk.testing import make_structures
+
+_SMALL = {
+    "n_members": 2,
+    "max_epochs": 4,
+    "hidden_dim": 16,
+    "bond_dim": 12,
+    "angle_dim": 4,
+    "feedforward_dim": 16,
+    "max_cycles": 6,
+    "batch_size": 8,
+    "random_state": 0,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(scope="module")
+def crystals():
+    return make_structures(40)
+
+
+@pytest.fixture(scope="module")
+def graphs(crystals):
+    return CrystalGraphFeaturizer().fit_transform(crystals[0])
+
+
+@pytest.fixture(scope="module")
+def fitted(graphs, crystals):
+    return GraphTRIADSRegressor(link="log", **_SMALL).fit(graphs, crystals[1])
+
+
+def with_an_empty_structure(graphs):
+    """Graphs of which row 1 could not be read."""
+    empty = graphs.take([]).context
+    arrays = {
+        name: getattr(graphs.take([]), name)
+        for name in graphs.__dataclass_fields__
+        if name not in ("offsets", "names", "lattices", "context")
+    }
+    failed = CrystalGraphs(
+        offsets={level: np.zeros(2, dtype=np.int64) for level in graphs.offsets},
+        lattices=np.full((1, 3, 3), np.nan),
+        context=np.full((1, empty.shape[1]), np.nan, dtype=empty.dtype),
+        names=graphs.names,
+        **arrays,
+    )
+    return CrystalGraphs.concatenate([graphs[:1], failed, graphs[1:]])
+
+
+def test_learns_what_bond_lengths_and_masses_decide(graphs, crystals):
+    settings = {**_SMALL, "n_members": 1, "max_epochs": 30, "learning_rate": 1e-2}
+    model = GraphTRIADSRegressor(link="log", **settings).fit(graphs[:30], crystals[1][:30])
+    error = np.abs(model.predict(graphs[30:]) - crystals[1][30:]).mean()
+    spread = np.abs(crystals[1][30:] - np.median(crystals[1][:30])).mean()
+    assert error < 0.6 * spread
+
+
+def test_classes_of_structure_types():
+    structures, _, kinds = make_structures(160, random_state=2)
+    graphs = CrystalGraphFeaturizer(composition=None).fit_transform(structures)
+    settings = {**_SMALL, "max_epochs": 12, "learning_rate": 1e-2}
+    model = GraphTRIADSClassifier(**settings).fit(graphs[:120], kinds[:120])
+    assert model.classes_.tolist() == sorted(set(kinds))
+    assert model.score(graphs[120:], kinds[120:]) > 0.8
+    probabilities = model.predict_proba(graphs[120:])
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    *_, last = model.staged_predict_proba(graphs[120:])
+    assert np.array_equal(last, probabilities)
+
+
+def test_predict_gives_the_spread_and_all_cycles(fitted, graphs):
+    mean, std = fitted.predict(graphs, return_std=True)
+    assert mean.shape == std.shape == (40,)
+    assert (std > 0).all()
+    *_, last = fitted.staged_predict(graphs)
+    assert np.array_equal(last, mean)
+    cycles = fitted.count_cycles(graphs)
+    assert cycles.min() >= 4
+    assert cycles.max() <= 6
+
+
+def test_structures_that_could_not_be_read(fitted, graphs, crystals):
+    broken = with_an_empty_structure(graphs)
+    with pytest.warns(UserWarning, match="1 of 41 structures have no atoms"):
+        predicted = fitted.predict(broken)
+    assert np.flatnonzero(np.isnan(predicted)).tolist() == [1]
+    assert np.allclose(np.delete(predicted, 1), fitted.predict(graphs))
+    with pytest.raises(ValueError, match=r"1 structures have no atoms \(rows 1\)"):
+        clone(fitted).fit(broken, np.insert(crystals[1], 1, 1.0))
+    classifier = GraphTRIADSClassifier(**_SMALL).fit(graphs, crystals[2])
+    with pytest.warns(UserWarning, match="no atoms"), pytest.raises(ValueError, match="rows 1"):
+        classifier.predict(broken)
+
+
+@pytest.mark.parametrize(
+    ("settings", "featurizer", "message"),
+    [
+        ({"order": 1}, {"order": 1, "physics": False}, "physics=True needs the sensor"),
+        ({"n_heads": 3}, {}, "n_heads=3 must divide hidden_dim=16"),
+        ({"min_cycles": 9}, {}, "min_cycles=9 must not exceed max_cycles=6"),
+    ],
+)
+def test_settings_that_do_not_fit_the_graphs(crystals, settings, featurizer, message):
+    graphs = CrystalGraphFeaturizer(**featurizer).fit_transform(crystals[0][:6])
+    with pytest.raises(ValueError, match=message):
+        GraphTRIADSRegressor(**{**_SMALL, **settings}).fit(graphs, crystals[1][:6])
+
+
+@pytest.mark.parametrize(("built", "missing"), [(2, "dihedrals"), (1, "angles")])
+def test_levels_that_no_graph_has_are_left_out(crystals, graphs, built, missing):
+    lower = CrystalGraphFeaturizer(order=built).fit_transform(crystals[0][:8])
+    model = GraphTRIADSRegressor(**{**_SMALL, "max_epochs": 1})
+    with pytest.warns(UserWarning, match=f"hold no {missing}, so .* order={built}"):
+        model.fit(lower, crystals[1][:8])
+    # Dihedrals that turn up later meet no untrained weights.
+    assert np.allclose(model.predict(graphs[:8]), model.predict(lower))
+
+
+def test_targets_that_do_not_fit(graphs, crystals):
+    regressor = GraphTRIADSRegressor(**_SMALL)
+    with pytest.raises(ValueError, match="y has 39 samples, but there are 40 structures"):
+        regressor.fit(graphs, crystals[1][:-1])
+    with pytest.raises(ValueError, match="row 3 has -1"):
+        clone(regressor).set_params(link="log").fit(graphs, np.where(np.arange(40) == 3, -1, 1))
+    with pytest.raises(ValueError, match="NaN"):
+        regressor.fit(graphs, np.full(40, np.nan))
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        GraphTRIADSClassifier(**_SMALL).fit(graphs, ["a"] * 40)
+    with pytest.raises(ValueError, match="at least 2 structures"):
+        regressor.fit(graphs, crystals[1], sample_weight=np.arange(40) == 0)
+
+
+def test_anything_but_graphs_is_refused(crystals, graphs, fitted):
+    with pytest.raises(TypeError, match="CrystalGraphFeaturizer"):
+        GraphTRIADSRegressor(**_SMALL).fit(crystals[0], crystals[1])
+    with pytest.raises(NotFittedError):
+        GraphTRIADSRegressor(**_SMALL).predict(graphs)
+    others = CrystalGraphFeaturizer(composition=None).fit_transform(crystals[0][:3])
+    with pytest.raises(ValueError, match="other columns"):
+        fitted.predict(others)
+
+
+def test_weights(graphs, crystals):
+    """Rows of weight zero count for nothing."""
+    weight = np.ones(40)
+    weight[5:15] = 0
+    target = np.where(weight > 0, crystals[1], 1e6)
+    weighted = GraphTRIADSRegressor(**_SMALL).fit(graphs, target, sample_weight=weight)
+    kept = np.flatnonzero(weight)
+    plain = GraphTRIADSRegressor(**_SMALL).fit(graphs[kept], crystals[1][kept])
+    assert np.allclose(weighted.predict(graphs), plain.predict(graphs))
+
+
+def test_members_are_independent_of_one_another(graphs, crystals):
+    model = GraphTRIADSRegressor(**_SMALL).fit(graphs, crystals[1])
+    outputs = model._member_outputs(graphs)["answer"]
+    assert not np.allclose(outputs[0], outputs[1])
+    alone = clone(model)
+    alone._draw_seeds = lambda: model.net_.module_.seeds[1:]
+    alone.fit(graphs, crystals[1])
+    # Training in single precision rounds differently in batches of another shape.
+    assert np.allclose(alone._member_outputs(graphs)["answer"][0], outputs[1], atol=2e-3)
+
+
+def test_validation_keeps_the_best_epoch(graphs, crystals):
+    settings = {**_SMALL, "validation_fraction": 0.25, "max_epochs": 6}
+    model = GraphTRIADSRegressor(**settings).fit(graphs, crystals[1])
+    assert len(model.net_.history[-1]["member_valid_loss"]) == 2
+    stopped = GraphTRIADSRegressor(**{**settings, "max_epochs": 60, "patience": 1})
+    assert len(stopped.fit(graphs, crystals[1]).net_.history) < 60
+
+
+def test_a_target_of_several_columns(graphs, crystals):
+    target = np.stack([crystals[1], crystals[1] ** 2], axis=1)
+    mean, std = GraphTRIADSRegressor(**_SMALL).fit(graphs, target).predict(graphs, return_std=True)
+    assert mean.shape == std.shape == (40, 2)
+
+
+def test_pipeline_cross_validation_and_files(crystals, tmp_path):
+    structures, target, _ = crystals
+    model = make_pipeline(CrystalGraphFeaturizer(), GraphTRIADSRegressor(**_SMALL))
+    scores = cross_val_score(model, structures, target, cv=2, scoring="neg_mean_absolute_error")
+    assert np.isfinite(scores).all()
+    model.fit(structures, target)
+    trisk.save(model, tmp_path / "model.trisk")
+    loaded = trisk.load(tmp_path / "model.trisk")
+    assert np.allclose(loaded.predict(structures), model.predict(structures), rtol=1e-9)
+    assert np.array_equal(
+        pickle.loads(pickle.dumps(model)).predict(structures), model.predict(structures)
+    )
+
+
+def test_an_interrupted_fit_leaves_a_fitted_estimator(graphs, crystals):
+    model = GraphTRIADSRegressor(**{**_SMALL, "max_epochs": 5000})
+    timer = threading.Timer(1.5, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt, match="of 5000 epochs"):
+        model.fit(graphs, crystals[1])
+    timer.join()
+    assert np.isfinite(model.predict(graphs)).all()
+
+
+def test_verbose_alone_decides_about_output(graphs, crystals, capfd):
+    GraphTRIADSRegressor(**_SMALL).fit(graphs, crystals[1])
+    assert capfd.readouterr() == ("", "")
+    GraphTRIADSRegressor(**_SMALL, verbose=1).fit(graphs, crystals[1])
+    assert "GraphTRIADSRegressor" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_packing_leaves_nothing_out_and_nothing_empty(seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 200, size=rng.integers(1, 60))
+    n_batches = int(rng.integers(1, len(sizes) + 1))
+    batches = pack(sizes, n_batches)
+    assert len(batches) == n_batches
+    assert all(len(b) for b in batches)
+    assert np.array_equal(np.concatenate(batches), np.arange(len(sizes)))
+
+
+def test_batches_hold_about_equally_many_atoms(graphs):
+    repeated = graphs.take(np.tile(np.arange(40), 8))
+    dataset = GraphDataset(
+        repeated[:],
+        np.zeros((320, 1)),
+        np.ones(320),
+        seeds=[0],
+        order_seed=0,
+        validation_fraction=0.0,
+        device="cpu",
+    )
+    sizes = [len(batch.atomic_numbers) for batch, _ in GraphBatches(dataset, 32)]
+    assert len(sizes) == 10
+    assert max(sizes) - min(sizes) <= 6

@@ -1,0 +1,229 @@
+"""A companion beside the network: its weight, its honesty, and what it leaves alone."""
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.estimators.tables._held_out import best_share, fit_spread, inner_folds
+from trisk.model_selection import fit_folds
+
+_TREES = ExtraTreesRegressor(n_estimators=10, random_state=0)
+
+
+class _Oracle(RegressorMixin, BaseEstimator):
+    """Knows all targets of a table by heart: X's first column."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.n_rows_ = len(y)
+        return self
+
+    def predict(self, X):
+        return np.asarray(X)[:, 0]
+
+
+@pytest.fixture(scope="module")
+def table():
+    X = np.random.default_rng(0).uniform(size=(80, 3))
+    return X, X[:, 0] + 0.1 * np.sin(20 * X[:, 1])
+
+
+def test_without_companion_nothing_is_added(small, table):
+    model = HybridTRIADSRegressor(**small).fit(*table)
+    assert model.companion_ is None
+    assert model.companion_weight_ == 0
+    np.testing.assert_array_equal(model.spread_scale_, [1, 0])
+
+
+def test_prediction_is_the_stated_average(small, table):
+    X, y = table
+    alone = HybridTRIADSRegressor(**small).fit(X, y)
+    both = HybridTRIADSRegressor(companion=_TREES, **small).fit(X, y)
+    share = both.companion_weight_
+    assert 0 < share <= 1
+    # The members are those of the network alone; the trees are fitted to all rows.
+    np.testing.assert_allclose(
+        both.predict(X),
+        (1 - share) * alone.predict(X) + share * both.companion_.predict(X),
+        rtol=1e-12,
+    )
+    *_, last = both.staged_predict(X)
+    np.testing.assert_allclose(last, both.predict(X), rtol=1e-12)
+
+
+def test_a_perfect_companion_takes_over_and_a_useless_one_is_left_out(small, table):
+    X, _ = table
+    perfect = HybridTRIADSRegressor(companion=_Oracle(), **small).fit(X, X[:, 0])
+    assert perfect.companion_weight_ > 0.95
+    assert perfect.companion_.n_rows_ == len(X)
+    longer = {**small, "max_epochs": 60}
+    useless = HybridTRIADSRegressor(companion=DummyRegressor(), **longer).fit(X, X[:, 0])
+    assert useless.companion_weight_ < 0.1
+
+
+def test_the_weight_is_not_taken_in_by_memorised_rows(small, table):
+    # One neighbour knows its training rows by heart, and nothing else of a random target.
+    X, _ = table
+    y = np.random.default_rng(1).uniform(size=80)
+    memory = KNeighborsRegressor(n_neighbors=1)
+    model = HybridTRIADSRegressor(companion=memory, **{**small, "dropout": 0.5}).fit(X, y)
+    np.testing.assert_array_equal(model.companion_.predict(X), y)
+    assert model.companion_weight_ < 0.5
+
+
+@pytest.mark.parametrize("labels", [np.array([False, True]), np.array(["glass", "not", "unknown"])])
+def test_classifiers_average_probabilities(small, table, labels):
+    X, y = table
+    y = labels[np.digitize(y, np.quantile(y, np.arange(1, len(labels)) / len(labels)))]
+    trees = ExtraTreesClassifier(n_estimators=10, random_state=0)
+    alone = HybridTRIADSClassifier(**small).fit(X, y)
+    both = HybridTRIADSClassifier(companion=trees, **small).fit(X, y)
+    share = both.companion_weight_
+    expected = (1 - share) * alone.predict_proba(X) + share * both.companion_.predict_proba(X)
+    np.testing.assert_allclose(both.predict_proba(X), expected, rtol=1e-12)
+    *_, last = both.staged_predict_proba(X)
+    np.testing.assert_allclose(last, expected, rtol=1e-12)
+    assert set(both.predict(X)) <= set(labels)
+
+
+def test_extra_trees_by_name(small, features, gaps):
+    model = HybridTRIADSClassifier(companion="extra_trees", **small).fit(features, gaps > 3)
+    assert isinstance(model.companion_, ExtraTreesClassifier)
+    assert list(model.companion_.feature_names_in_) == list(features.columns)
+
+
+def test_median_of_trees_where_the_loss_is_absolute(small, table):
+    X, y = table
+    for loss, combine in (("absolute_error", np.median), ("squared_error", np.mean)):
+        model = HybridTRIADSRegressor(companion="extra_trees", loss=loss, **small).fit(X, y)
+        trees = [tree.predict(X) for tree in model.companion_.estimators_]
+        model.companion_weight_ = 1.0
+        np.testing.assert_allclose(model.predict(X), combine(trees, axis=0), rtol=1e-6)
+
+
+def test_order_of_rows_and_repetition_by_weight_change_nothing(small, table):
+    X, y = table
+    model = HybridTRIADSRegressor(companion=_TREES, calibrate=True, **small)
+    weight = np.random.default_rng(0).integers(1, 3, size=80)
+    weighted = clone(model).fit(X, y, sample_weight=weight)
+    shuffled = np.random.default_rng(1).permutation(np.repeat(np.arange(80), weight))
+    repeated = clone(model).fit(X[shuffled], y[shuffled])
+    assert weighted.companion_weight_ == repeated.companion_weight_
+    np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-10)
+
+
+def test_weights_reach_a_companion_that_takes_none_as_repeated_rows(small, table):
+    X, y = table
+    model = HybridTRIADSRegressor(companion=KNeighborsRegressor(), **small)
+    counted = clone(model).fit(X, y, sample_weight=np.full(80, 2.0)).companion_
+    assert counted.n_samples_fit_ == 80
+    weight = np.ones(80)
+    weight[:5] = 3
+    assert clone(model).fit(X, y, sample_weight=weight).companion_.n_samples_fit_ == 90
+    weight[0] = 1.4142
+    with pytest.raises(ValueError, match=r"KNeighborsRegressor\(\) takes no sample_weight"):
+        clone(model).fit(X, y, sample_weight=weight)
+
+
+def test_two_outputs(small, table):
+    X, y = table
+    Y = np.column_stack([y, 100 * X[:, 2]])
+    model = HybridTRIADSRegressor(companion=_TREES, calibrate=True, **small).fit(X, Y)
+    center, std = model.predict(X, return_std=True)
+    assert center.shape == std.shape == Y.shape
+    assert model.spread_scale_.shape == (2, 2)
+    assert std[:, 1].mean() > 10 * std[:, 0].mean()
+
+
+def test_companion_may_be_a_pipeline_and_is_cloned(small, table):
+    X, y = table
+    pipeline = make_pipeline(StandardScaler(), LinearRegression())
+    model = HybridTRIADSRegressor(companion=pipeline, **small).fit(X, y)
+    assert not hasattr(pipeline[-1], "coef_")
+    assert model.get_params()["companion__linearregression"] is pipeline[-1]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "companion", "message"),
+    [
+        (HybridTRIADSRegressor, KNeighborsClassifier(), "is no regressor"),
+        (HybridTRIADSClassifier, KNeighborsRegressor(), "is no classifier with predict_proba"),
+        (HybridTRIADSClassifier, SVC(), "is no classifier with predict_proba"),
+        (HybridTRIADSRegressor, "forest", "companion"),
+    ],
+)
+def test_unfit_companions_are_refused(small, table, estimator, companion, message):
+    X, y = table
+    with pytest.raises(ValueError, match=message):
+        estimator(companion=companion, **small).fit(X, y > 0.5)
+
+
+def test_too_few_rows_for_inner_folds_share_evenly(small, table):
+    X, y = table
+    model = HybridTRIADSRegressor(companion=_TREES, calibrate=True, **small).fit(X[:8], y[:8])
+    assert model.companion_weight_ == 0.5
+    rare = np.arange(80) == 3
+    trees = ExtraTreesClassifier(n_estimators=10, random_state=0)
+    classifier = HybridTRIADSClassifier(companion=trees, **small).fit(X, rare)
+    assert classifier.companion_weight_ == 0.5
+
+
+def test_useless_classifier_is_left_out(small, table):
+    X, y = table
+    longer = {**small, "max_epochs": 60}
+    model = HybridTRIADSClassifier(companion=DummyClassifier(), **longer).fit(X, y > 0.5)
+    assert model.companion_weight_ < 0.3
+
+
+def test_all_folds_at_once_give_the_same_as_one_by_one(small, table):
+    X, y = table
+    model = HybridTRIADSRegressor(companion=_TREES, calibrate=True, **small)
+    together, folds = fit_folds(model, X, y, cv=2)
+    for fitted, (train, test) in zip(together, folds, strict=True):
+        alone = clone(model).fit(X[train], y[train])
+        assert abs(fitted.companion_weight_ - alone.companion_weight_) <= 0.05
+        np.testing.assert_allclose(fitted.predict(X[test]), alone.predict(X[test]), atol=0.02)
+
+
+def test_calibrated_spread_tells_the_size_of_errors(small):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(600, 2))
+    y = X[:, 0] + 0.3 * rng.normal(size=600)
+    settings = {**small, "max_epochs": 30}
+    model = HybridTRIADSRegressor(calibrate=True, **settings).fit(X[:300], y[:300])
+    plain = HybridTRIADSRegressor(**settings).fit(X[:300], y[:300])
+    center, std = model.predict(X[300:], return_std=True)
+    np.testing.assert_array_equal(center, plain.predict(X[300:]))
+    within = (np.abs(y[300:] - center) <= 2 * std).mean()
+    assert 0.9 < within < 0.99
+    _, spread = plain.predict(X[300:], return_std=True)
+    assert (np.abs(y[300:] - center) <= 2 * spread).mean() < 0.8
+
+
+def test_inner_folds_hold_out_enough_rows():
+    assert len(inner_folds(np.zeros(300), 0, stratified=False)) == 5
+    assert len(inner_folds(np.zeros(3000), 0, stratified=False)) == 2
+    assert len(inner_folds(np.zeros(100_000), 0, stratified=False)) == 1
+    assert inner_folds(np.arange(19), 0, stratified=False) == []
+    for rows, held_out in inner_folds(np.arange(90) % 30, 0, stratified=True):
+        assert len(np.unique(np.arange(90)[rows] % 30)) == 30
+        assert not set(rows) & set(held_out)
+
+
+def test_best_share_and_spread_find_what_was_put_in():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 20_000))
+    target = 0.3 * first + 0.7 * second
+    share = best_share(lambda s: np.abs((1 - s) * first + s * second - target).mean())
+    assert share == pytest.approx(0.7, abs=0.01)
+    spread = rng.uniform(0.1, 3, size=20_000)
+    error = rng.normal(size=20_000) * np.hypot(2 * spread, 0.5)
+    np.testing.assert_allclose(fit_spread(error, spread, np.ones(20_000)), [2, 0.5], rtol=0.1)
+    np.testing.assert_array_equal(fit_spread(np.zeros(3), np.zeros(3), np.ones(3)), [1, 0])

@@ -1,0 +1,502 @@
+"""What the HybridTRIADS estimators promise beyond scikit-learn's contract."""
+
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.metrics import recall_score
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+
+from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.featurizers import MagpieFeaturizer
+
+# One feature costs less than 132; these carry most of what Magpie knows about band gaps.
+_COLUMNS = [
+    "MagpieData mean Electronegativity",
+    "MagpieData range Electronegativity",
+    "MagpieData mean MeltingT",
+    "MagpieData mean NpValence",
+    "MagpieData avg_dev Row",
+    "MagpieData mode GSbandgap",
+]
+# Members share nothing, but single-precision sums may be ordered differently in a batch of
+# another size, and training multiplies such roundings.
+_MEMBER_TOLERANCE = {"rtol": 1e-3, "atol": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def few_features(features):
+    return features[_COLUMNS]
+
+
+@pytest.fixture(scope="module")
+def fitted(few_features, gaps, small):
+    return HybridTRIADSRegressor(**small).fit(few_features, gaps)
+
+
+def _parameters(model):
+    return {n: p.detach().numpy() for n, p in model.net_.module_.named_parameters()}
+
+
+def _assert_same_parameters(model, other):
+    expected = _parameters(other)
+    for name, value in _parameters(model).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+# ------------------------------------------------------------------------------- columns
+
+
+def test_named_columns_become_property_tokens_and_context(steels_features, gaps, small):
+    model = HybridTRIADSRegressor(n_attention_layers=1, attention_dim=8, **small)
+    model.fit(steels_features, gaps)
+    layout = model.layout_
+    assert (layout.n_tokens, layout.token_width, layout.n_context) == (22, 6, 200)
+    assert layout.n_rest > 0
+    names = np.array(steels_features.columns)[model.columns_[:132]].reshape(22, 6)
+    for token in names:
+        statistics, properties = zip(*(n.split(" ", 2)[1:] for n in token), strict=True)
+        assert len(set(properties)) == 1
+        assert statistics == ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
+    context = np.array(steels_features.columns)[model.columns_[132:332]]
+    assert list(context) == [f"mat2vec {i}" for i in range(200)]
+    assert np.isfinite(model.predict(steels_features)).all()
+
+
+def test_columns_are_found_behind_the_prefix_of_a_column_transformer(formulas, gaps, small):
+    table = pd.DataFrame({"formula": formulas})
+    transformer = ColumnTransformer([("composition", MagpieFeaturizer(), "formula")])
+    columns = transformer.set_output(transform="pandas").fit_transform(table)
+    assert columns.columns[0].startswith("composition__MagpieData")
+    model = HybridTRIADSRegressor(n_attention_layers=0, attention_dim=8, **small)
+    assert model.fit(columns, gaps).layout_.n_tokens == 22
+
+
+def test_order_of_named_columns_does_not_change_what_is_found(steels_features, gaps, small):
+    model = HybridTRIADSRegressor(n_attention_layers=0, attention_dim=8, **small)
+    shuffled = steels_features.sample(frac=1, axis=1, random_state=0)
+    layout = model.fit(shuffled, gaps).layout_
+    assert (layout.n_tokens, layout.token_width, layout.n_context) == (22, 6, 200)
+    token = np.array(shuffled.columns)[model.columns_[:6]]
+    assert [n.split(" ")[1] for n in token] == [
+        "minimum", "maximum", "range", "mean", "avg_dev", "mode",
+    ]  # fmt: skip
+
+
+def test_property_without_all_statistics_is_no_token(features, gaps, small):
+    table = features.iloc[:, :17]
+    model = HybridTRIADSRegressor(n_attention_layers=0, attention_dim=8, **small)
+    assert model.fit(table, gaps).layout_.n_tokens == 2
+
+
+def test_every_unnamed_column_is_a_token(few_features, gaps, small):
+    model = HybridTRIADSRegressor(n_attention_layers=1, attention_dim=8, **small)
+    layout = model.fit(few_features.to_numpy(), gaps).layout_
+    assert layout.n_tokens >= len(_COLUMNS)
+    assert (layout.token_width, layout.n_context) == (1, 0)
+
+
+# ------------------------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_attention_layers": 0},
+        {"n_attention_layers": 1},
+        {"n_attention_layers": 2},
+        {"n_attention_layers": 1, "shared_projection": True},
+        {"n_attention_layers": 1, "confidence": True},
+        {"confidence": True},
+        {"averaging": "swa"},
+        {"averaging": None},
+        {"scaling": "standard"},
+        {"embedding_dim": None},
+        {"deep_supervision": False},
+        {"loss": "squared_error"},
+        {"loss": "huber"},
+        {"aggregation": "median"},
+        {"schedule": "constant"},
+        {"max_grad_norm": None},
+        {"dropout": 0.0},
+        {"n_steps": 1},
+        {"batch_size": 10_000},
+        {"batch_size": 1, "max_epochs": 1},
+    ],
+    ids=str,
+)
+def test_every_option_learns(features, gaps, small, options):
+    model = HybridTRIADSRegressor(**{**small, "attention_dim": 8, **options})
+    table = features.iloc[:, :24]
+    model.fit(table, gaps)
+    prediction = model.predict(table)
+    assert np.isfinite(prediction).all()
+    assert np.corrcoef(prediction, gaps)[0, 1] > 0.3
+
+
+def test_auto_settings_spend_a_bounded_budget(few_features, gaps, small):
+    settings = {**small, "batch_size": "auto", "max_epochs": "auto"}
+    model = HybridTRIADSRegressor(**settings)
+    for n_rows in (2, 30, 300, 5_000, 100_000, 1_000_000):
+        batch_size = model._resolve_batch_size(n_rows)
+        assert 32 <= batch_size <= 512
+        steps = model._resolve_max_epochs(n_rows, batch_size) * -(-n_rows // batch_size)
+        assert 300 < steps < 25_000
+
+
+# ------------------------------------------------------------------------------- targets
+
+
+def test_multi_output(few_features, gaps, small):
+    y = np.column_stack([gaps, -10 * gaps + 3])
+    model = HybridTRIADSRegressor(**small).fit(few_features, y)
+    mean, std = model.predict(few_features, return_std=True)
+    assert mean.shape == std.shape == y.shape
+    for column in range(2):
+        assert np.corrcoef(mean[:, column], y[:, column])[0, 1] > 0.5
+    assert [s.shape for s in model.staged_predict(few_features)] == [y.shape] * 2
+
+
+def test_multi_class_with_string_labels(few_features, gaps, small):
+    labels = np.array(["metal", "semiconductor", "insulator"])[np.digitize(gaps, [1e-9, 3.0])]
+    model = HybridTRIADSClassifier(**{**small, "max_epochs": 25}).fit(few_features, labels)
+    assert list(model.classes_) == ["insulator", "metal", "semiconductor"]
+    probabilities = model.predict_proba(few_features)
+    assert probabilities.shape == (len(labels), 3)
+    np.testing.assert_allclose(probabilities.sum(1), 1)
+    predicted = model.predict(few_features)
+    np.testing.assert_array_equal(predicted, model.classes_[probabilities.argmax(1)])
+    assert (predicted == labels).mean() > 0.6
+    staged = list(model.staged_predict(few_features))
+    assert len(staged) == 2
+    np.testing.assert_array_equal(staged[-1], predicted)
+    np.testing.assert_array_equal(list(model.staged_predict_proba(few_features))[-1], probabilities)
+
+
+def test_balanced_classes_find_more_of_the_minority(few_features, gaps, small):
+    # Two columns leave the wide gaps among the others.
+    table, is_wide = few_features.iloc[:, :2], (gaps > 4).to_numpy()
+    assert 0 < is_wide.mean() < 0.2
+    recall = {}
+    for class_weight in (None, "balanced"):
+        model = HybridTRIADSClassifier(class_weight=class_weight, **small)
+        recall[class_weight] = recall_score(is_wide, model.fit(table, is_wide).predict(table))
+    assert recall["balanced"] > recall[None] + 0.3
+
+
+def test_constant_target_is_predicted_exactly(few_features, small):
+    value = 0.1 + 0.2
+    model = HybridTRIADSRegressor(**small).fit(few_features, np.full(len(few_features), value))
+    mean, std = model.predict(few_features, return_std=True)
+    np.testing.assert_array_equal(mean, value)
+    np.testing.assert_array_equal(std, 0)
+
+
+def test_constant_target_beside_a_varying_one(few_features, gaps, small):
+    y = np.column_stack([gaps, np.full(len(gaps), 7.0)])
+    prediction = HybridTRIADSRegressor(**small).fit(few_features, y).predict(few_features)
+    np.testing.assert_array_equal(prediction[:, 1], 7)
+    assert np.corrcoef(prediction[:, 0], gaps)[0, 1] > 0.5
+
+
+# ------------------------------------------------------------------------------- predictions
+
+
+def test_spread_has_the_shape_of_the_mean_and_is_never_negative(fitted, few_features):
+    mean, std = fitted.predict(few_features, return_std=True)
+    assert mean.shape == std.shape == (len(few_features),)
+    assert (std >= 0).all()
+    assert std.max() > 0
+    np.testing.assert_array_equal(mean, fitted.predict(few_features))
+
+
+def test_staged_predictions_end_with_the_prediction(fitted, few_features):
+    staged = list(fitted.staged_predict(few_features))
+    assert len(staged) == fitted.n_steps
+    np.testing.assert_array_equal(staged[-1], fitted.predict(few_features))
+    assert not np.allclose(staged[0], staged[-1])
+
+
+def test_prediction_does_not_depend_on_the_other_rows(fitted, few_features):
+    together = fitted.predict(few_features)
+    alone = [fitted.predict(few_features.iloc[[i]])[0] for i in range(len(few_features))]
+    np.testing.assert_allclose(alone, together, rtol=0, atol=1e-10)
+
+
+def test_prediction_in_chunks_equals_prediction_at_once(fitted, few_features, monkeypatch):
+    together = fitted.predict(few_features)
+    monkeypatch.setattr("trisk.estimators.tables._base._PREDICTION_ELEMENTS", 40_000)
+    np.testing.assert_allclose(fitted.predict(few_features), together, rtol=0, atol=1e-10)
+
+
+def test_median_of_members_resists_one_that_is_off(few_features, gaps, small):
+    model = HybridTRIADSRegressor(aggregation="median", **{**small, "n_members": 3})
+    model.fit(few_features, gaps)
+    members = model._member_outputs(few_features)["answer"][..., 0]
+    scale, center = model.target_scaler_.scale[0], model.target_scaler_.center[0]
+    expected = np.median(members, axis=0) * scale + center
+    np.testing.assert_allclose(model.predict(few_features), expected)
+
+
+# ------------------------------------------------------------------------------- randomness
+
+
+def test_same_seed_same_bits_other_seed_other_model(fitted, few_features, gaps, small):
+    again = HybridTRIADSRegressor(**small).fit(few_features, gaps)
+    _assert_same_parameters(again, fitted)
+    other = HybridTRIADSRegressor(**{**small, "random_state": 1}).fit(few_features, gaps)
+    assert not np.allclose(other.predict(few_features), fitted.predict(few_features))
+
+
+def test_refitting_forgets_the_previous_fit(fitted, few_features, gaps, small):
+    model = HybridTRIADSRegressor(**small).fit(few_features.iloc[:20, :3], gaps[:20])
+    _assert_same_parameters(model.fit(few_features, gaps), fitted)
+
+
+@pytest.mark.parametrize("options", [{}, {"validation_fraction": 0.2}, {"averaging": "swa"}])
+def test_first_member_is_the_same_in_an_ensemble_of_any_size(few_features, gaps, small, options):
+    one, four = (
+        HybridTRIADSRegressor(**{**small, **options, "n_members": n}).fit(few_features, gaps)
+        for n in (1, 4)
+    )
+    alone, together = _parameters(one), _parameters(four)
+    for name, value in alone.items():
+        np.testing.assert_allclose(together[name][0], value[0], err_msg=name, **_MEMBER_TOLERANCE)
+    answer = four._member_outputs(few_features)["answer"]
+    expected = one._member_outputs(few_features)["answer"][0]
+    np.testing.assert_allclose(answer[0], expected, **_MEMBER_TOLERANCE)
+    assert not np.allclose(answer[0], answer[1], atol=1e-2)
+
+
+@pytest.mark.parametrize("options", [{}, {"validation_fraction": 0.2}])
+def test_order_of_rows_does_not_change_a_bit(few_features, gaps, small, options):
+    order = np.random.default_rng(0).permutation(len(gaps))
+    settings = {**small, **options}
+    model = HybridTRIADSRegressor(**settings).fit(few_features, gaps)
+    shuffled = HybridTRIADSRegressor(**settings).fit(few_features.iloc[order], gaps.iloc[order])
+    _assert_same_parameters(shuffled, model)
+
+
+def test_weight_of_two_is_a_row_given_twice(few_features, gaps, small):
+    weight = np.where(gaps > 3, 2.0, 1.0)
+    twice = np.repeat(np.arange(len(gaps)), weight.astype(int))
+    weighted = HybridTRIADSRegressor(**small).fit(few_features, gaps, weight)
+    repeated = HybridTRIADSRegressor(**small).fit(few_features.iloc[twice], gaps.iloc[twice])
+    np.testing.assert_allclose(
+        weighted.predict(few_features), repeated.predict(few_features), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_fit_leaves_the_global_generators_alone(few_features, gaps, small):
+    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()  # noqa: NPY002
+    HybridTRIADSRegressor(**small).fit(few_features, gaps)
+    np.testing.assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
+# ------------------------------------------------------------------------------- numbers
+
+
+def test_constant_columns_are_harmless(few_features, gaps, small):
+    padded = few_features.assign(zero=0.0, huge=1e300)
+    model = HybridTRIADSRegressor(**small).fit(padded, gaps)
+    assert np.isfinite(model.predict(padded)).all()
+    # A column that first varies in prediction cannot have been learned from.
+    moved = padded.assign(zero=5.0)
+    np.testing.assert_array_equal(model.predict(moved), model.predict(padded))
+
+
+def test_constant_columns_only(gaps, small):
+    X = np.ones((len(gaps), 3))
+    model = HybridTRIADSRegressor(**small).fit(X, gaps)
+    prediction = model.predict(X)
+    assert np.isfinite(prediction).all()
+    assert np.ptp(prediction) < 1e-12
+
+
+@pytest.mark.parametrize("scaling", ["robust", "standard"])
+@pytest.mark.parametrize("of_target", [1e-30, 1.0, 1e30])
+def test_extreme_scales_stay_finite(few_features, gaps, small, scaling, of_target):
+    scales = np.logspace(-30, 30, few_features.shape[1])
+    model = HybridTRIADSRegressor(scaling=scaling, **small)
+    model.fit(few_features * scales, gaps * of_target)
+    mean, std = model.predict(few_features * scales, return_std=True)
+    assert np.isfinite(mean).all()
+    assert np.isfinite(std).all()
+    assert np.corrcoef(mean / of_target, gaps)[0, 1] > 0.3
+    far = model.predict(few_features * scales * 1e30)
+    assert np.isfinite(far).all()
+
+
+def test_target_scale_carries_through(few_features, gaps, small):
+    expected = HybridTRIADSRegressor(**small).fit(few_features, gaps).predict(few_features)
+    # A power of two and no offset: the standardised target is the same to the bit.
+    scaled = HybridTRIADSRegressor(**small).fit(few_features, gaps * 1024)
+    np.testing.assert_allclose(scaled.predict(few_features), expected * 1024, rtol=1e-12)
+
+
+# ------------------------------------------------------------------------------- training
+
+
+@pytest.mark.parametrize("averaging", [None, "ema", "swa"])
+def test_validation_restores_each_members_best_epoch(few_features, gaps, small, averaging):
+    settings = {**small, "max_epochs": 15, "n_members": 3, "learning_rate": 0.05}
+    model = HybridTRIADSRegressor(
+        validation_fraction=0.25, averaging=averaging, schedule="constant", **settings
+    ).fit(few_features, gaps)
+    losses = np.array(model.net_.history[:, "member_valid_loss"])
+    assert losses.shape == (15, 3)
+    np.testing.assert_allclose(losses.mean(1), model.net_.history[:, "valid_loss"], rtol=1e-5)
+    assert len(np.unique(losses[-1])) == 3
+    best_epochs = losses.argmin(0)
+    assert (best_epochs < 14).any(), "no member would tell restoring from keeping the last"
+    # The restored weights give each member's best loss on its own rows.
+    callbacks = dict(model.net_.callbacks_)
+    np.testing.assert_allclose(callbacks["validation"].best_loss_, losses.min(0), rtol=1e-6)
+    np.testing.assert_array_equal(callbacks["validation"].best_epoch_, best_epochs + 1)
+
+
+def test_restored_weights_are_those_of_the_best_epoch(few_features, gaps, small):
+    class KeepWeights(Callback):
+        def on_train_begin(self, net, **kwargs):
+            self.weights = []
+
+        def on_epoch_end(self, net, **kwargs):
+            parameters = net.module_.named_parameters()
+            self.weights.append({n: p.detach().clone().numpy() for n, p in parameters})
+
+    keeper = KeepWeights()
+    settings = {**small, "max_epochs": 15, "learning_rate": 0.05, "averaging": None}
+    model = HybridTRIADSRegressor(
+        validation_fraction=0.25, schedule="constant", callbacks=[keeper], **settings
+    ).fit(few_features, gaps)
+    best = np.array(model.net_.history[:, "member_valid_loss"]).argmin(0)
+    for name, value in _parameters(model).items():
+        for member, epoch in enumerate(best):
+            np.testing.assert_array_equal(value[member], keeper.weights[epoch][name][member])
+
+
+def test_patience_ends_training_early(few_features, gaps, small):
+    settings = {**small, "max_epochs": 200, "learning_rate": 0.05, "schedule": "constant"}
+    model = HybridTRIADSRegressor(validation_fraction=0.25, patience=3, averaging=None, **settings)
+    model.fit(few_features, gaps)
+    losses = np.array(model.net_.history[:, "member_valid_loss"])
+    assert len(losses) < 200
+    assert (len(losses) - 1 - losses.argmin(0)).min() == 3
+    assert np.isfinite(model.predict(few_features)).all()
+
+
+def test_averages_differ_and_none_leaves_the_last_weights(few_features, gaps, small):
+    predictions = [
+        HybridTRIADSRegressor(averaging=averaging, **small)
+        .fit(few_features, gaps)
+        .predict(few_features)
+        for averaging in (None, "ema", "swa")
+    ]
+    assert not np.allclose(predictions[0], predictions[1])
+    assert not np.allclose(predictions[1], predictions[2])
+
+
+class _CtrlC(Callback):
+    """Press Ctrl-C in some batch."""
+
+    def __init__(self, at_batch):
+        self.at_batch = at_batch
+        self.n_batches = 0
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        self.n_batches += training
+        if self.n_batches == self.at_batch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at_batch", [1, 3, 10])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"averaging": "swa"}, {"averaging": None}, {"validation_fraction": 0.2}],
+    ids=str,
+)
+def test_interruption_leaves_a_fitted_estimator(few_features, gaps, small, at_batch, options):
+    model = HybridTRIADSRegressor(callbacks=[_CtrlC(at_batch)], **{**small, **options})
+    with pytest.raises(KeyboardInterrupt, match="fitted with the weights reached so far"):
+        model.fit(few_features, gaps)
+    assert np.isfinite(model.predict(few_features)).all()
+    assert model.net_.module_.training is False
+
+
+class _SignalAtEpochEnd(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_during_a_callback_is_no_early_stop(few_features, gaps, small):
+    handler = signal.getsignal(signal.SIGINT)
+    model = HybridTRIADSRegressor(callbacks=[_SignalAtEpochEnd()], **small)
+    with pytest.raises(KeyboardInterrupt, match="after 3 of"):
+        model.fit(few_features, gaps)
+    assert np.isfinite(model.predict(few_features)).all()
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_early_stopping_by_a_skorch_callback_is_no_error(few_features, gaps, small, verbose):
+    stopper = EarlyStopping(monitor="train_loss", patience=1, threshold=0.5, sink=lambda _: None)
+    settings = {**small, "max_epochs": 50, "verbose": verbose}
+    model = HybridTRIADSRegressor(callbacks=[("stop", stopper)], **settings)
+    model.fit(few_features, gaps)
+    assert 0 < len(model.net_.history) < 50
+    assert np.isfinite(model.predict(few_features)).all()
+
+
+def test_progress_bar_shows_only_when_asked(few_features, gaps, small, capsys):
+    HybridTRIADSRegressor(**small).fit(few_features, gaps)
+    assert capsys.readouterr() == ("", "")
+    HybridTRIADSRegressor(verbose=1, **small).fit(few_features, gaps)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "HybridTRIADSRegressor" in shown.err
+    assert "8/8" in shown.err
+    assert "train_loss" in shown.err
+
+
+def test_history_tells_every_epoch(fitted, small):
+    history = fitted.net_.history
+    assert len(history) == small["max_epochs"]
+    losses = history[:, "train_loss"]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+    assert (np.array(history[:, "dur"]) > 0).all()
+
+
+def test_skorch_checkpoint_can_be_passed(few_features, gaps, small, tmp_path):
+    checkpoint = Checkpoint(
+        monitor="train_loss_best", dirname=tmp_path, f_optimizer=None, sink=lambda _: None
+    )
+    model = HybridTRIADSRegressor(callbacks=[checkpoint], averaging=None, **small)
+    model.fit(few_features, gaps)
+    assert (tmp_path / "params.pt").is_file()
+    assert (tmp_path / "history.json").is_file()
+    # The estimator's own list of callbacks is a parameter: fitting must not use it up.
+    clone(model).fit(few_features, gaps)
+
+
+def test_diverging_training_is_explained(few_features, gaps, small):
+    settings = {**small, "learning_rate": 1e30, "max_grad_norm": None, "max_epochs": 30}
+    model = HybridTRIADSRegressor(schedule="constant", loss="squared_error", **settings)
+    with pytest.raises(FloatingPointError, match="smaller learning_rate"):
+        model.fit(few_features, gaps * 1.0)
+
+
+def test_fit_does_not_change_its_input(features, gaps, small):
+    table, target = features.iloc[:, :6].copy(), gaps.copy()
+    HybridTRIADSRegressor(**small).fit(table, target).predict(table)
+    pd.testing.assert_frame_equal(table, features.iloc[:, :6])
+    pd.testing.assert_series_equal(target, gaps)
+    array = np.asfortranarray(table.to_numpy())
+    array.setflags(write=False)
+    HybridTRIADSRegressor(**small).fit(array, gaps).predict(array)

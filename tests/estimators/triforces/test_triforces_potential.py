@@ -1,0 +1,206 @@
+"""TriForces as a potential: fits, relaxes a cell, conserves energy, and explains bad input."""
+
+import numpy as np
+import pytest
+from ase import units
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.filters import FrechetCellFilter
+from ase.md.velocitydistribution import thermalize_momenta
+from ase.md.verlet import VelocityVerlet
+from ase.optimize import BFGS
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+
+import trisk
+from trisk import TriForcesPotential
+from trisk.estimators.triforces._frames import voigt_to_matrix
+
+SMALL = {"hidden_dim": 16, "n_layers": 2, "cutoff": 4.2, "random_state": 0}
+
+
+def _frame(seed, metal="Cu"):
+    rng = np.random.default_rng(seed)
+    frame = bulk(metal, cubic=True)
+    deformation = np.eye(3) + 0.03 * rng.standard_normal((3, 3))
+    frame.set_cell(frame.cell.array @ deformation, scale_atoms=True)
+    frame.positions += 0.1 * rng.standard_normal((4, 3))
+    frame.calc = EMT()
+    results = {
+        "energy": frame.get_potential_energy(),
+        "forces": frame.get_forces(),
+        "stress": frame.get_stress(),
+    }
+    frame.calc = SinglePointCalculator(frame, **results)
+    return frame
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Rattled and strained copper with EMT's energies, forces and stresses."""
+    return [_frame(seed) for seed in range(40)]
+
+
+@pytest.fixture(scope="module")
+def potential(frames):
+    return TriForcesPotential(max_epochs=60, batch_size=8, learning_rate=1e-2, **SMALL).fit(
+        frames[:32]
+    )
+
+
+def test_learns_energies_forces_and_stresses(potential, frames):
+    test = frames[32:]
+    results = potential.predict(test)
+    forces = np.concatenate([f.get_forces() for f in test])
+    error = np.abs(np.concatenate(results["forces"]) - forces).mean()
+    assert error < 0.2 * np.abs(forces).mean()
+    energies = np.array([f.get_potential_energy() for f in test])
+    assert np.abs(results["energy"] - energies).mean() < 0.3 * energies.std()
+    stresses = np.array([f.get_stress() for f in test])
+    assert np.abs(results["stress"] - stresses).mean() < 0.3 * np.abs(stresses).mean()
+    assert potential.score(test) > 0.9
+
+
+def test_results_come_as_a_frame_and_survive_a_file(potential, frames, tmp_path):
+    results = potential.predict(frames[:3])
+    table = potential.predict(frames[:3], as_frame=True)
+    assert list(table) == ["energy", "forces", "stress"]
+    potential.save(tmp_path / "potential.trisk")
+    loaded = trisk.load(tmp_path / "potential.trisk").predict(frames[:3])
+    for name, values in results.items():
+        for value, again, cell in zip(values, loaded[name], table[name], strict=True):
+            np.testing.assert_array_equal(value, again)
+            np.testing.assert_array_equal(value, cell)
+
+
+def test_results_follow_the_crystal(potential, frames):
+    crystal = frames[33].copy()
+    expected = potential.predict([crystal])
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))
+    turned = crystal.copy()
+    turned.set_cell(crystal.cell.array @ q.T)
+    turned.set_positions(crystal.positions @ q.T)
+    order = [2, 0, 3, 1]
+    results = potential.predict([turned, crystal[order], crystal.repeat((1, 2, 1)), crystal])
+    energy = expected["energy"][0]
+    np.testing.assert_allclose(results["energy"], energy * np.array([1, 1, 2, 1]), rtol=1e-9)
+    forces = expected["forces"][0]
+    for found, same in zip(
+        results["forces"],
+        (forces @ q.T, forces[order], np.tile(forces, (2, 1)), forces),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, same, atol=1e-8)
+    stress = voigt_to_matrix(expected["stress"][0])
+    np.testing.assert_allclose(voigt_to_matrix(results["stress"][0]), q @ stress @ q.T, atol=1e-9)
+    np.testing.assert_allclose(results["stress"][1:], expected["stress"].repeat(3, 0), atol=1e-9)
+
+
+def test_calculator_agrees_with_predict_and_with_its_derivatives(potential, frames):
+    atoms = frames[0].copy()
+    atoms.calc = potential.calculator()
+    results = potential.predict([atoms])
+    np.testing.assert_allclose(atoms.get_potential_energy(), results["energy"][0], rtol=1e-12)
+    np.testing.assert_allclose(atoms.get_forces(), results["forces"][0], atol=1e-10)
+    np.testing.assert_allclose(atoms.get_stress(), results["stress"][0], atol=1e-12)
+    step, energies = 1e-4, []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[1, 2] += sign * step
+        moved.calc = potential.calculator()
+        energies.append(moved.get_potential_energy())
+    slope = (energies[0] - energies[1]) / (2 * step)
+    np.testing.assert_allclose(atoms.get_forces()[1, 2], -slope, atol=1e-6)
+
+
+def test_calculator_keeps_its_neighbors_only_while_they_hold(potential):
+    atoms = bulk("Cu", cubic=True)
+    atoms.calc = potential.calculator(skin=0.4)
+    for shift in (0.05, 0.1, 0.3):
+        atoms.positions[0] += shift
+        fresh = atoms.copy()
+        fresh.calc = potential.calculator()
+        energies = [a.get_potential_energy() for a in (atoms, fresh)]
+        np.testing.assert_allclose(*energies, rtol=1e-10)
+    atoms.set_cell(atoms.cell.array * 1.02, scale_atoms=True)
+    fresh = atoms.copy()
+    fresh.calc = potential.calculator()
+    np.testing.assert_allclose(atoms.get_stress(), fresh.get_stress(), atol=1e-12)
+
+
+def test_relaxes_a_cell_to_zero_stress(potential):
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_cell(atoms.cell.array * 1.03, scale_atoms=True)
+    atoms.rattle(0.05, seed=0)
+    atoms.calc = potential.calculator()
+    assert BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=0.01, steps=100)
+    assert np.abs(atoms.get_stress()).max() < 1e-3
+    assert abs(atoms.get_volume() / 4 - bulk("Cu").get_volume()) < 0.6
+
+
+def test_conserves_energy(potential):
+    atoms = bulk("Cu", cubic=True)
+    atoms.calc = potential.calculator()
+    thermalize_momenta(atoms, 300, rng=np.random.default_rng(0))
+    dynamics = VelocityVerlet(atoms, 1.0 * units.fs)
+    energies = []
+    dynamics.attach(lambda: energies.append(atoms.get_total_energy()))
+    dynamics.run(100)
+    assert np.ptp(energies) / len(atoms) < 1e-3
+    assert atoms.get_kinetic_energy() > 0.01
+
+
+def test_missing_forces_and_stresses_are_allowed(frames):
+    partial = [f.copy() for f in frames[:6]]
+    kept = (["energy"], ["forces"], ["energy", "forces"], ["energy", "stress"])
+    for index, (frame, source) in enumerate(zip(partial, frames, strict=False)):
+        results = {k: source.calc.results[k] for k in kept[index % 4]}
+        frame.calc = SinglePointCalculator(frame, **results)
+    model = TriForcesPotential(max_epochs=2, **SMALL).fit(partial)
+    assert np.isfinite(model.predict(partial)["energy"]).all()
+    assert np.isfinite(model.nets_[0].history[:, "train_loss"]).all()
+
+
+def test_takes_targets_apart_from_the_frames(frames):
+    bare = [f.copy() for f in frames[:6]]
+    energies = [f.get_potential_energy() for f in frames[:6]]
+    model = TriForcesPotential(max_epochs=2, **SMALL)
+    from_array = model.fit(bare, energies).predict(bare)["energy"]
+    y = {"energy": energies, "forces": [None] * 6}
+    np.testing.assert_array_equal(clone(model).fit(bare, y).predict(bare)["energy"], from_array)
+    carried = clone(model).fit(frames[:6]).predict(bare)
+    given = clone(model).fit(
+        bare,
+        {
+            "energy": energies,
+            "forces": [f.get_forces() for f in frames[:6]],
+            "stress": [f.get_stress() for f in frames[:6]],
+        },
+    )
+    np.testing.assert_array_equal(given.predict(bare)["energy"], carried["energy"])
+    assert np.isfinite(cross_val_score(model, frames[:6], cv=2)).all()
+
+
+def test_reference_energies_are_fitted():
+    mixed = [_frame(0, "Cu"), _frame(1, "Ag"), _frame(2, "Cu"), _frame(3, "Ag")]
+    model = TriForcesPotential(max_epochs=1, **SMALL).fit(mixed)
+    assert model.elements_.tolist() == [29, 47]
+    means = [np.mean([f.get_potential_energy() / 4 for f in mixed[i::2]]) for i in (0, 1)]
+    np.testing.assert_allclose(model.references_, means)
+    with pytest.raises(ValueError, match=r"Row 1 has atoms with atomic number 79"):
+        model.predict([mixed[0], bulk("Au")])
+
+
+def test_bad_targets_are_named(frames):
+    model = TriForcesPotential(max_epochs=1, **SMALL)
+    with pytest.raises(ValueError, match="Row 1 carries neither an energy nor forces"):
+        model.fit([frames[0], frames[1].copy()])
+    with pytest.raises(ValueError, match=r"Row 0 has 4 atoms, but forces of shape \(3, 3\)"):
+        model.fit(frames[:1], {"energy": [0.0], "forces": [np.zeros((3, 3))]})
+    with pytest.raises(ValueError, match="infinite"):
+        model.fit(frames[:2], [np.inf, 0.0])
+    with pytest.raises(ValueError, match="2 values of energy for 3"):
+        model.fit(frames[:3], [0.0, 1.0])
+    with pytest.raises(ValueError, match="'virial'"):
+        model.fit(frames[:1], {"energy": [0.0], "virial": [np.zeros(6)]})

@@ -1,0 +1,267 @@
+"""Reading compositions: equal to pymatgen's, from any kind of input, with errors that explain."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trisk.featurizers.composition._bulk_formulas import parse_plain_formulas
+from trisk.featurizers.composition._compositions import parse_compositions
+
+READABLE = """
+Fe2O3 Fe2.O Fe.5O Fe1e-3O Fe1e3 Ca(OH)2 Ca[(OH)2]3 Y3N@C80 D2O HDO Fe0O2 Fe1e-9O (Fe) CO Co NaN
+((Fe2)3O)2 (Fe0.5Ni0.5)3Al Li2(CO3)0.0000001 Fe{O}2 Fe2O3Fe2 (FeO)(FeO) Fe12(Fe1)2 Cn2 Og HOsO
+CH3NH3PbI3 CuSO4.5H2O Fe0.333333333333333333O Fe12345678901234567890 (Fe2(OH)3)0.25 HfO2
+""".split()  # noqa: SIM905
+WITH_SPACES = ["Li1 Fe1 P1 O4", " Fe", "Fe 2 O", "(Fe) 2", "Fe\n", "Fe \t O"]
+
+UNREADABLE = [
+    ("Fo2O3", "unknown element 'Fo'.*'Po'"),
+    ("FE2O3", "unknown element 'E'.*'Fe'"),
+    ("fe2o3", "unknown element 'fe'.*'Fe'.*capital letter"),
+    ("Femur", "unknown element 'Femur'"),
+    ("X2", "unknown element 'X'"),
+    ("Fe1E3", "unknown element 'E'"),
+    ("", "empty"),
+    ("  ", "empty"),
+    ("()", "empty pair of brackets"),
+    ("Fe()2", "empty pair of brackets"),
+    ("Fe(O", "never closed"),
+    ("Fe)O", "never opened"),
+    ("Fe0", "every amount is zero"),
+    ("Fe1e999O", "not finite"),
+    ("FeO-1", "charges and negative amounts"),
+    ("Fe2+", "charges and negative amounts"),
+    ("Fe^3+", "charges and negative amounts"),
+    ("CuSO4·5H2O", r"CuSO4\(H2O\)5"),
+    ("Fe₂O₃", "subscript.*plain digits"),
+    ("2Fe", "the number '2' does not follow"),
+    (".5Fe", "the number '.5' does not follow"),
+    ("Fe1.2.3", "the number '.3' does not follow"),
+    ("Fe2,O3", "',' at character 4 does not belong"),
+    ("Fe\x00", "does not belong"),
+    ("Fe🧪", "'🧪' at character 3 does not belong"),
+    ("H" * 20_000, "20000 characters; the limit is 10000"),
+    ("(" * 50 + "Fe" + ")" * 50, "nested deeper than 32"),
+    (None, "missing"),
+    (float("nan"), "missing"),
+    (np.float32("nan"), "missing"),
+    (pd.NA, "missing"),
+    (pd.NaT, "missing"),
+    (3.5, "of type float; expected a formula string"),
+    (True, "of type bool"),
+    (b"Fe", "of type bytes"),
+    ([1, 2], "of type list"),
+    (np.array([1, 2]), "of type ndarray"),
+    ({}, "every amount is zero"),
+    ({"Fe": -1}, "amount of Fe is -1; amounts cannot be negative"),
+    ({"Fe": float("nan")}, "not finite"),
+    ({"Fe": "much"}, "'much' is not a number"),
+    ({"Zz": 1}, "unknown element 'Zz'"),
+    ({0: 1}, "'0' is not an element"),
+    ({119: 1}, "'119' is not an element"),
+    ({("Fe",): 1}, "is not an element"),
+]
+
+
+def entries(table, row):
+    owned = slice(*table.offsets[row : row + 2])
+    return list(zip(table.elements[owned].tolist(), table.amounts[owned].tolist(), strict=True))
+
+
+def assert_equals_pymatgen(formulas):
+    from pymatgen.core import Composition
+
+    table, errors = parse_compositions(formulas)
+    assert errors == []
+    for row, formula in enumerate(formulas):
+        expected = Composition(formula).element_composition
+        assert entries(table, row) == [(e.Z, a) for e, a in expected.items()], formula
+
+
+@pytest.mark.parametrize(
+    ("task", "n_rows"),
+    [("steels", 312), ("expt_gap", 4604), ("expt_is_metal", 4921), ("glass", 5680)],
+)
+def test_parse__matbench_formulas__equals_pymatgen_exactly(matbench_formulas, task, n_rows):
+    formulas = matbench_formulas(task)
+    assert len(formulas) == n_rows
+    assert_equals_pymatgen(formulas)
+
+
+def test_parse__materials_project_formulas__equals_pymatgen_exactly(shared_data):
+    formulas = pd.read_csv(shared_data / "mp_formulas_e_form.csv.gz")["formula"]
+    assert len(formulas) == 132_752
+    assert_equals_pymatgen(formulas.drop_duplicates().tolist()[::10])
+
+
+def test_parse__materials_project_formulas__all_are_plain_and_fast(shared_data):
+    formulas = pd.read_csv(shared_data / "mp_formulas_e_form.csv.gz")["formula"].tolist()
+    start = time.perf_counter()
+    *_, plain = parse_plain_formulas(formulas)
+    assert plain.all()
+    assert time.perf_counter() - start < 2  # 0.1 s on a quiet core
+
+
+@pytest.mark.parametrize("formula", READABLE + WITH_SPACES)
+def test_parse__brackets_decimals_spaces__equals_pymatgen_exactly(formula):
+    assert_equals_pymatgen([formula])
+
+
+def test_parse__bulk_and_single_rows_mixed__keeps_order():
+    assert_equals_pymatgen([*READABLE, "NaCl", *WITH_SPACES, "NaCl", "Ca(OH)2"] * 3)
+
+
+def test_parse__amounts_with_many_digits__are_the_floats_python_reads():
+    rng = np.random.default_rng(0)
+    texts = [f"{x:.{d}f}" for d in range(14) for x in rng.uniform(0.001, 9, 50)]
+    texts = [text for text in texts if float(text) > 0]
+    table, errors = parse_compositions([f"Fe{text}" for text in texts])
+    assert errors == []
+    assert table.amounts.tolist() == [float(text) for text in texts]
+
+
+@pytest.mark.parametrize(("value", "cause"), UNREADABLE)
+def test_parse__unreadable_value__is_reported_with_row_and_cause(value, cause):
+    table, errors = parse_compositions(["Fe2O3", value, "NaCl"], on_error="nan")
+    (error,) = errors
+    assert error.row == 1
+    assert pd.Series([error.cause]).str.contains(cause, regex=True).all(), error.cause
+    assert isinstance(error.formula, str)
+    assert len(error.formula) <= 200
+    assert table.lengths.tolist() == [2, 0, 2]
+    assert table.elements.tolist() == [26, 8, 11, 17]
+
+
+@pytest.mark.parametrize(
+    "text", ["Fe" * 4_999, "(" * 9_999, "Fe1" * 3_333, "1" * 9_999, "(Fe)" * 2_499, "F e" * 3_333]
+)
+def test_parse__hostile_text__takes_no_time(text):
+    start = time.perf_counter()
+    parse_compositions([text] * 20, on_error="nan")
+    assert time.perf_counter() - start < 5
+
+
+def test_parse__every_kind_of_object__gives_the_same_table():
+    from ase.build import bulk
+    from pymatgen.core import Composition, Element, Lattice, Species, Structure
+
+    structure = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    values = [
+        "NaCl",
+        Composition("NaCl"),
+        Composition({"Na+": 1, "Cl-": 1}),
+        {"Na": 1, "Cl": 1.0},
+        {"Na+": 1, "Cl-": 1, "Fe": 0},
+        {11: 1, 17: 1},
+        {np.int64(11): np.float32(1), "Cl": 1},
+        {Element("Na"): 1, Species("Cl", -1): 1},
+        structure,
+        bulk("NaCl", "rocksalt", a=5.64),
+        np.str_("NaCl"),
+    ]
+    table, errors = parse_compositions(values)
+    assert errors == []
+    assert table.elements.reshape(-1, 2).tolist() == [[11, 17]] * len(values)
+    assert np.allclose(table.fractions, 0.5)
+    assert entries(table, 8) == [(11, 4.0), (17, 4.0)]
+    assert all(isinstance(formula, str) for formula in table.formulas)
+
+
+def test_parse__disordered_structure_and_mixed_valence__merges_per_element():
+    from pymatgen.core import Composition, Lattice, Structure
+
+    alloy = Structure(Lattice.cubic(3), [{"Fe": 0.25, "Ni": 0.75}], [[0, 0, 0]])
+    table, errors = parse_compositions([alloy, Composition({"Fe2+": 1, "O2-": 4, "Fe3+": 2})])
+    assert errors == []
+    assert entries(table, 0) == [(26, 0.25), (28, 0.75)]
+    assert entries(table, 1) == [(26, 3.0), (8, 4.0)]
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        list,
+        tuple,
+        np.array,
+        lambda v: np.array(v, dtype=object),
+        lambda v: np.array(v, dtype=object)[:, None],
+        lambda v: [[value] for value in v],
+        pd.Series,
+        lambda v: pd.Series(v, dtype="string"),
+        lambda v: pd.Series(v, dtype="category"),
+        lambda v: pd.DataFrame({"composition": v}),
+        pd.Index,
+        lambda v: (value for value in v),
+    ],
+)
+def test_parse__every_container__gives_the_same_table(container):
+    table, errors = parse_compositions(container(["Fe2O3", "Ca(OH)2"]))
+    assert errors == []
+    assert table.elements.tolist() == [26, 8, 20, 8, 1]
+    assert table.amounts.tolist() == [2, 3, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ("Fe2O3", r"a single str; put it into a list"),
+        ({"Fe": 1}, "a single dict"),
+        (5, "got int"),
+        (None, "got NoneType"),
+        (np.array("Fe"), "shape"),
+        (np.zeros((3, 2)), r"one column of compositions, got an array of shape \(3, 2\)"),
+        (pd.DataFrame({"a": ["Fe"], "b": ["O"]}), r"shape \(1, 2\)"),
+        (np.zeros((3, 1, 1)), r"shape \(3, 1, 1\)"),
+    ],
+)
+def test_parse__not_a_collection__raises(X, message):
+    with pytest.raises(ValueError, match=message):
+        parse_compositions(X)
+
+
+def test_parse__single_structure_or_atoms__raises():
+    from ase.build import bulk
+    from pymatgen.core import Composition, Lattice, Structure
+
+    structure = Structure(Lattice.cubic(3), ["Fe"], [[0, 0, 0]])
+    for single in (bulk("Fe"), structure, Composition("Fe")):
+        with pytest.raises(ValueError, match="put it into a list"):
+            parse_compositions(single)
+
+
+def test_parse__no_rows__gives_an_empty_table():
+    table, errors = parse_compositions([])
+    assert (table.n_rows, errors) == (0, [])
+    assert table.fractions.shape == (0,)
+
+
+def test_parse__rows_beyond_one_block__keep_their_numbers(monkeypatch):
+    monkeypatch.setattr("trisk.featurizers.composition._compositions._ROWS_PER_BLOCK", 4)
+    formulas = ["Fe", "NaCl", "Fo", "Ca(OH)2", "O2", "??", "Si", "SiO2", "GaAs"]
+    table, errors = parse_compositions(formulas, on_error="nan")
+    assert [error.row for error in errors] == [2, 5]
+    assert table.lengths.tolist() == [1, 2, 0, 3, 1, 0, 1, 2, 2]
+    assert table.formulas.tolist() == formulas
+    _, errors = parse_compositions(formulas, on_error="raise")
+    assert [error.row for error in errors] == [2]
+
+
+def test_table__take__equals_parsing_the_selection():
+    formulas = ["Fe2O3", "NaCl", "Ca(OH)2", "Si", "GaAs"]
+    table, _ = parse_compositions(formulas)
+    for selection in (slice(1, 4), slice(None, None, 2), [4, 0, 0], [], np.array([2])):
+        taken = table.take(selection)
+        expected, _ = parse_compositions(np.array(formulas, dtype=object)[selection])
+        for field in ("offsets", "elements", "amounts", "formulas", "rows", "fractions"):
+            assert np.array_equal(getattr(taken, field), getattr(expected, field)), field
+
+
+def test_table__fractions__sum_to_one_in_every_row():
+    table, _ = parse_compositions(["Fe2O3", "Ca(OH)2", "Si"])
+    assert table.rows.tolist() == [0, 0, 1, 1, 1, 2]
+    assert np.allclose(np.bincount(table.rows, weights=table.fractions), 1)
+    assert table.totals.tolist() == [5, 5, 1]

@@ -1,0 +1,9 @@
+"""What an interatomic potential says of a crystal."""
+
+from trisk.featurizers.potential._check import verify_potential
+from trisk.featurizers.potential._featurizer import PotentialFeaturizer
+
+__all__ = [
+    "PotentialFeaturizer",
+    "verify_potential",
+]

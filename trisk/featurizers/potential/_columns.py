@@ -1,0 +1,190 @@
+"""Records of measurements → columns with stable names and units."""
+
+import numpy as np
+
+from trisk.featurizers.potential._elasticity import GPA, elastic_moduli
+from trisk.featurizers.potential._phonon_mesh import last_peak
+
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_HIGHEST = 4  # of the optical modes, one column each
+_PEAK_WIDTHS = (3, 10)  # cm⁻¹
+
+#: Sensor → the measurements it needs.
+MEASUREMENTS = {
+    "energy": ("energy_and_forces",),
+    "stress": ("energy_and_forces",),
+    "forces": ("energy_and_forces",),
+    "relaxation": ("geometry",),
+    "gamma": ("force_constants",),
+    "einstein": ("force_constants",),
+    "phonon_dos": ("phonon_mesh",),
+    "elasticity": ("elasticity",),
+}
+
+
+def sensor_columns(sensors):
+    """Names of the columns.
+
+    Parameters
+    ----------
+    sensors : sequence of str
+        Keys of ``MEASUREMENTS``.
+
+    Returns
+    -------
+    list of str
+        Name and unit of each column, in the order of the sensors.
+    """
+    return [f"Potential {name}" for sensor in sensors for name in _NAMES[sensor]]
+
+
+def sensor_values(sensors, records):
+    """Values of the columns for one crystal.
+
+    Parameters
+    ----------
+    sensors : sequence of str
+        Keys of ``MEASUREMENTS``.
+    records : dict of str to dict
+        The records that the sensors need, and that of the geometry.
+
+    Returns
+    -------
+    ndarray of shape (n_columns,)
+        In the order of :func:`sensor_columns`.
+    """
+    return np.concatenate([_VALUES[sensor](records) for sensor in sensors])
+
+
+def _statistics(values, weights=None):
+    """Quantiles, mean, deviation and the geometric mean of positive values, with weights."""
+    if not values.size:
+        return [0.0] * (len(_QUANTILES) + 3)
+    weights = np.full(len(values), 1 / len(values)) if weights is None else weights
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) - weights[order] / 2
+    mean = float(weights @ values)
+    real = values > 1.0  # the logarithm of an acoustic frequency near Γ says nothing
+    geometric = (
+        np.exp(weights[real] @ np.log(values[real]) / weights[real].sum()) if real.any() else 0
+    )
+    return [
+        *np.interp(_QUANTILES, reached, values[order]),
+        mean,
+        np.sqrt(weights @ (values - mean) ** 2),
+        geometric,
+    ]
+
+
+_STATISTICS = [
+    *(f"quantile {q:g}" for q in _QUANTILES),
+    "mean",
+    "standard deviation",
+    "geometric mean",
+]
+
+
+def _energy(records):
+    return [records["energy_and_forces"]["energy"] / len(records["geometry"]["numbers"])]
+
+
+def _stress(records):
+    """Invariants of the stress: pressure and von Mises stress."""
+    xx, yy, zz, yz, xz, xy = records["energy_and_forces"]["stress"] * GPA
+    shear = (xx - yy) ** 2 + (yy - zz) ** 2 + (zz - xx) ** 2 + 6 * (yz**2 + xz**2 + xy**2)
+    return [-(xx + yy + zz) / 3, np.sqrt(shear / 2)]
+
+
+def _forces(records):
+    return [np.linalg.norm(records["energy_and_forces"]["forces"], axis=1).max()]
+
+
+def _relaxation(records):
+    geometry = records["geometry"]
+    return [geometry["volume_ratio"], float(geometry["converged"])]
+
+
+def _gamma(records):
+    """Optical modes at Γ; those that a small cell lacks repeat its lowest one."""
+    modes = records["force_constants"]["gamma"]
+    highest = modes[::-1][:_HIGHEST] if len(modes) else np.zeros(1)
+    highest = np.pad(highest, (0, _HIGHEST - len(highest)), mode="edge")
+    lowest = modes[0] if len(modes) else 0.0
+    return [*highest, lowest, (modes < 0).sum(), *_statistics(modes)]
+
+
+def _einstein(records):
+    modes = records["force_constants"]["einstein"]
+    return [
+        modes.max(),
+        modes.min(),
+        (modes < 0).sum(),
+        modes.max(axis=1).min(),
+        *_statistics(modes.ravel()),
+    ]
+
+
+def _phonon_dos(records):
+    mesh = records["phonon_mesh"]
+    frequencies, weights = mesh["frequencies"], mesh["weights"]
+    of_modes = np.repeat(weights / frequencies.shape[1], frequencies.shape[1])
+    return [
+        *(last_peak(frequencies, weights, width) for width in _PEAK_WIDTHS),
+        frequencies.max(),
+        weights @ frequencies.max(axis=1),
+        weights @ (frequencies < -1).mean(axis=1),
+        mesh["einstein"].max(),
+        mesh["einstein"].min(),
+        *_statistics(frequencies.ravel(), of_modes),
+    ]
+
+
+def _elasticity(records):
+    return list(elastic_moduli(records["elasticity"]["constants"]))
+
+
+_VALUES = {
+    "energy": _energy,
+    "stress": _stress,
+    "forces": _forces,
+    "relaxation": _relaxation,
+    "gamma": _gamma,
+    "einstein": _einstein,
+    "phonon_dos": _phonon_dos,
+    "elasticity": _elasticity,
+}
+
+_NAMES = {
+    "energy": ["energy (eV/atom)"],
+    "stress": ["pressure (GPa)", "von Mises stress (GPa)"],
+    "forces": ["largest force (eV/A)"],
+    "relaxation": ["relaxed volume ratio", "relaxation converged"],
+    "gamma": [
+        *(f"gamma highest {k + 1} (1/cm)" for k in range(_HIGHEST)),
+        "gamma lowest (1/cm)",
+        "gamma imaginary modes",
+        *(f"gamma {name} (1/cm)" for name in _STATISTICS),
+    ],
+    "einstein": [
+        "Einstein highest (1/cm)",
+        "Einstein lowest (1/cm)",
+        "Einstein imaginary modes",
+        "Einstein highest of softest site (1/cm)",
+        *(f"Einstein {name} (1/cm)" for name in _STATISTICS),
+    ],
+    "phonon_dos": [
+        *(f"DOS last peak at width {width} (1/cm)" for width in _PEAK_WIDTHS),
+        "DOS maximum (1/cm)",
+        "DOS mean of highest band (1/cm)",
+        "DOS imaginary share",
+        "DOS highest Einstein (1/cm)",
+        "DOS lowest Einstein (1/cm)",
+        *(f"DOS {name} (1/cm)" for name in _STATISTICS),
+    ],
+    "elasticity": [
+        "bulk modulus (GPa)",
+        "shear modulus (GPa)",
+        "elastic anisotropy",
+        "softest elastic eigenvalue (GPa)",
+    ],
+}

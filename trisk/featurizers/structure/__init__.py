@@ -1,0 +1,9 @@
+"""Crystal structures → graphs, and numbers from geometry alone."""
+
+from trisk.featurizers.structure._crystal_graph import CrystalGraphFeaturizer
+from trisk.featurizers.structure._spring_model import SpringModelFeaturizer
+
+__all__ = [
+    "CrystalGraphFeaturizer",
+    "SpringModelFeaturizer",
+]
