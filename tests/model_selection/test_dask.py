@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 
-from trisk import HybridTRIADSRegressor
+from trisk import HybridTRIADSRegressor, MagpieFeaturizer
 from trisk.model_selection import cross_validate, nested_cross_validate, optuna_search
 
 distributed = pytest.importorskip("distributed", reason="pip install 'trisk[dask]'")
@@ -48,6 +49,20 @@ def test_folds__same_scores_as_serial(cluster, data):
     # Folds trained in one batch and one by one differ by rounding.
     np.testing.assert_allclose(spread.folds["mae"], serial.folds["mae"], rtol=1e-3)
     assert len(scores) == 2
+
+
+def test_formulas__folds_keep_to_their_workers(cluster):
+    """Featurizers would hand their parts to workers that all wait for them."""
+    formulas, y = ["Fe2O3", "NaCl", "MgO", "GaAs", "TiO2", "SiC"] * 4, np.arange(24.0)
+    model = make_pipeline(MagpieFeaturizer(n_jobs=2), HybridTRIADSRegressor(**TINY, random_state=0))
+    serial = cross_validate(model, formulas, y, cv=2)
+    with joblib.parallel_config(backend="dask"):
+        spread = cross_validate(model, formulas, y, cv=2, n_jobs=2)
+    np.testing.assert_allclose(spread["test_score"], serial["test_score"], rtol=1e-2)
+    for kind in ("train", "test"):
+        for one, other in zip(spread["indices"][kind], serial["indices"][kind], strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert len(spread["estimator"]) == 2
 
 
 class Slow(Ridge):

@@ -13,7 +13,7 @@ _LAZY = {
     "fit_folds": "_batched",
     "nested_cross_validate": "_nested",
     "optuna_search": "_search",
-    "search_space": "_search",
+    "search_space": "_objective",
     "write_matbench_file": "_leaderboard",
 }
 

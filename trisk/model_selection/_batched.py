@@ -1,9 +1,10 @@
 """Cross-validation that trains all folds of a trisk estimator as one batched computation."""
 
 import time
+from functools import partial
 
 import numpy as np
-from joblib import effective_n_jobs
+from joblib import Parallel, delayed, effective_n_jobs
 from sklearn import model_selection
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
@@ -12,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from trisk.estimators.tables._base import trains_together
 from trisk.estimators.tables._together import fit_together
-from trisk.model_selection._scoring import last_step, prepare_fold
+from trisk.model_selection._scoring import in_one_process, last_step, prepare_fold
 
 
 def fit_folds(estimator, X, y, *, cv=5, groups=None, sample_weight=None):
@@ -99,19 +100,8 @@ def cross_validate(estimator, X, y, *, cv=5, groups=None, scoring=None, n_jobs=N
     >>> results["test_score"].shape
     (3,)
     """
-    batched = trains_together(last_step(estimator))
-    if not batched or effective_n_jobs(n_jobs) > 1:
-        return model_selection.cross_validate(
-            estimator,
-            X,
-            y,
-            cv=cv,
-            groups=groups,
-            scoring=scoring,
-            n_jobs=n_jobs,
-            return_estimator=True,
-            return_indices=True,
-        )
+    if not trains_together(last_step(estimator)) or effective_n_jobs(n_jobs) > 1:
+        return _validate_folds(estimator, X, y, cv, groups, scoring, n_jobs)
     started = time.perf_counter()
     estimators, folds = fit_folds(estimator, X, y, cv=cv, groups=groups)
     fit_time = (time.perf_counter() - started) / len(folds)
@@ -130,5 +120,33 @@ def cross_validate(estimator, X, y, *, cv=5, groups=None, scoring=None, n_jobs=N
         "indices": {
             "train": tuple(train for train, _ in folds),
             "test": tuple(test for _, test in folds),
+        },
+    }
+
+
+def _validate_folds(estimator, X, y, cv, groups, scoring, n_jobs):
+    """Let scikit-learn validate fold by fold, each within its process and no further."""
+    X, y, groups = indexable(X, y, groups)
+    splitter = model_selection.check_cv(cv, y, classifier=is_classifier(estimator))
+    validate = partial(
+        model_selection.cross_validate,
+        scoring=scoring,
+        return_estimator=True,
+        return_indices=True,
+    )
+    if effective_n_jobs(n_jobs) == 1:
+        return validate(estimator, X, y, cv=splitter, groups=groups)
+    parts = Parallel(n_jobs=n_jobs)(
+        delayed(in_one_process)(partial(validate, cv=[fold]), estimator, X, y)
+        for fold in splitter.split(X, y, groups)
+    )
+    indices = [part.pop("indices") for part in parts]
+    estimators = [fitted for part in parts for fitted in part.pop("estimator")]
+    return {
+        **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        "estimator": estimators,
+        "indices": {
+            kind: tuple(rows for found in indices for rows in found[kind])
+            for kind in ("train", "test")
         },
     }

@@ -11,48 +11,14 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from trisk.model_selection._folds import shuffled_folds
-from trisk.model_selection._scoring import in_one_process, score_folds
+from trisk.model_selection._objective import Objective, search_space
+from trisk.model_selection._scoring import in_one_process
 from trisk.model_selection._study import PerTrialSampler, live_trials, open_study, run_trials
+from trisk.model_selection._study_progress import StudyProgress
 
 _FINGERPRINT, _SEED = "made_of", "seed"
-_SUGGEST = {
-    "FloatDistribution": ("suggest_float", ("low", "high", "step", "log")),
-    "IntDistribution": ("suggest_int", ("low", "high", "step", "log")),
-    "CategoricalDistribution": ("suggest_categorical", ("choices",)),
-}
-
-
-def search_space(estimator):
-    """Collect what an estimator and all that it is made of publish as worth tuning.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A trisk estimator, or a pipeline or other composite that holds some.
-
-    Returns
-    -------
-    distributions : dict of str to optuna.distributions.BaseDistribution
-        By parameter, named as ``set_params`` takes them: ``model__dropout`` in a pipeline whose
-        last step is ``model``.
-
-    Examples
-    --------
-    >>> from trisk import composition_pipeline
-    >>> from trisk.model_selection import search_space
-    >>> search_space(composition_pipeline("steels"))["model__dropout"]
-    FloatDistribution(high=0.4, log=False, low=0.0, step=None)
-    """
-    parts = {"": estimator} | {f"{k}__": v for k, v in estimator.get_params(deep=True).items()}
-    return {
-        f"{prefix}{name}": distribution
-        for prefix, part in parts.items()
-        if hasattr(part, "search_space") and not isinstance(part, type)
-        for name, distribution in part.search_space().items()
-    }
 
 
 def optuna_search(
@@ -338,7 +304,7 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
             )
         made_of = joblib.hash((type(self.estimator).__name__, np.asarray(y), folds))
         self.study_ = self._open_study(made_of)
-        objective = _Objective(self.estimator, space, X, y, folds, self.scorer_)
+        objective = Objective(self.estimator, space, X, y, folds, self.scorer_)
         with self._progress(self.study_) as show:
             if n_jobs > 1:
                 joblib.Parallel(n_jobs=n_jobs)(
@@ -380,7 +346,7 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         return study
 
     def _progress(self, study):
-        return _Progress(self.n_trials, study, enabled=bool(self.verbose))
+        return StudyProgress(self.n_trials, study, enabled=bool(self.verbose))
 
     def _take_best(self, X, y):
         complete = [t for t in live_trials(self.study_) if t.state.name == "COMPLETE"]
@@ -492,61 +458,6 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         return self.scorer_(self.best_estimator_, X, y)
 
 
-class _Objective:
-    """Mean score of a trial's parameters over the folds."""
-
-    def __init__(self, estimator, space, X, y, folds, scorer):
-        self.estimator = estimator
-        self.space = space
-        self.X = X
-        self.y = y
-        self.folds = folds
-        self.scorer = scorer
-
-    def __call__(self, trial):
-        estimator = clone(self.estimator).set_params(**self._draw(trial))
-
-        def report(score, share):
-            trial.report(score, round(100 * share))
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        scores = score_folds(estimator, self.X, self.y, self.folds, self.scorer, report)
-        trial.set_user_attr("fold_scores", scores.tolist())
-        return scores.mean()
-
-    def _draw(self, trial):
-        drawn = {}
-        for name, distribution in self.space.items():
-            method, attributes = _SUGGEST[type(distribution).__name__]
-            arguments = {a: getattr(distribution, a) for a in attributes}
-            drawn[name] = getattr(trial, method)(name, **arguments)
-        return drawn
-
-
 def _run_worker(search, made_of, objective):
     """Run trials in a process of its own, which opens the storage itself."""
     run_trials(search._open_study(made_of), objective, search.n_trials, timeout=search.timeout)
-
-
-class _Progress:
-    """A bar over the finished trials of a study, whoever finishes them."""
-
-    def __init__(self, n_trials, study, *, enabled):
-        self.bar = tqdm(total=n_trials, unit="trial", desc="search", disable=not enabled)
-        self(study)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.bar.close()
-
-    def __call__(self, study):
-        trials = live_trials(study)
-        values = [t.value for t in trials if t.state.name == "COMPLETE"]
-        shown = {"pruned": sum(t.state.name == "PRUNED" for t in trials)}
-        if values:
-            shown["best"] = f"{max(values):.4g}"
-        self.bar.set_postfix(shown, refresh=False)
-        self.bar.update(sum(t.state.is_finished() for t in trials) - self.bar.n)
