@@ -48,6 +48,7 @@ _EXPORTS = {
     "optuna_search": "model_selection",
     "ParityDisplay": "plotting",
     "PotentialFeaturizer": "featurizers",
+    "PowerSpectrumFeaturizer": "featurizers",
     "save": "persistence",
     "SpringModelFeaturizer": "featurizers",
     "TriForcesClassifier": "estimators",

@@ -49,6 +49,7 @@ _CLASSES = {
             "Mat2VecFeaturizer",
             "MiedemaFeaturizer",
             "PotentialFeaturizer",
+            "PowerSpectrumFeaturizer",
             "PretrainedFeaturizer",
             "SpringModelFeaturizer",
             "StoichiometryFeaturizer",

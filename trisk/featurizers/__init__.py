@@ -18,7 +18,11 @@ from trisk.featurizers.composition import (
     YangFeaturizer,
 )
 from trisk.featurizers.potential import PotentialFeaturizer, verify_potential
-from trisk.featurizers.structure import CrystalGraphFeaturizer, SpringModelFeaturizer
+from trisk.featurizers.structure import (
+    CrystalGraphFeaturizer,
+    PowerSpectrumFeaturizer,
+    SpringModelFeaturizer,
+)
 
 __all__ = [
     "AtomicOrbitalFeaturizer",
@@ -32,6 +36,7 @@ __all__ = [
     "Mat2VecFeaturizer",
     "MiedemaFeaturizer",
     "PotentialFeaturizer",
+    "PowerSpectrumFeaturizer",
     "PretrainedFeaturizer",
     "SpringModelFeaturizer",
     "StoichiometryFeaturizer",

@@ -1,9 +1,11 @@
 """Crystal structures → graphs, and numbers from geometry alone."""
 
 from trisk.featurizers.structure._crystal_graph import CrystalGraphFeaturizer
+from trisk.featurizers.structure._power_spectrum import PowerSpectrumFeaturizer
 from trisk.featurizers.structure._spring_model import SpringModelFeaturizer
 
 __all__ = [
     "CrystalGraphFeaturizer",
+    "PowerSpectrumFeaturizer",
     "SpringModelFeaturizer",
 ]

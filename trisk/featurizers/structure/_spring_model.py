@@ -1,27 +1,11 @@
 """SpringModelFeaturizer: what a crystal's bonds, taken as springs, say of its vibrations."""
 
-from numbers import Real
-
-import numpy as np
-import pandas as pd
-from sklearn.utils._param_validation import Interval
-from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_feature_names_in,
-    check_is_fitted,
-)
-
-from trisk.featurizers._values import RowError
-from trisk.featurizers.structure._base import StructureFeaturizer
-from trisk.featurizers.structure._bonds import bond_directions, find_faults, nearest_bonds
-from trisk.featurizers.structure._objects import describe_atoms
+from trisk.featurizers.structure._bonds import bond_directions
 from trisk.featurizers.structure._springs import SPRING_COLUMNS, make_springs, spring_columns
-from trisk.featurizers.structure._structures import parse_structures
-from trisk.neighbor_lists import find_neighbors
+from trisk.featurizers.structure._tables import StructureTableFeaturizer
 
 
-class SpringModelFeaturizer(StructureFeaturizer):
+class SpringModelFeaturizer(StructureTableFeaturizer):
     """Vibrations of a crystal whose bonds are empirical springs, without any potential.
 
     1. Every pair of atoms within the cutoff is a spring, whose stiffness follows from the two
@@ -89,90 +73,9 @@ class SpringModelFeaturizer(StructureFeaturizer):
     [1081, 349, 244]
     """
 
-    _parameter_constraints: dict = {
-        **StructureFeaturizer._parameter_constraints,
-        "cutoff": [Interval(Real, 0, None, closed="neither")],
-        "verbose": ["verbose"],
-    }
-
-    def __init__(self, *, cutoff=6.0, on_error="raise", n_jobs=None, verbose=0):
-        super().__init__(on_error=on_error, n_jobs=n_jobs)
-        self.cutoff = cutoff
-        self.verbose = verbose
-
-    def transform(self, X):
-        """Featurize structures.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Structures: pymatgen ``Structure`` objects or their dicts, ASE ``Atoms``, paths of
-            files (CIF, POSCAR, …), texts of CIFs, or a mixture.
-
-        Returns
-        -------
-        pandas.DataFrame of shape (n_samples, n_features_out)
-            One row per structure, under the index of X if X is a pandas object.
-
-        Raises
-        ------
-        FeaturizationError
-            With ``on_error="raise"``, when a structure cannot be featurized.
-        """
-        check_is_fitted(self)
-        _check_feature_names(self, X, reset=False)
-        name = type(self).__name__
-        table, errors = parse_structures(
-            X, featurizer=name, n_jobs=self.n_jobs, verbose=self.verbose
-        )
-        chunks = table.chunks()
-        results = Parallel(n_jobs=self.n_jobs)(
-            delayed(_compute)(table.take(rows), float(self.cutoff)) for rows in chunks
-        )
-        for rows, (_, causes) in zip(chunks, results, strict=True):
-            for row, cause in causes.items():
-                formula = describe_atoms(table.take(rows[[row]]).numbers)
-                errors.append(RowError(int(rows[row]), formula, name, cause))
-        self._report(sorted(errors, key=lambda error: error.row), table.n_rows)
-        values = np.concatenate([chunk_values for chunk_values, _ in results])
-        index = X.index if hasattr(X, "iloc") else None
-        return pd.DataFrame(values, columns=self._names(), index=index, copy=False)
-
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored, except that it must match the column name seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of str objects of shape (n_features_out,)
-            The names.
-        """
-        check_is_fitted(self)
-        _check_feature_names_in(self, input_features, generate_names=False)
-        return np.asarray(self._names(), dtype=object)
-
-    def _prepare(self):
-        self.n_features_out_ = len(SPRING_COLUMNS)
-
-    def _names(self):
+    def _feature_names(self):
         return [f"SpringModel {name}" for name in SPRING_COLUMNS]
 
-
-def _compute(table, cutoff):
-    """Columns of some structures, NaN for those without atoms or with a fault, and the faults."""
-    pairs = find_neighbors(table.positions, table.lattices, table.periodic, table.offsets, cutoff)
-    causes = find_faults(table, pairs, cutoff)
-    if causes:
-        values, _ = _compute(table.without_atoms(list(causes)), cutoff)
-        return values, causes
-    values = np.full((table.n_rows, len(SPRING_COLUMNS)), np.nan)
-    sound = np.flatnonzero(table.lengths)
-    if len(sound):
-        bonds = nearest_bonds(pairs, len(table.numbers), None)
+    def _compute(self, table, bonds):
         springs = make_springs(table.numbers, bonds, bond_directions(table, bonds))
-        values[sound] = spring_columns(table.take(sound), bonds, springs)
-    return values, {}
+        return spring_columns(table, bonds, springs)

@@ -1,0 +1,185 @@
+"""PowerSpectrumFeaturizer: distances and angles around the atoms of a crystal, elements aside."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.utils._param_validation import Interval
+
+from trisk.featurizers.structure._bonds import bond_directions
+from trisk.featurizers.structure._harmonics import spherical_harmonics
+from trisk.featurizers.structure._structures import StructureTable
+from trisk.featurizers.structure._tables import StructureTableFeaturizer
+
+
+class PowerSpectrumFeaturizer(StructureTableFeaturizer):
+    r"""Power spectrum of the neighbours around atoms, which does not see their elements.
+
+    For every atom, products of radial functions of two neighbours' distances and a Legendre
+    polynomial of the angle between them are summed over all pairs of neighbours within a smooth
+    cutoff. Columns are the mean and the standard deviation of these sums over the atoms of the
+    crystal. They do not change with rotation, inversion, choice of the cell, order of atoms, or an
+    exchange of elements. Nothing is learned from the data.
+
+    Parameters
+    ----------
+    cutoff : float, default=6.0
+        Distance in Å beyond which a neighbour has no weight.
+    n_radial : int, default=8
+        Number of radial functions.
+    max_degree : int, default=4
+        Largest degree l of the Legendre polynomials.
+    volume_per_atom : float, default=None
+        Every crystal is first scaled to this volume in Å³ per atom, so that crystals of one
+        prototype resemble each other whatever the size of their atoms; 20 is usual for inorganic
+        crystals. None keeps the distances as they are.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a structure that cannot be featurized: raise a
+        :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
+        warn once.
+    n_jobs : int, default=None
+        Number of joblib workers over chunks of structures; None is 1, -1 all processors.
+    verbose : int, default=0
+        Whether to show a progress bar over structure files.
+
+    Attributes
+    ----------
+    errors_ : pandas.DataFrame
+        Structures that the latest ``transform`` could not featurize: row, formula, featurizer,
+        cause.
+    n_features_in_ : int
+        Always 1.
+    n_features_out_ : int
+        Number of columns given out.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column seen in ``fit``; only if it was a DataFrame.
+
+    See Also
+    --------
+    trisk.estimators.StructureRetriever : Finds similar structures by such columns.
+
+    Notes
+    -----
+    With distances :math:`r_{ij}` and angles :math:`\theta_{jik}` at atom i,
+
+    .. math::
+        p_{i,nn'l} = \frac{1}{1 + \sum_j f(r_{ij})}
+            \sum_{jk} g_n(r_{ij}) g_{n'}(r_{ik}) P_l(\cos\theta_{jik}),
+        \quad g_n(r) = \sqrt{\frac{2}{r_c}} \frac{\sin(n \pi r / r_c)}{r} f(r),
+        \quad f(r) = \tfrac12 + \tfrac12 \cos(\pi r / r_c),
+
+    for n ≤ n' and l from 0 to `max_degree`. This is the power spectrum of [1]_ (equation 16) for
+    sharp neighbours of one kind; the sum over pairs is taken as the scalar product of expansions
+    in spherical harmonics. The radial functions are those of [2]_ and the cutoff f is that of
+    [3]_; division by the number of neighbours keeps dense and sparse crystals comparable.
+
+    References
+    ----------
+    .. [1] A. P. Bartók, R. Kondor, G. Csányi, "On representing chemical environments", Phys. Rev.
+       B 87, 184115 (2013). https://doi.org/10.1103/PhysRevB.87.184115
+    .. [2] J. Gasteiger, J. Groß, S. Günnemann, "Directional message passing for molecular graphs",
+       ICLR 2020. https://arxiv.org/abs/2003.03123
+    .. [3] J. Behler, M. Parrinello, "Generalized neural-network representation of
+       high-dimensional potential-energy surfaces", Phys. Rev. Lett. 98, 146401 (2007).
+       https://doi.org/10.1103/PhysRevLett.98.146401
+
+    Examples
+    --------
+    Rock salt and caesium chloride have one environment each, diamond and zinc blende the same one:
+
+    >>> import numpy as np
+    >>> from ase.build import bulk
+    >>> from trisk.featurizers import PowerSpectrumFeaturizer
+    >>> crystals = [bulk("C"), bulk("ZnS", "zincblende", a=5.41), bulk("NaCl", "rocksalt", a=5.64)]
+    >>> X = PowerSpectrumFeaturizer(volume_per_atom=20.0).fit_transform(crystals)
+    >>> X.shape
+    (3, 360)
+    >>> diamond, zinc_blende, rock_salt = X.to_numpy()
+    >>> bool(np.allclose(diamond, zinc_blende)), bool(np.allclose(diamond, rock_salt))
+    (True, False)
+    """
+
+    _parameter_constraints: dict = {
+        **StructureTableFeaturizer._parameter_constraints,
+        "n_radial": [Interval(Integral, 1, None, closed="left")],
+        "max_degree": [Interval(Integral, 0, None, closed="left")],
+        "volume_per_atom": [None, Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        *,
+        cutoff=6.0,
+        n_radial=8,
+        max_degree=4,
+        volume_per_atom=None,
+        on_error="raise",
+        n_jobs=None,
+        verbose=0,
+    ):
+        super().__init__(cutoff=cutoff, on_error=on_error, n_jobs=n_jobs, verbose=verbose)
+        self.n_radial = n_radial
+        self.max_degree = max_degree
+        self.volume_per_atom = volume_per_atom
+
+    def _feature_names(self):
+        n, other = np.triu_indices(self.n_radial)
+        return [
+            f"PowerSpectrum {statistic} l={degree} n={a + 1},{b + 1}"
+            for statistic in ("mean", "std")
+            for degree in range(self.max_degree + 1)
+            for a, b in zip(n, other, strict=True)
+        ]
+
+    def _compute_chunk(self, table):
+        if self.volume_per_atom is not None:
+            table = _scale(table, self.volume_per_atom)
+        return super()._compute_chunk(table)
+
+    def _compute(self, table, bonds):
+        density = _expand(table, bonds, float(self.cutoff), self.n_radial, self.max_degree)
+        upper = np.triu_indices(self.n_radial)
+        spectra = []
+        for degree in range(self.max_degree + 1):
+            part = density[:, :, degree**2 : (degree + 1) ** 2]
+            products = part @ part.transpose(0, 2, 1)
+            spectra.append(4 * np.pi / (2 * degree + 1) * products[:, *upper])
+        return _mean_and_std(np.concatenate(spectra, axis=1), table)
+
+
+def _scale(table, volume_per_atom):
+    """The same crystals at another volume."""
+    factors, sound = np.ones(table.n_rows), table.lengths > 0
+    volumes = np.abs(np.linalg.det(table.lattices[sound])) / table.lengths[sound]
+    factors[sound] = np.cbrt(volume_per_atom / volumes)
+    return StructureTable(
+        table.offsets,
+        table.numbers,
+        table.positions * factors[table.rows, None],
+        table.lattices * factors[:, None, None],
+        table.periodic,
+    )
+
+
+def _expand(table, bonds, cutoff, n_radial, max_degree):
+    """Neighbours in radial functions and harmonics, shape (n_atoms, n_radial, n_harmonics)."""
+    lengths = bonds.lengths
+    weights = 0.5 + 0.5 * np.cos(np.pi * lengths / cutoff)
+    neighbors = np.add.reduceat(weights, bonds.offsets[:-1])
+    per_bond = np.sqrt(2 / cutoff) * weights / lengths / np.sqrt(1 + neighbors[bonds.centers])
+    harmonics = spherical_harmonics(bond_directions(table, bonds), max_degree)
+    columns = np.arange(len(lengths))
+    density = np.empty((len(table.numbers), n_radial, harmonics.shape[1]))
+    for n in range(n_radial):
+        radial = per_bond * np.sin((n + 1) * np.pi * lengths / cutoff)
+        rows = csr_array((radial, columns, bonds.offsets), shape=(len(density), len(lengths)))
+        density[:, n] = rows @ harmonics
+    return density
+
+
+def _mean_and_std(values, table):
+    """Mean and standard deviation over the atoms of each crystal, side by side."""
+    starts, lengths = table.offsets[:-1], table.lengths[:, None]
+    mean = np.add.reduceat(values, starts) / lengths
+    squares = (values - mean[table.rows]) ** 2
+    return np.hstack([mean, np.sqrt(np.add.reduceat(squares, starts) / lengths)])
