@@ -11,6 +11,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+from joblib.parallel import get_active_backend
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.utils import _safe_indexing, indexable
@@ -205,7 +206,10 @@ def nested_cross_validate(
     if batched and n_processes == 1:
         outcomes = _fit_batched(job, folds)  # the estimator's own bar shows its epochs
     else:
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+        backend, _ = get_active_backend()
+        # Ray's cannot hand out folds one by one; the bar then moves once, at the end.
+        handing_out = "generator" if backend.supports_return_generator else "list"
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as=handing_out)
         call = joblib.delayed(job if n_processes == 1 else partial(in_one_process, job))
         running = parallel(call(k, *fold) for k, fold in enumerate(folds))
         bar = {"unit": "fold", "desc": "outer folds", "disable": not verbose}
