@@ -1,6 +1,7 @@
 """What every member-batched estimator does, whatever its input."""
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -8,7 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from trisk.estimators._search_space import SearchSpaceMixin
-from trisk.estimators._training import MemberNet, resolve_device, restore_net
+from trisk.estimators._training import MemberNet, NetSnapshot, resolve_device, restore_net
 
 
 class BaseMemberEstimator(SearchSpaceMixin, BaseEstimator):
@@ -49,6 +50,23 @@ class BaseMemberEstimator(SearchSpaceMixin, BaseEstimator):
         self.__dict__.update(state)
         if net is not None:
             self.net_ = restore_net(self._net_class, self._module, net, resolve_device(self.device))
+
+    @contextmanager
+    def lend_net(self, net, members):
+        """Predict for a while with some members of a net that is still training.
+
+        Parameters
+        ----------
+        net : MemberNet
+            The net.
+        members : slice
+            This estimator's members of it.
+        """
+        self.net_ = NetSnapshot(net.member_module(members))
+        try:
+            yield
+        finally:
+            del self.net_
 
     def __sklearn_is_fitted__(self):
         """A fit that failed half-way leaves attributes, but no net."""

@@ -138,6 +138,19 @@ class MemberNet(NeuralNet):
             raise
 
 
+class NetSnapshot:
+    """As much of a net as predictions need.
+
+    Parameters
+    ----------
+    module : Module
+        Network in double precision.
+    """
+
+    def __init__(self, module):
+        self.module_ = module
+
+
 class _EarlyEnd(Exception):  # noqa: N818 - a signal, not an error
     """A callback decided that training is over."""
 

@@ -1,5 +1,7 @@
 """Scores of a model on folds, told while it trains, so that a poor one can be given up early."""
 
+from contextlib import ExitStack
+
 import joblib
 import numpy as np
 from sklearn.base import clone
@@ -45,11 +47,14 @@ class Snapshots(Callback):
         Owners of the members, in order.
     judge : callable
         Called with the finished share of the training.
+    n_trainings : int, default=1
+        Trainings that the estimators need one after the other; the first of them is judged.
     """
 
-    def __init__(self, estimators, judge):
+    def __init__(self, estimators, judge, n_trainings=1):
         self.estimators = estimators
         self.judge = judge
+        self.n_trainings = n_trainings
 
     def __deepcopy__(self, memo):
         """Stay one: what it holds is no part of a net."""
@@ -59,22 +64,18 @@ class Snapshots(Callback):
         """Judge after every tenth of the epochs but the last, which is the end of the fit."""
         done = len(net.history)
         tenth = done * _TENTHS // net.max_epochs
-        if tenth == (done - 1) * _TENTHS // net.max_epochs or done == net.max_epochs:
+        judged_before = tenth == (done - 1) * _TENTHS // net.max_epochs
+        if judged_before or done == net.max_epochs or not self.estimators:
             return
-        for estimator, members in zip(self.estimators, member_slices(self.estimators), strict=True):
-            estimator.net_ = _Snapshot(net.member_module(members))
-        try:
-            self.judge(done / net.max_epochs)
-        finally:
-            for estimator in self.estimators:
-                del estimator.net_
+        with ExitStack() as lent:
+            slices = member_slices(self.estimators)
+            for estimator, members in zip(self.estimators, slices, strict=True):
+                lent.enter_context(estimator.lend_net(net, members))
+            self.judge(done / net.max_epochs / self.n_trainings)
 
-
-class _Snapshot:
-    """As much of a net as predictions need."""
-
-    def __init__(self, module):
-        self.module_ = module
+    def on_train_end(self, net, **kwargs):
+        """Leave further trainings alone."""
+        self.estimators = []
 
 
 def last_step(estimator):
@@ -126,10 +127,24 @@ def prepare_fold(estimator, X, y, train, weight=None):
     )
 
 
+def _watch(estimator, fold, score, tell):
+    """Have an estimator judged while it trains on a fold."""
+    model = last_step(estimator)
+
+    def judge(share):
+        score(fold, estimator)
+        tell(share)
+
+    # Networks of crystals train one member after the other, those of a batch all at once.
+    watching = Snapshots([model], judge, getattr(model, "n_trainings", 1))
+    model.set_params(callbacks=[*(model.callbacks or ()), watching])
+
+
 def score_folds(estimator, X, y, folds, scorer, report=None):
     """Fit an estimator on every fold and score it on the rows left out.
 
-    The folds of a trisk estimator train as one batched computation.
+    The folds of HybridTRIADS train as one batched computation. All of trisk's networks are judged
+    after every tenth of their epochs, any other estimator after every fold.
 
     Parameters
     ----------
@@ -162,7 +177,10 @@ def score_folds(estimator, X, y, folds, scorer, report=None):
 
     if not trains_together(last_step(estimator)):
         for fold, (train, _) in enumerate(folds):
-            fitted = clone(estimator).fit(_safe_indexing(X, train), _safe_indexing(y, train))
+            fitted = clone(estimator)
+            if report is not None and hasattr(last_step(fitted), "lend_net"):
+                _watch(fitted, fold, score, lambda share, k=fold: tell((k + share) / len(folds)))
+            fitted.fit(_safe_indexing(X, train), _safe_indexing(y, train))
             score(fold, fitted)
             tell((fold + 1) / len(folds))
         return scores

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from trisk.estimators._base import pass_on_interruption
 from trisk.estimators._search_space import SearchSpaceMixin
-from trisk.estimators._training import resolve_device, restore_net
+from trisk.estimators._training import NetSnapshot, resolve_device, restore_net
 from trisk.estimators.graphs._batches import pack
 from trisk.estimators.triforces._crystal_training import CrystalNet, train_crystals
 from trisk.estimators.triforces._crystals import read_crystals, to_batch
@@ -114,6 +115,28 @@ class BaseTriForces(SearchSpaceMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         """A fit that failed half-way leaves attributes, but no nets."""
         return hasattr(self, "nets_")
+
+    @property
+    def n_trainings(self):
+        """Networks that `fit` trains, one after the other."""
+        return self.n_members
+
+    @contextmanager
+    def lend_net(self, net, members):
+        """Predict for a while with a net that is still training.
+
+        Parameters
+        ----------
+        net : CrystalNet
+            The net.
+        members : slice
+            Not used: a net is one member.
+        """
+        self.nets_ = [NetSnapshot(net.member_module(members))]
+        try:
+            yield
+        finally:
+            del self.nets_
 
     def __trisk_state__(self):
         """Fitted attributes for :mod:`trisk.persistence`, the nets as parameters and arrays."""

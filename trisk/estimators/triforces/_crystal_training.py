@@ -1,7 +1,8 @@
 """skorch trains one network on crystals, with averaging, validation and bit-exact resumption."""
 
+import copy
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
@@ -50,6 +51,12 @@ class CrystalNet(MemberNet):
         loss = self.criterion_(output, target)
         loss.backward()
         return {"loss": loss.detach(), "y_pred": output}
+
+    def member_module(self, members):
+        """Copy the network, which is one member, with averaged weights where there are some."""
+        averaging = dict(self.callbacks_).get("averaging")
+        with averaging.averaged() if averaging else nullcontext():
+            return copy.deepcopy(self.module_).double().eval()
 
     def get_iterator(self, dataset, training=False):
         """Shuffled batches that go on where an earlier training ended."""
