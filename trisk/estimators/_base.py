@@ -61,6 +61,11 @@ class BaseMemberEstimator(SearchSpaceMixin, BaseEstimator):
             The net.
         members : slice
             This estimator's members of it.
+
+        Yields
+        ------
+        None
+            While the estimator predicts with it.
         """
         self.net_ = NetSnapshot(net.member_module(members))
         try:

@@ -4,6 +4,7 @@ import math
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -131,8 +132,13 @@ class BaseTriForces(SearchSpaceMixin, BaseEstimator):
             The net.
         members : slice
             Not used: a net is one member.
+
+        Yields
+        ------
+        None
+            While the estimator predicts with it.
         """
-        self.nets_ = [NetSnapshot(net.member_module(members))]
+        self.nets_: list[Any] = [NetSnapshot(net.member_module(members))]
         try:
             yield
         finally:
