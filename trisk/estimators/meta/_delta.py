@@ -10,11 +10,11 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
-    has_fit_parameter,
     validate_data,
 )
 
 from trisk.estimators._search_space import Choice, SearchSpaceMixin
+from trisk.estimators._weights import check_takes_weights
 
 
 class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
@@ -123,11 +123,7 @@ class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseE
         target = y / estimates if self.kind == "ratio" else y - estimates
         params = {}
         if sample_weight is not None:
-            if not has_fit_parameter(self.regressor, "sample_weight"):
-                raise ValueError(
-                    f"regressor={self.regressor!r} takes no sample_weight in fit. Give no "
-                    "weights, or a regressor that takes them."
-                )
+            check_takes_weights("regressor", self.regressor, self.regressor)
             params["sample_weight"] = _check_sample_weight(sample_weight, table)
         self.regressor_ = clone(self.regressor).fit(X, target, **params)
         return self

@@ -23,11 +23,11 @@ from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
-    has_fit_parameter,
 )
 
 from trisk.estimators._search_space import Choice, SearchSpaceMixin
 from trisk.estimators._seeding import seed_parts
+from trisk.estimators._weights import check_takes_weights
 
 _TREES = {"n_estimators": 200, "max_features": 1 / 3}
 
@@ -216,11 +216,7 @@ class HurdleRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, Base
             routed = process_routing(self, "fit", sample_weight=sample_weight)
             return routed.classifier.fit, routed.regressor.fit
         for name in ("classifier", "regressor"):
-            if not has_fit_parameter(getattr(self, f"_{name}")(), "sample_weight"):
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} takes no sample_weight in fit. Give no "
-                    "weights, or estimators that take them."
-                )
+            check_takes_weights(name, getattr(self, name), getattr(self, f"_{name}")())
         return {"sample_weight": sample_weight}, {"sample_weight": sample_weight}
 
     def _fit_regressor(self, X, y, rows, params, seed):
