@@ -53,6 +53,7 @@ _EXPORTS = {
     "SpringModelFeaturizer": "featurizers",
     "TriForcesClassifier": "estimators",
     "TriForcesPotential": "estimators",
+    "TriForcesPretrainer": "estimators",
     "TriForcesRegressor": "estimators",
 }
 

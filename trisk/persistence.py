@@ -32,6 +32,7 @@ _CLASSES = {
     "HybridTRIADSRegressor": "trisk.estimators",
     "TriForcesClassifier": "trisk.estimators",
     "TriForcesPotential": "trisk.estimators",
+    "TriForcesPretrainer": "trisk.estimators",
     "TriForcesRegressor": "trisk.estimators",
     "ColumnScaler": "trisk.estimators._preprocessing",
     "NeighborColumns": "trisk.estimators.tables._neighbors",

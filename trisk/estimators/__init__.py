@@ -6,6 +6,7 @@ from trisk.estimators.tables import HybridTRIADSClassifier, HybridTRIADSRegresso
 from trisk.estimators.triforces import (
     TriForcesClassifier,
     TriForcesPotential,
+    TriForcesPretrainer,
     TriForcesRegressor,
 )
 
@@ -18,5 +19,6 @@ __all__ = [
     "HybridTRIADSRegressor",
     "TriForcesClassifier",
     "TriForcesPotential",
+    "TriForcesPretrainer",
     "TriForcesRegressor",
 ]

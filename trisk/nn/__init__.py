@@ -17,8 +17,10 @@ from trisk.nn._members import (
     initialize_members,
     select_members,
 )
+from trisk.nn._pretraining import PretrainingNetwork
 from trisk.nn._radial import BesselBasis
 from trisk.nn._recursion import RecursiveCore
+from trisk.nn._sigreg import epps_pulley, sigreg
 from trisk.nn._spherical_harmonics import real_spherical_harmonics
 from trisk.nn._structure_stream import PowerSpectrum, StructureStream
 from trisk.nn._triforces import StreamEmbeddings, TriForcesEncoder
@@ -44,6 +46,7 @@ __all__ = [
     "PotentialLoss",
     "PotentialNetwork",
     "PowerSpectrum",
+    "PretrainingNetwork",
     "PropertyHead",
     "PropertyLoss",
     "PropertyNetwork",
@@ -51,7 +54,9 @@ __all__ = [
     "StreamEmbeddings",
     "StructureStream",
     "TriForcesEncoder",
+    "epps_pulley",
     "initialize_members",
     "real_spherical_harmonics",
     "select_members",
+    "sigreg",
 ]

@@ -1,18 +1,27 @@
-"""Pre-training: encoders that learn from calculated properties before they meet a task."""
+"""Pre-training: what encoders learn from before they meet a task."""
 
-from trisk.pretraining._supervised import EncoderTraining, save_encoder
-from trisk.pretraining._targets import (
-    FormulaTargets,
-    held_out_rows,
-    read_formula_targets,
-    reduced_formulas,
-)
+import importlib
 
-__all__ = [
-    "EncoderTraining",
-    "FormulaTargets",
-    "held_out_rows",
-    "read_formula_targets",
-    "reduced_formulas",
-    "save_encoder",
-]
+#: Public name → the module that defines it; only what is used is imported.
+_EXPORTS = {
+    "EncoderTraining": "_supervised",
+    "FormulaTargets": "_targets",
+    "PretrainingLoss": "crystals",
+    "ViewMaker": "crystals",
+    "held_out_rows": "_targets",
+    "read_formula_targets": "_targets",
+    "reduced_formulas": "_targets",
+    "save_encoder": "_supervised",
+}
+
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name):
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(f"trisk.pretraining.{_EXPORTS[name]}"), name)
+    raise AttributeError(f"module 'trisk.pretraining' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

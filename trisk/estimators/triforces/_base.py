@@ -1,31 +1,23 @@
-"""What all TriForces estimators do: structures in, streams trained with a head."""
+"""What all TriForces estimators with a target do: streams trained with a head."""
 
-import math
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from trisk.estimators._base import pass_on_interruption
-from trisk.estimators._search_space import SearchSpaceMixin
-from trisk.estimators._training import NetSnapshot, resolve_device, restore_net
-from trisk.estimators.graphs._batches import pack
-from trisk.estimators.triforces._crystal_training import CrystalNet, train_crystals
-from trisk.estimators.triforces._crystals import read_crystals, to_batch
-from trisk.estimators.triforces._streams import CONSTRAINTS, ENCODER_PARAMETERS, SEARCH_SPACE
-from trisk.nn._triforces import STREAMS
-
-# Atoms, and tenths of bonds, that a prediction takes at once.
-_PREDICTION_COST = 4000
+from trisk.estimators._training import NetSnapshot
+from trisk.estimators.triforces._crystal_estimator import BaseCrystalEstimator
+from trisk.estimators.triforces._crystal_training import train_crystals
+from trisk.estimators.triforces._crystals import check_atoms, read_crystals
+from trisk.estimators.triforces._pretrained import find_streams
+from trisk.estimators.triforces._streams import CONSTRAINTS, SEARCH_SPACE
 
 
-class BaseTriForces(SearchSpaceMixin, BaseEstimator):
+class BaseTriForces(BaseCrystalEstimator):
     """Streams with a head; a subclass names the head, its targets and its loss."""
 
     _parameter_constraints: dict = CONSTRAINTS
@@ -94,29 +86,6 @@ class BaseTriForces(SearchSpaceMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def save(self, path):
-        """Write the fitted estimator to one file that holds no code.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to write; :func:`trisk.load` brings the estimator back.
-        """
-        from trisk.persistence import save
-
-        check_is_fitted(self)
-        save(self, path)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        return tags
-
-    def __sklearn_is_fitted__(self):
-        """A fit that failed half-way leaves attributes, but no nets."""
-        return hasattr(self, "nets_")
-
     @property
     def n_trainings(self):
         """Networks that `fit` trains, one after the other."""
@@ -144,53 +113,29 @@ class BaseTriForces(SearchSpaceMixin, BaseEstimator):
         finally:
             del self.nets_
 
-    def __trisk_state__(self):
-        """Fitted attributes for :mod:`trisk.persistence`, the nets as parameters and arrays."""
-        state = {k: v for k, v in vars(self).items() if k.endswith("_") and k != "nets_"}
-        state["nets_"] = [net.portable_state() for net in self.nets_]
-        return state
-
-    def __trisk_restore__(self, state):
-        """Take fitted attributes back and rebuild the nets."""
-        nets = state.pop("nets_")
-        self.__dict__.update(state)
-        device = resolve_device(self.device)
-        self.nets_ = [restore_net(CrystalNet, self._build, net, device) for net in nets]
+    def __sklearn_clone__(self):
+        """A clone that starts from the same fitted streams, which a clone of them would not be."""
+        params = {k: clone(v, safe=False) for k, v in self.get_params(deep=False).items()}
+        return type(self)(**params | {"pretrained": self.pretrained})
 
     def _read_training(self, X):
         """Check the parameters and read structures to train on."""
         self._validate_params()
         self.__dict__.pop("nets_", None)
-        wrong = [s for s in self.streams if s not in STREAMS]
-        if wrong or not self.streams:
-            raise ValueError(
-                f"streams must name some of {STREAMS}, but is {tuple(self.streams)!r}."
-            )
+        self._check_streams()
         if self.fine_tune != "full" and self.pretrained is None:
             raise ValueError(
                 f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which is None."
             )
         graphs = read_crystals(X, self.cutoff)
-        empty = np.flatnonzero(graphs.counts("atom") == 0)
-        if len(empty):
-            raise ValueError(
-                f"There are no atoms in {len(empty)} structures, first in rows "
-                f"{empty[:5].tolist()}. Drop the rows that the featurizer reported."
-            )
+        check_atoms(graphs)
         return graphs
-
-    def _encoder_params(self):
-        params = {name: getattr(self, name) for name in ENCODER_PARAMETERS}
-        return params | {
-            "streams": tuple(s for s in STREAMS if s in self.streams),
-            "backbone_params": dict(self.backbone_params or {}),
-        }
 
     def _train(self, dataset, module_params, criterion):
         """Fit all members."""
         entropy = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         seeds = np.random.SeedSequence(entropy).generate_state(self.n_members).tolist()
-        source = self._find_pretrained()
+        source = find_streams(self.pretrained, self._encoder_params())
         nets = []
         for member, seed in enumerate(seeds):
             seed %= np.iinfo(np.int32).max
@@ -227,64 +172,9 @@ class BaseTriForces(SearchSpaceMixin, BaseEstimator):
         order = np.random.default_rng([seed, 0]).permutation(len(dataset))
         return dataset.take(np.sort(order[n_held_out:])), dataset.take(np.sort(order[:n_held_out]))
 
-    def _resolve_schedule(self, n_rows):
-        """Batch size and number of epochs."""
-        plan, batch_size, max_epochs = self._schedule, self.batch_size, self.max_epochs
-        if batch_size == "auto":
-            power = 2 ** round(math.log2(max(n_rows / 40, 1)))
-            batch_size = int(np.clip(power, plan["smallest"], plan["largest"]))
-        if max_epochs == "auto":
-            n_steps = plan["n_steps"] * math.sqrt(max(n_rows / plan["n_rows"], 1))
-            max_epochs = math.ceil(n_steps / math.ceil(n_rows / batch_size))
-        return batch_size, max_epochs
-
-    @property
-    def _frozen_share(self):
-        return 0.25 if self.fine_tune == "gradual" else 0.0
-
-    def _find_pretrained(self):
-        """Weights of pre-trained streams, or None."""
-        source = self.pretrained
-        if source is None:
-            return None
-        if isinstance(source, str | Path):
-            from trisk.persistence import load
-
-            source = load(source)
-        if not hasattr(source, "_encoder_params"):
-            raise TypeError(
-                f"pretrained is a {type(source).__name__}; it must be a fitted TriForces estimator "
-                "or the path of one."
-            )
-        check_is_fitted(source)
-        own, other = self._encoder_params(), source._encoder_params()
-        for name, value in own.items():
-            if other[name] != value:
-                raise ValueError(
-                    f"The pre-trained streams have {name}={other[name]!r}, but this estimator has "
-                    f"{value!r}."
-                )
-        return source.nets_[0].module_.encoder.state_dict()
-
     def _start_from(self, module, source):
         """Give a fresh network its pre-trained streams."""
         if source is not None:
             module.encoder.load_state_dict(source)
         if self.fine_tune == "head":
             module.encoder.requires_grad_(False)
-
-    def _predict_batches(self, graphs):
-        """Yield rows with atoms and their batch, in double precision."""
-        check_is_fitted(self)
-        device = next(self.nets_[0].module_.parameters()).device
-        rows = np.flatnonzero(graphs.counts("atom") > 0)
-        if len(rows) < len(graphs):
-            warnings.warn(
-                f"{len(graphs) - len(rows)} structures have no atoms; their predictions are NaN.",
-                UserWarning,
-                stacklevel=3,
-            )
-        costs = (graphs.counts("atom") + 0.1 * graphs.counts("bond"))[rows]
-        n_batches = min(len(rows), math.ceil(costs.sum() / _PREDICTION_COST))
-        for part in pack(costs, n_batches) if n_batches else ():
-            yield rows[part], to_batch(graphs.take(rows[part]), device, torch.float64)

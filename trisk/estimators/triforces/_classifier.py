@@ -32,7 +32,8 @@ class TriForcesClassifier(ClassifierMixin, PropertyTriForces):
         Weights of classes, as in scikit-learn.
     dropout : float, default=0.0
         Dropout rate in the head.
-    {streams}
+    {encoder}
+    {fine_tuning}
     {training}
 
     Attributes

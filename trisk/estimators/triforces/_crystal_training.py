@@ -12,6 +12,9 @@ from trisk.estimators._checkpoint import Checkpoint, fingerprint
 from trisk.estimators._training import MemberNet
 from trisk.estimators.triforces._crystal_batches import CrystalBatches
 
+# Part of a gradual fine-tuning in which the streams keep their weights.
+_FROZEN_SHARE = 0.25
+
 
 class CrystalNet(MemberNet):
     """A skorch net for one network on crystals.
@@ -198,7 +201,18 @@ class Validation(Callback):
         self.best_weights_ = self.dataset = None
 
 
-def train_crystals(settings, data, build, module_params, criterion, *, seed, checkpoint, start):
+def train_crystals(
+    settings,
+    data,
+    build,
+    module_params,
+    criterion,
+    *,
+    seed,
+    checkpoint,
+    start=None,
+    net_class=CrystalNet,
+):
     """Train one network.
 
     Parameters
@@ -217,8 +231,10 @@ def train_crystals(settings, data, build, module_params, criterion, *, seed, che
         Seed of initial weights, order and dropout.
     checkpoint : path-like or None
         File from which to resume, and to which to write after every epoch.
-    start : callable
+    start : callable, default=None
         Called with the fresh network, whose weights it may change.
+    net_class : type, default=CrystalNet
+        Class of the net.
 
     Returns
     -------
@@ -227,7 +243,8 @@ def train_crystals(settings, data, build, module_params, criterion, *, seed, che
     """
     dataset, validation = data
     batch_size, max_epochs = settings._resolve_schedule(len(dataset))
-    callbacks = [("learning_rate", LearningRate(max_epochs, settings._frozen_share))]
+    frozen = _FROZEN_SHARE if getattr(settings, "fine_tune", "full") == "gradual" else 0.0
+    callbacks = [("learning_rate", LearningRate(max_epochs, frozen))]
     averaging = judge = None
     if settings.max_grad_norm is not None:
         callbacks.append(("gradient_clipping", GradientClipping(settings.max_grad_norm)))
@@ -253,7 +270,7 @@ def train_crystals(settings, data, build, module_params, criterion, *, seed, che
     loss, loss_params = criterion
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = CrystalNet(
+        net = net_class(
             build,
             criterion=loss,
             lr=settings.learning_rate,
@@ -269,7 +286,8 @@ def train_crystals(settings, data, build, module_params, criterion, *, seed, che
             **{f"module__{k}": v for k, v in module_params.items()},
             **{f"criterion__{k}": v for k, v in loss_params.items()},
         ).initialize()
-        start(net.module_)
+        if start is not None:
+            start(net.module_)
         net.partial_fit(dataset, None, epochs=max_epochs - n_done)
     net.module_.double().eval()
     # Moments of the optimiser are twice the size of the model and serve no prediction.

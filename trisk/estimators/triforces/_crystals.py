@@ -33,18 +33,58 @@ def read_crystals(X, cutoff):
     ValueError
         If a structure is not one of ordered atoms in a cell of three dimensions.
     """
+    return _graphs_of(X, cutoff)
+
+
+def read_atoms(X):
+    """Collect structures without their neighbours.
+
+    Parameters
+    ----------
+    X : CrystalGraphs or collection of Atoms or Structure
+        As for :func:`read_crystals`; any iterable, read once.
+
+    Returns
+    -------
+    CrystalGraphs
+        Atoms without bonds.
+    """
+    return _graphs_of(X, None)
+
+
+def check_atoms(graphs):
+    """Raise if a structure to train on has no atoms.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+        Structures.
+
+    Raises
+    ------
+    ValueError
+        If one is empty.
+    """
+    empty = np.flatnonzero(graphs.counts("atom") == 0)
+    if len(empty):
+        raise ValueError(
+            f"There are no atoms in {len(empty)} structures, first in rows "
+            f"{empty[:5].tolist()}. Drop the rows that the featurizer reported."
+        )
+
+
+def _graphs_of(X, cutoff):
+    """Read structures and connect atoms within a cutoff, if there is one."""
     if isinstance(X, CrystalGraphs):
-        counts, numbers = X.counts("atom"), X.atomic_numbers
-        positions, lattices = X.positions, X.lattices
-    else:
-        read = [_read(value, row) for row, value in enumerate(_as_values(X))]
-        if not read:
-            raise ValueError("There are 0 structures, but at least one is needed.")
-        counts = np.array([len(numbers) for numbers, *_ in read])
-        numbers = np.concatenate([numbers for numbers, *_ in read])
-        positions = np.concatenate([positions for _, positions, _ in read])
-        lattices = np.stack([lattice for *_, lattice in read])
-    return connect(numbers, positions, lattices, counts, cutoff)
+        return connect(X.atomic_numbers, X.positions, X.lattices, X.counts("atom"), cutoff)
+    read = [_read(value, row) for row, value in enumerate(_as_values(X))]
+    if not read:
+        raise ValueError("There are 0 structures, but at least one is needed.")
+    numbers, positions, lattices = zip(*read, strict=True)
+    counts = np.array([len(values) for values in numbers])
+    return connect(
+        np.concatenate(numbers), np.concatenate(positions), np.stack(lattices), counts, cutoff
+    )
 
 
 def connect(numbers, positions, lattices, counts, cutoff):
@@ -60,8 +100,8 @@ def connect(numbers, positions, lattices, counts, cutoff):
         Lattice vectors in rows, in Å.
     counts : ndarray of shape (n_structures,)
         Atoms of each structure.
-    cutoff : float
-        Largest distance, in Å.
+    cutoff : float or None
+        Largest distance, in Å; None finds no neighbours.
 
     Returns
     -------
@@ -70,7 +110,8 @@ def connect(numbers, positions, lattices, counts, cutoff):
     """
     offsets = np.concatenate([[0], np.cumsum(counts)])
     periodic = np.ones((len(lattices), 3), dtype=bool)
-    pairs = find_neighbors(positions, lattices, periodic, offsets, cutoff)
+    searched = offsets if cutoff is not None else np.zeros_like(offsets)
+    pairs = find_neighbors(positions, lattices, periodic, searched, cutoff)
     none = np.empty((0, 2), dtype=np.int32)
     nothing = np.zeros(len(lattices) + 1, dtype=np.int64)
     return CrystalGraphs(

@@ -37,7 +37,8 @@ class TriForcesPotential(BaseTriForces):
         Weight of the error of forces, relative to their root mean square.
     stress_weight : float, default=0.1
         Weight of the error of stresses, relative to their root mean square.
-    {streams}
+    {encoder}
+    {fine_tuning}
     {training}
 
     Attributes

@@ -34,7 +34,8 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
         Mean over atoms, for properties that a supercell shares; sum, for extensive ones.
     dropout : float, default=0.0
         Dropout rate in the head.
-    {streams}
+    {encoder}
+    {fine_tuning}
     {training}
 
     Attributes

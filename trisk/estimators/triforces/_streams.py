@@ -11,6 +11,7 @@ from trisk.nn import (
     CompositionStream,
     EnergyHead,
     PotentialNetwork,
+    PretrainingNetwork,
     PropertyHead,
     PropertyNetwork,
     StructureStream,
@@ -18,7 +19,7 @@ from trisk.nn import (
 )
 from trisk.nn.backbones import BACKBONES, make_backbone
 
-STREAM_TEXT = """
+ENCODER_TEXT = """
     backbone : {{"builtin", "orb", "esen", "mace"}} or Module, default="builtin"
         Network of the interaction stream: the built-in equivariant one, one of another package
         (which must be installed; its weights are random), or your own that follows
@@ -37,17 +38,18 @@ STREAM_TEXT = """
         How the composition stream counts atoms; see :class:`trisk.nn.CompositionStream`.
     class_token : bool, default=False
         Whether a learned token collects the composition. Together with ``"counts"`` it lets the
-        prediction depend on the size of the cell.
-    pretrained : estimator, path or None, default=None
-        Fitted TriForces estimator of equal streams, or a file of one, whose streams to start
-        from.
+        result depend on the size of the cell."""
+
+FINE_TUNING_TEXT = """
+    pretrained : estimator, path, "default" or None, default=None
+        Fitted :class:`TriForcesPretrainer` or other TriForces estimator with the same parameters
+        of the streams, or a file of one, whose streams to start from. ``"default"`` means the
+        weights that come with trisk, which have the default parameters of the streams.
     fine_tune : {{"full", "head", "gradual"}}, default="full"
         What training changes after `pretrained`: everything, the head alone, or the head alone
         for a quarter of the epochs and then everything."""
 
-TRAINING_TEXT = """
-    n_members : int, default=1
-        Networks in the ensemble, trained one after another.
+_SCHEDULE_TEXT = """
     max_epochs : int or "auto", default="auto"
         Epochs. ``"auto"`` spends some {n_steps} steps on {n_rows} structures and a number that
         grows with the square root of the structures.
@@ -58,10 +60,27 @@ TRAINING_TEXT = """
         Largest learning rate of AdamW, after a warm-up and before a cosine to zero.
     weight_decay : float, default=1e-2
         Decoupled weight decay of matrices.
-    max_grad_norm : float or None, default=10.0
+    max_grad_norm : float or None, default={max_grad_norm:.1f}
         Limit on the norm of the gradient.
-    ema_decay : float, default=0.995
-        Decay of the exponential average of weights; zero for none.
+    ema_decay : float, default={ema_decay:g}
+        Decay of the exponential average of weights; zero for none."""
+
+_RUN_TEXT = """
+    callbacks : list of skorch callbacks or None, default=None
+        Further callbacks.
+    device : str, default="auto"
+        Torch device; ``"auto"`` is CUDA where available, else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all that is drawn: initialisation, order, {drawn}.
+    verbose : int, default=0
+        Whether to show a progress bar."""
+
+TRAINING_TEXT = (
+    """
+    n_members : int, default=1
+        Networks in the ensemble, trained one after another."""
+    + _SCHEDULE_TEXT
+    + """
     validation_fraction : float, default=0.0
         Share of the structures that each member, by its own draw, keeps aside. The weights of
         the best epoch on them are restored. Zero trains on all.
@@ -70,15 +89,19 @@ TRAINING_TEXT = """
     checkpoint : path-like or None, default=None
         File that holds the whole state of the training after every epoch (one per member, with
         its number appended, if there are several). A later `fit` with the same data, parameters
-        and integer `random_state` goes on from it, with the same result to the bit on a CPU.
-    callbacks : list of skorch callbacks or None, default=None
-        Further callbacks.
-    device : str, default="auto"
-        Torch device; ``"auto"`` is CUDA where available, else the CPU.
-    random_state : int, RandomState instance or None, default=None
-        Seed of initialisation, shuffling, dropout and validation splits.
-    verbose : int, default=0
-        Whether to show a progress bar."""
+        and integer `random_state` goes on from it, with the same result to the bit on a CPU."""
+    + _RUN_TEXT
+)
+
+OPTIMISATION_TEXT = (
+    _SCHEDULE_TEXT
+    + """
+    checkpoint : path-like or None, default=None
+        File that holds the whole state of the training after every epoch. A later `fit` with the
+        same structures, parameters and integer `random_state` goes on from it, with the same
+        result to the bit on a CPU."""
+    + _RUN_TEXT
+)
 
 SEARCH_SPACE = {
     "hidden_dim": Range(32, 128, step=32),
@@ -87,7 +110,7 @@ SEARCH_SPACE = {
     "weight_decay": Range(1e-4, 1e-1, log=True),
 }
 
-CONSTRAINTS = {
+ENCODER_CONSTRAINTS = {
     "backbone": [StrOptions(set(BACKBONES)), torch.nn.Module],
     "backbone_params": [dict, None],
     "streams": [list, tuple],
@@ -96,22 +119,30 @@ CONSTRAINTS = {
     "n_layers": [Interval(Integral, 1, None, closed="left")],
     "stoichiometry": [StrOptions({"counts", "reduced", "fractions"})],
     "class_token": ["boolean"],
-    "pretrained": "no_validation",
-    "fine_tune": [StrOptions({"full", "head", "gradual"})],
-    "n_members": [Interval(Integral, 1, None, closed="left")],
+}
+
+OPTIMISATION_CONSTRAINTS = {
     "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "ema_decay": [Interval(Real, 0, 1, closed="left")],
-    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-    "patience": [Interval(Integral, 1, None, closed="left"), None],
     "checkpoint": "no_validation",
     "callbacks": [list, None],
     "device": [str],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
+}
+
+CONSTRAINTS = {
+    **ENCODER_CONSTRAINTS,
+    "pretrained": "no_validation",
+    "fine_tune": [StrOptions({"full", "head", "gradual"})],
+    "n_members": [Interval(Integral, 1, None, closed="left")],
+    **OPTIMISATION_CONSTRAINTS,
+    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+    "patience": [Interval(Integral, 1, None, closed="left"), None],
 }
 
 #: Parameters that decide the shape of the streams' weights.
@@ -129,9 +160,13 @@ ENCODER_PARAMETERS = (
 
 def document_parameters(cls):
     """Fill the shared parameter texts into a class docstring."""
+    plan = {"max_grad_norm": 10.0, "ema_decay": 0.995, "drawn": "dropout and validation splits"}
+    plan |= cls._schedule
     cls.__doc__ = cls.__doc__.format(
-        streams=STREAM_TEXT.strip().format(),
-        training=TRAINING_TEXT.strip().format(**cls._schedule),
+        encoder=ENCODER_TEXT.strip().format(),
+        fine_tuning=FINE_TUNING_TEXT.strip().format(),
+        training=TRAINING_TEXT.strip().format(**plan),
+        optimisation=OPTIMISATION_TEXT.strip().format(**plan),
     )
     return cls
 
@@ -170,6 +205,11 @@ def build_property_network(*, n_outputs, pooling, dropout, hidden_dim, **encoder
     streams = build_encoder(hidden_dim=hidden_dim, **encoder)
     head = PropertyHead(streams.widths, hidden_dim, n_outputs, pooling=pooling, dropout=dropout)
     return PropertyNetwork(streams, head)
+
+
+def build_pretraining_network(*, hidden_dim, **encoder):
+    """Make a network for pre-training."""
+    return PretrainingNetwork(build_encoder(hidden_dim=hidden_dim, **encoder), hidden_dim)
 
 
 def build_potential_network(*, references, scale, hidden_dim, **encoder):

@@ -1,0 +1,124 @@
+"""What pre-training asks of two views: to guess what was changed, and to agree."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trisk.nn import sigreg
+
+#: Objectives in the order in which they are reported.
+OBJECTIVES = ("denoising", "masking", "lejepa")
+
+# Samples for which the weight of SIGReg is meant: at few it is the larger, as the statistic of a
+# batch of that size is.
+_REFERENCE_SAMPLES = 256
+
+
+class PretrainingLoss(nn.Module):
+    """Three objectives of self-supervision, each with its weight.
+
+    Denoising: mean squared error of the noise over its standard deviation, per component.
+    Masking: cross-entropy of the elements of hidden atoms. LeJEPA [1]_: for atoms and for
+    structures in each stream, the variance between the two views of a projection, plus the
+    distance of the projections' distribution from a Gaussian.
+
+    Parameters
+    ----------
+    weights : dict of str to float
+        Weight of each objective; one without weight is not computed.
+    sigreg_weight : float, default=0.02
+        Weight λ of SIGReg in LeJEPA, against 1 − λ of the variance between views.
+    n_slices : int, default=128
+        Random projections of SIGReg in a step.
+
+    Notes
+    -----
+    `forward` takes the output of :class:`trisk.nn.PretrainingNetwork` for the batch of a
+    :class:`ViewMaker` and its targets.
+
+    References
+    ----------
+    .. [1] R. Balestriero, Y. LeCun, "LeJEPA: provable and scalable self-supervised learning
+       without the heuristics", arXiv:2511.08544 (2025).
+    """
+
+    def __init__(self, weights: dict[str, float], sigreg_weight: float = 0.02, n_slices: int = 128):
+        super().__init__()
+        self.weights = {name: weights[name] for name in OBJECTIVES if weights.get(name)}
+        self.sigreg_weight = sigreg_weight
+        self.n_slices = n_slices
+
+    def terms(self, output: dict, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Compute the objectives that have a weight, without it.
+
+        Parameters
+        ----------
+        output : dict
+            Output of the network.
+        targets : dict of str to Tensor
+            What the views were made with.
+
+        Returns
+        -------
+        dict of str to Tensor of shape ()
+            Loss by name of the objective.
+        """
+        compute = {"denoising": self._denoising, "masking": self._masking, "lejepa": self._lejepa}
+        return {name: compute[name](output, targets) for name in self.weights}
+
+    def forward(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
+        """Add the objectives with their weights.
+
+        Parameters
+        ----------
+        output : dict
+            Output of the network.
+        targets : dict of str to Tensor
+            What the views were made with.
+
+        Returns
+        -------
+        Tensor of shape ()
+            Loss.
+        """
+        return self.total(self.terms(output, targets))
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """Add objectives with their weights.
+
+        Parameters
+        ----------
+        terms : dict of str to Tensor of shape ()
+            Losses from :meth:`terms`.
+
+        Returns
+        -------
+        Tensor of shape ()
+            Loss.
+        """
+        return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+
+    def _denoising(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
+        squares = (output["noise"] - targets["noise"]).square().mean(1)
+        return (squares * targets["moved"]).sum() / targets["moved"].sum().clamp_min(1)
+
+    def _masking(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
+        rows = targets["masked"].nonzero().squeeze(1)
+        logits = output["elements"].index_select(0, rows)
+        return F.cross_entropy(logits, targets["elements"].index_select(0, rows))
+
+    def _lejepa(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
+        losses = [
+            self._agreement(projection)
+            for level in ("atoms", "structures")
+            for projection in output[level].values()
+        ]
+        return torch.stack(losses).mean()
+
+    def _agreement(self, projection: Tensor) -> Tensor:
+        """LeJEPA loss of one stream at one level."""
+        first, second = projection.chunk(2)
+        between = 0.25 * (first - second).square().mean()
+        gaussian = 0.5 * (sigreg(first, self.n_slices) + sigreg(second, self.n_slices))
+        weight = self.sigreg_weight
+        return (1 - weight) * between + weight * _REFERENCE_SAMPLES * gaussian
