@@ -14,6 +14,7 @@ from skorch.callbacks import EpochTimer, LRScheduler, PassthroughScoring
 from torch.optim.lr_scheduler import LambdaLR
 
 from trisk.estimators import _callbacks
+from trisk.estimators._allocation import AllocationLimit
 from trisk.nn import DeepSupervisionLoss, select_members
 
 
@@ -227,7 +228,12 @@ def restore_net(net_class, module, state, device):
         device=device,
         verbose=0,
         **{f"module__{k}": v for k, v in state["module"].items()},
-    ).initialize()
+    )
+    # A forged file may describe a network that no machine can hold.
+    n_stored = sum(v.size for v in state["weights"].values())
+    own = state["module"].get("backbone", "builtin") == "builtin"
+    with AllocationLimit(n_stored, own=own):
+        net.initialize()
     net.optimizer_ = None
     net.module_.load_state_dict({k: torch.from_numpy(v) for k, v in state["weights"].items()})
     net.module_.double().eval()

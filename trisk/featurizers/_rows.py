@@ -71,6 +71,18 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
         self.on_error = on_error
         self.n_jobs = n_jobs
 
+    def __getstate__(self):
+        """The table of errors as plain values: skops knows no data frames."""
+        state = super().__getstate__()
+        if "errors_" in state:
+            state = state | {"errors_": state["errors_"].to_numpy().tolist()}
+        return state
+
+    def __setstate__(self, state):
+        if isinstance(state.get("errors_"), list):
+            state = state | {"errors_": pd.DataFrame(state["errors_"], columns=_ERROR_COLUMNS)}
+        super().__setstate__(state)
+
     def _fit_rows(self, X, what):
         """Check parameters and the kind of collection; nothing is learned from the values."""
         self._set_up()
