@@ -239,6 +239,8 @@ def _featurizers():
         Case("CrystalGraphFeaturizer", lambda: f.CrystalGraphFeaturizer(
              order=3, composition=["magpie"]), "structures",
              None, "transform"),
+        Case("PowerSpectrumFeaturizer", lambda: f.PowerSpectrumFeaturizer(
+             cutoff=4.0, n_radial=2, max_degree=1), "structures", None, "transform"),
         Case("SpringModelFeaturizer", f.SpringModelFeaturizer, "structures", None, "transform"),
     ]  # fmt: skip
 
