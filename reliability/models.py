@@ -211,6 +211,10 @@ def _estimators():
              "number", "predict"),
         Case("TriForcesClassifier", lambda: e.TriForcesClassifier(**_CRYSTAL), "structures",
              "class", "predict_proba"),
+        Case("TriForcesPretrainer", lambda: e.TriForcesPretrainer(
+             n_slices=8, **{k: v for k, v in _CRYSTAL.items()
+                            if k not in ("n_members", "validation_fraction")}),
+             "structures", None, "transform"),
         Case("TriForcesPotential", lambda: e.TriForcesPotential(**_CRYSTAL), "frames", None,
              "predict"),
     ]  # fmt: skip

@@ -2,9 +2,11 @@
 
 ``python -m reliability.save_models`` writes ``tests/data/models_<version>``. Every later release
 must load these files and give these answers; `tests/reliability/test_saved_models.py` holds it.
-They are written once for a release, and again only while it is not out.
+Files that are there stay as they are; while the release is not out, a change of a network that is
+meant is followed by ``python -m reliability.save_models NAME ...`` or ``--all``.
 """
 
+import argparse
 import json
 from pathlib import Path
 
@@ -41,13 +43,19 @@ def from_plain(kind, rows):
 
 
 def main():
-    """Fit, save and ask all models."""
+    """Fit, save and ask models."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", help="models to write anew")
+    parser.add_argument("--all", action="store_true", help="write all anew")
+    options = parser.parse_args()
     release = ".".join(trisk.__version__.split(".")[:2])
     folder = FOLDER / f"models_{release}"
     folder.mkdir(parents=True, exist_ok=True)
-    answers = {}
+    path = folder / "answers.json"
+    answers = json.loads(path.read_text()) if path.is_file() else {}
     for case in cases():
-        if case.name in LEFT_OUT:
+        wanted = options.all or case.name in options.names or case.name not in answers
+        if not wanted or case.name in LEFT_OUT:
             continue
         model = case.fit()
         trisk.save(model, folder / f"{case.name}.trisk")
@@ -59,7 +67,8 @@ def main():
             "X": rows,
             "answer": case.ask(model, X).tolist(),
         }
-    (folder / "answers.json").write_text(json.dumps(answers) + "\n")
+        print(case.name)
+    path.write_text(json.dumps(answers, sort_keys=True, indent=0) + "\n")
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f"{len(answers)} models, {size / 1e3:.0f} kB in {folder}")
 

@@ -44,7 +44,7 @@ def test_saved_by_a_release__loads_and_answers_as_then(folder, name):
 
 @pytest.mark.parametrize("name", [n for n in _NAMES if n not in LEFT_OUT])
 def test_golden_predictions__a_new_fit__agrees_with_the_one_that_was_kept(fitted, name):
-    # After a change of a network that is meant: python -m reliability.save_models
+    # After a change of a network that is meant: python -m reliability.save_models NAME
     _, X, expected = _known(_RELEASES[-1], name)
     subject, model = fitted(name)
     scale = np.nanmax(abs(expected))
