@@ -36,6 +36,7 @@ _EXPORTS = {
     "GraphTRIADSRegressor": "estimators",
     "HybridTRIADSClassifier": "estimators",
     "HybridTRIADSRegressor": "estimators",
+    "LayerFeaturizer": "featurizers",
     "MagpieFeaturizer": "featurizers",
     "Mat2VecFeaturizer": "featurizers",
     "load": "persistence",

@@ -48,6 +48,7 @@ _CLASSES = {
             "CrystalGraphFeaturizer",
             "ElementFractionFeaturizer",
             "IonPropertyFeaturizer",
+            "LayerFeaturizer",
             "MagpieFeaturizer",
             "Mat2VecFeaturizer",
             "MiedemaFeaturizer",

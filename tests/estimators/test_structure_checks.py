@@ -6,12 +6,13 @@ import pytest
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from trisk.estimators import (
+    DeltaRegressor,
     GraphTRIADSClassifier,
     GraphTRIADSRegressor,
     TriForcesClassifier,
     TriForcesRegressor,
 )
-from trisk.featurizers import CrystalGraphFeaturizer
+from trisk.featurizers import CrystalGraphFeaturizer, SpringModelFeaturizer
 from trisk.testing import structure_estimator_checks
 
 _SMALL = {
@@ -36,7 +37,18 @@ _SMALL_STREAMS = {
 ESTIMATORS = [
     make_pipeline(CrystalGraphFeaturizer(), estimator(**_SMALL))
     for estimator in (GraphTRIADSRegressor, GraphTRIADSClassifier)
-] + [estimator(**_SMALL_STREAMS) for estimator in (TriForcesRegressor, TriForcesClassifier)]
+]
+ESTIMATORS += [
+    make_pipeline(
+        CrystalGraphFeaturizer(composition=None, structure=SpringModelFeaturizer()),
+        DeltaRegressor(
+            GraphTRIADSRegressor(**_SMALL), reference="SpringModel highest pair frequency (1/cm)"
+        ),
+    )
+]
+ESTIMATORS += [
+    estimator(**_SMALL_STREAMS) for estimator in (TriForcesRegressor, TriForcesClassifier)
+]
 CHECKS = [pair for e in ESTIMATORS for pair in structure_estimator_checks(e)]
 
 

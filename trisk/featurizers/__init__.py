@@ -20,6 +20,7 @@ from trisk.featurizers.composition import (
 from trisk.featurizers.potential import PotentialFeaturizer, verify_potential
 from trisk.featurizers.structure import (
     CrystalGraphFeaturizer,
+    LayerFeaturizer,
     PowerSpectrumFeaturizer,
     SpringModelFeaturizer,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "ElementFractionFeaturizer",
     "FeaturizationError",
     "IonPropertyFeaturizer",
+    "LayerFeaturizer",
     "MagpieFeaturizer",
     "Mat2VecFeaturizer",
     "MiedemaFeaturizer",

@@ -12,7 +12,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsRegressor
 
 import trisk
-from trisk.estimators import DeltaRegressor
+from trisk.estimators import DeltaRegressor, GraphTRIADSRegressor
+from trisk.featurizers import CrystalGraphFeaturizer, SpringModelFeaturizer
+from trisk.testing import make_structures
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +113,37 @@ def test_search_and_file__work_as_with_any_estimator(table, tmp_path):
     trisk.save(search.best_estimator_, tmp_path / "delta.trisk")
     loaded = trisk.load(tmp_path / "delta.trisk")
     np.testing.assert_array_equal(loaded.predict(X), search.predict(X))
+
+
+def test_graphs__estimate_stands_in_their_context():
+    structures, frequency, _ = make_structures(16)
+    springs = SpringModelFeaturizer()
+    graphs = CrystalGraphFeaturizer(composition=None, structure=springs).fit_transform(structures)
+    name = "SpringModel highest pair frequency (1/cm)"
+    network = GraphTRIADSRegressor(
+        n_members=1, max_epochs=2, hidden_dim=8, bond_dim=8, order=1, random_state=0
+    )
+    model = DeltaRegressor(network, reference=name).fit(graphs, frequency)
+    estimates = springs.fit_transform(structures)[name].to_numpy()
+    inner = clone(network).fit(graphs, frequency / estimates)
+    np.testing.assert_allclose(model.predict(graphs), inner.predict(graphs) * estimates, rtol=1e-5)
+    with pytest.raises(ValueError, match="no column reference='estimate': there are"):
+        DeltaRegressor(network, reference="estimate").fit(graphs, frequency)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        DeltaRegressor(network, reference=name).fit(graphs, frequency[:3])
+
+
+@pytest.mark.filterwarnings("ignore:CrystalGraphFeaturizer")
+def test_graphs__without_atoms__are_predicted_nan():
+    structures, frequency, _ = make_structures(8)
+    featurizer = CrystalGraphFeaturizer(
+        composition=None, structure=SpringModelFeaturizer(), on_error="nan"
+    )
+    network = GraphTRIADSRegressor(
+        n_members=1, max_epochs=1, hidden_dim=8, bond_dim=8, order=1, random_state=0
+    )
+    model = DeltaRegressor(network, reference="SpringModel highest pair frequency (1/cm)")
+    model.fit(featurizer.fit_transform(structures), frequency)
+    with pytest.warns(UserWarning, match="predictions are NaN"):
+        predicted = model.predict(featurizer.transform([structures[0], None]))
+    assert np.isnan(predicted).tolist() == [False, True]

@@ -9,12 +9,15 @@ from sklearn.utils._tags import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import (
     _check_sample_weight,
+    check_consistent_length,
     check_is_fitted,
+    column_or_1d,
     validate_data,
 )
 
 from trisk.estimators._search_space import Choice, SearchSpaceMixin
 from trisk.estimators._weights import check_takes_weights
+from trisk.graphs import CrystalGraphs
 
 
 class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
@@ -23,10 +26,12 @@ class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseE
     Parameters
     ----------
     regressor : regressor
-        Any regressor; it sees all columns, and the correction as its target.
+        Any regressor; it sees all columns, and the correction as its target. One that takes
+        crystal graphs finds the estimate among their context.
     reference : str or int, default=0
         Name or position of the column that holds the estimate, such as
-        ``"SpringModel highest pair frequency (1/cm)"`` for phonon frequencies.
+        ``"SpringModel highest pair frequency (1/cm)"`` for phonon frequencies or
+        ``"Layer area per atom (A2)"`` for energies of exfoliation.
     kind : {"ratio", "difference"}, default="ratio"
         Whether the correction is target / estimate, for positive estimates that are off in
         proportion, or target − estimate.
@@ -36,13 +41,15 @@ class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseE
     regressor_ : regressor
         The fitted regressor.
     n_features_in_ : int
-        Number of columns seen in `fit`.
+        Number of columns seen in `fit`; not for graphs.
     feature_names_in_ : ndarray of str
         Names of the columns, where all are strings.
 
     See Also
     --------
     trisk.featurizers.SpringModelFeaturizer : Estimates of vibrations without a potential.
+    trisk.featurizers.LayerFeaturizer : Areas of layers, to which dispersion forces are in
+        proportion.
 
     References
     ----------
@@ -78,6 +85,8 @@ class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseE
         tags = super().__sklearn_tags__()
         inner = get_tags(self.regressor)
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        tags.input_tags.one_d_array = inner.input_tags.one_d_array
+        tags.input_tags.two_d_array = inner.input_tags.two_d_array
         tags.regressor_tags = inner.regressor_tags
         tags.non_deterministic = inner.non_deterministic
         return tags
@@ -99,8 +108,8 @@ class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseE
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Table with the column of estimates.
+        X : array-like of shape (n_samples, n_features) or CrystalGraphs of shape (n_samples,)
+            Table, or graphs whose context has the column of estimates.
         y : array-like of shape (n_samples,)
             Target, in the unit of the estimates.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -118,13 +127,17 @@ class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseE
             a regressor that takes none.
         """
         self._validate_params()
-        table, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, **self._checks())
-        estimates = self._estimates(table)
+        if isinstance(X, CrystalGraphs):
+            y = column_or_1d(y, dtype=np.float64, input_name="y", warn=True)
+            check_consistent_length(X, y)
+        else:
+            _, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, **self._checks())
+        estimates = self._estimates(X)
         target = y / estimates if self.kind == "ratio" else y - estimates
         params = {}
         if sample_weight is not None:
             check_takes_weights("regressor", self.regressor, self.regressor)
-            params["sample_weight"] = _check_sample_weight(sample_weight, table)
+            params["sample_weight"] = _check_sample_weight(sample_weight, y)
         self.regressor_ = clone(self.regressor).fit(X, target, **params)
         return self
 
@@ -133,7 +146,7 @@ class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseE
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or CrystalGraphs of shape (n_samples,)
             As in `fit`.
         **params
             Given to the regressor's ``predict``, such as ``return_std=True``.
@@ -149,8 +162,7 @@ class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseE
             If an estimate cannot be corrected.
         """
         check_is_fitted(self)
-        table = validate_data(self, X, dtype=np.float64, reset=False, **self._checks())
-        estimates = self._estimates(table)
+        estimates = self._estimates(X)
         corrections = self.regressor_.predict(X, **params)
         scale = estimates if self.kind == "ratio" else 1.0
         shift = 0.0 if self.kind == "ratio" else estimates
@@ -163,11 +175,20 @@ class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseE
         allow_nan = get_tags(self.regressor).input_tags.allow_nan
         return {"ensure_all_finite": "allow-nan" if allow_nan else True}
 
-    def _estimates(self, table):
+    def _named_columns(self, X):
+        """Columns that may hold the estimate, and their names."""
+        if isinstance(X, CrystalGraphs):
+            # Of a graph without atoms the regressor predicts NaN, whatever its estimate.
+            empty = X.counts("atom") == 0
+            return np.where(empty[:, None], 1.0, X.context), list(X.names["context"])
+        table = validate_data(self, X, dtype=np.float64, reset=False, **self._checks())
+        return table, getattr(self, "feature_names_in_", np.array([])).tolist()
+
+    def _estimates(self, X):
         """The column of estimates, all fit for a correction."""
+        table, names = self._named_columns(X)
         position = self.reference
         if isinstance(position, str):
-            names = getattr(self, "feature_names_in_", np.array([])).tolist()
             if position not in names:
                 what = f"there are {names[:3]} and others" if names else "the columns have no names"
                 raise ValueError(f"There is no column reference={position!r}: {what}.")

@@ -115,7 +115,7 @@ class StructureTableFeaturizer(StructureFeaturizer):
         pairs = find_neighbors(
             table.positions, table.lattices, table.periodic, table.offsets, cutoff
         )
-        causes = find_faults(table, pairs, cutoff)
+        causes = self._find_faults(table, pairs)
         if causes:
             values, _ = self._compute_chunk(table.without_atoms(list(causes)))
             return values, causes
@@ -125,3 +125,7 @@ class StructureTableFeaturizer(StructureFeaturizer):
             bonds = nearest_bonds(pairs, len(table.numbers), None)
             values[sound] = self._compute(table.take(sound), bonds)
         return values, {}
+
+    def _find_faults(self, table, pairs):
+        """What is wrong with structures, by row; the base of further demands."""
+        return find_faults(table, pairs, float(self.cutoff))
