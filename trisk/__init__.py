@@ -52,6 +52,7 @@ _EXPORTS = {
     "PowerSpectrumFeaturizer": "featurizers",
     "save": "persistence",
     "SpringModelFeaturizer": "featurizers",
+    "StructureRetriever": "estimators",
     "TriForcesClassifier": "estimators",
     "TriForcesPotential": "estimators",
     "TriForcesPretrainer": "estimators",

@@ -2,6 +2,7 @@
 
 from trisk.estimators.graphs import GraphTRIADSClassifier, GraphTRIADSRegressor
 from trisk.estimators.meta import DeltaRegressor, HurdleRegressor
+from trisk.estimators.retrieval import StructureRetriever
 from trisk.estimators.tables import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.estimators.triforces import (
     TriForcesClassifier,
@@ -17,6 +18,7 @@ __all__ = [
     "HurdleRegressor",
     "HybridTRIADSClassifier",
     "HybridTRIADSRegressor",
+    "StructureRetriever",
     "TriForcesClassifier",
     "TriForcesPotential",
     "TriForcesPretrainer",
