@@ -30,8 +30,8 @@ def find_blocks(names, n_columns):
         Columns by block, in order of their first column. One block of all columns, named
         ``"all"``, unless every name is a block's name with a number.
     """
-    matches = [_NUMBERED.fullmatch(name) for name in names or ()]
-    if not matches or not all(matches):
+    matches = [match for name in names or () if (match := _NUMBERED.fullmatch(name))]
+    if len(matches) < n_columns:
         return {WHOLE: np.arange(n_columns)}
     blocks = np.array([match["block"] for match in matches])
     return {str(name): np.flatnonzero(blocks == name) for name in dict.fromkeys(blocks)}
@@ -165,7 +165,7 @@ class BlockScaler:
 
     def _scale(self, name, block):
         block = block.astype(np.float64)
-        if self.means is not None:
+        if self.means is not None and self.scales is not None:
             block = (block - self.means[name]) / self.scales[name]
         if self.metric == "cosine":
             norms = np.linalg.norm(block, axis=1, keepdims=True)

@@ -6,7 +6,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 _ROWS = 20_000  # searched or added at once
 # Of the clustering: cells per root of the number of vectors, and vectors per cell that train it.
@@ -72,10 +72,8 @@ class CellIndex:
 
     Attributes
     ----------
-    centers : ndarray of float32 of shape (n_cells, n_dimensions)
-        Centres of the cells.
-    n_cells_searched : int
-        Cells that a search looks into.
+    cells : tuple of ndarray and int
+        Centres of the cells, and how many of them a search looks into.
 
     References
     ----------
@@ -85,14 +83,19 @@ class CellIndex:
     def __init__(self, vectors, n_jobs, recall, centers=None, n_cells_searched=None):
         if importlib.util.find_spec("faiss") is None:
             raise ImportError('index="faiss" needs the package faiss-cpu: pip install faiss-cpu')
+        import faiss  # before the libraries with threads are looked up  # noqa: F401
+
         self._vectors = vectors
         self._n_jobs = n_jobs
+        self._libraries = ThreadpoolController()
         with self._threads():
-            self.centers = self._cluster() if centers is None else centers
-            self._cells = self._fill()
-            found = n_cells_searched is None
-            self.n_cells_searched = self._calibrate(recall) if found else n_cells_searched
-        self._cells.nprobe = self.n_cells_searched
+            if centers is None:
+                centers = self._cluster()
+            self._lists = self._fill(centers)
+            if n_cells_searched is None:
+                n_cells_searched = self._calibrate(recall)
+        self._lists.nprobe = n_cells_searched
+        self.cells = centers, n_cells_searched
 
     def search(self, queries, n_neighbors):
         """Find near vectors; see :meth:`ExactIndex.search`.
@@ -112,7 +115,7 @@ class CellIndex:
             Rows of the vectors.
         """
         with self._threads():
-            squares, indices = self._cells.search(queries, n_neighbors)
+            squares, indices = self._lists.search(queries, n_neighbors)
         few = np.flatnonzero((indices < 0).any(axis=1))
         if len(few):  # fewer vectors than asked for in the cells that were searched
             exact = ExactIndex(self._vectors, self._n_jobs)
@@ -120,7 +123,7 @@ class CellIndex:
         return squares, indices
 
     def _threads(self):
-        return threadpool_limits(effective_n_jobs(self._n_jobs))
+        return self._libraries.limit(limits=effective_n_jobs(self._n_jobs))
 
     def _cluster(self):
         import faiss
@@ -133,16 +136,16 @@ class CellIndex:
         means.train(self._vectors)
         return means.centroids
 
-    def _fill(self):
+    def _fill(self, centers):
         import faiss
 
         n_dimensions = self._vectors.shape[1]
-        self._centers_index = faiss.IndexFlatL2(n_dimensions)
-        self._centers_index.add(self.centers)
-        cells = faiss.IndexIVFFlat(self._centers_index, n_dimensions, len(self.centers))
+        nearest_center = faiss.IndexFlatL2(n_dimensions)
+        nearest_center.add(centers)
+        lists = faiss.IndexIVFFlat(nearest_center, n_dimensions, len(centers))
         for rows in gen_batches(len(self._vectors), _ROWS):
-            cells.add(self._vectors[rows])
-        return cells
+            lists.add(self._vectors[rows])
+        return lists
 
     def _calibrate(self, recall):
         """Least number of cells in which this part of the true neighbours is found."""
@@ -154,12 +157,12 @@ class CellIndex:
         queries = self._vectors[sample]
         expected = ExactIndex(self._vectors, self._n_jobs).search(queries, n_neighbors)[0][:, -1]
         n_cells = 1
-        while n_cells < len(self.centers):
-            self._cells.nprobe = n_cells
-            squares, _ = self._cells.search(queries, n_neighbors)
+        while n_cells < self._lists.nlist:
+            self._lists.nprobe = n_cells
+            squares, _ = self._lists.search(queries, n_neighbors)
             # By distance, as equal vectors may stand in for each other; float32 rounds it.
             found = (squares <= expected[:, None] * (1 + 1e-5) + 1e-7).sum(axis=1) - 1
             if found.mean() >= recall * (n_neighbors - 1):
                 break
-            n_cells = min(n_cells + max(1, n_cells // 4), len(self.centers))
+            n_cells = min(n_cells + max(1, n_cells // 4), self._lists.nlist)
         return n_cells

@@ -167,6 +167,7 @@ class StructureRetriever(BaseEstimator):
         self.vectors_ = self._scaler.transform(table)
         self.n_samples_fit_ = len(table)
         self._centers, self.n_cells_searched_ = None, None
+        self._index: ExactIndex | CellIndex
         self._build_index()
         return self
 
@@ -294,12 +295,10 @@ class StructureRetriever(BaseEstimator):
     def _build_index(self):
         if self.index == "exact":
             self._index = ExactIndex(self.vectors_, self.n_jobs)
-            return
-        index = CellIndex(
-            self.vectors_, self.n_jobs, self.recall, self._centers, self.n_cells_searched_
-        )
-        self._centers, self.n_cells_searched_ = index.centers, index.n_cells_searched
-        self._index = index
+        else:
+            cells = self._centers, self.n_cells_searched_
+            self._index = CellIndex(self.vectors_, self.n_jobs, self.recall, *cells)
+            self._centers, self.n_cells_searched_ = self._index.cells
 
     def _search(self, queries, n_neighbors, first_row):
         """Nearest vectors; of those from `first_row` on, not themselves."""
