@@ -63,21 +63,31 @@ def sigreg(embeddings: Tensor, n_slices: int) -> Tensor:
 
 
 class _CharacteristicFunction(torch.autograd.Function):
-    """Means over samples of cos(t x) and sin(t x), whose gradient reuses both."""
+    """Means over samples of cos(t x) and sin(t x) at t = 0, h, 2 h, ….
+
+    Multiples of an angle follow from each other, and the gradient reuses them, which is several
+    times as fast as cosines, sines and their derivatives one by one.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        phase = points.view(-1, 1, 1) * x
-        cosine, sine = phase.cos(), phase.sin()
-        ctx.save_for_backward(cosine, sine, points)
-        return cosine.mean(1), sine.mean(1)
+        phase = points[1] * x
+        cosines, sines = [torch.ones_like(x), phase.cos()], [torch.zeros_like(x), phase.sin()]
+        doubled = 2 * cosines[1]
+        for _ in points[2:]:
+            cosines.append(torch.addcmul(-cosines[-2], doubled, cosines[-1]))
+            sines.append(torch.addcmul(-sines[-2], doubled, sines[-1]))
+        ctx.save_for_backward(points, *cosines, *sines)
+        means = [torch.stack([value.mean(0) for value in part]) for part in (cosines, sines)]
+        return means[0], means[1]
 
     @staticmethod
     def backward(ctx, real: Tensor, imaginary: Tensor) -> tuple[Tensor, None]:
-        cosine, sine, points = ctx.saved_tensors
-        scale = (points / cosine.shape[1]).unsqueeze(1)
-        return (
-            torch.einsum("qns,qs->ns", cosine, imaginary * scale)
-            - torch.einsum("qns,qs->ns", sine, real * scale),
-            None,
-        )
+        points, *saved = ctx.saved_tensors
+        cosines, sines = saved[: len(points)], saved[len(points) :]
+        scale = (points / len(cosines[0])).unsqueeze(1)
+        real, imaginary = -real * scale, imaginary * scale
+        gradient = torch.zeros_like(cosines[0])
+        for k in range(1, len(points)):
+            gradient.addcmul_(sines[k], real[k]).addcmul_(cosines[k], imaginary[k])
+        return gradient, None

@@ -7,6 +7,7 @@ from trisk.plotting._halting import HaltingDisplay
 from trisk.plotting._learning_curve import LearningCurveDisplay
 from trisk.plotting._parity import ParityDisplay
 from trisk.plotting._predictions import draw_predictions
+from trisk.plotting._pretraining import PretrainingDisplay
 from trisk.plotting._supervision import SupervisionDisplay
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "HaltingDisplay",
     "LearningCurveDisplay",
     "ParityDisplay",
+    "PretrainingDisplay",
     "SupervisionDisplay",
     "draw_predictions",
 ]

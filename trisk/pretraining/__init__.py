@@ -8,6 +8,7 @@ _EXPORTS = {
     "FormulaTargets": "_targets",
     "PretrainingLoss": "crystals",
     "ViewMaker": "crystals",
+    "decorate_prototypes": "crystals",
     "held_out_rows": "_targets",
     "read_formula_targets": "_targets",
     "reduced_formulas": "_targets",

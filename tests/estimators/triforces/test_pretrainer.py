@@ -1,18 +1,26 @@
 """Pre-training: learns from structures alone, embeds, survives files, resumes after a kill."""
 
+import os
 import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from ase.build import bulk
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
 
 import trisk
-from trisk import TriForcesPretrainer
+from trisk import TriForcesClassifier, TriForcesPotential, TriForcesPretrainer, TriForcesRegressor
 from trisk.testing import make_structures
 
 STREAMS = ("composition", "structure", "interaction")
@@ -114,3 +122,125 @@ def test_objectives_and_streams_can_be_switched_off(structures):
 def test_settings_that_do_not_fit_are_named(structures, settings, message):
     with pytest.raises(ValueError, match=message):
         TriForcesPretrainer(**SMALL | settings).fit(structures)
+
+
+_KILLED = """
+import os, signal, sys
+from skorch.callbacks import Callback
+from test_pretrainer import SMALL
+from trisk import TriForcesPretrainer
+from trisk.testing import make_structures
+
+class Kill(Callback):
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) == 3 and len(net.history[-1, "batches"]) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+settings = SMALL | {"max_epochs": 5, "checkpoint": sys.argv[1], "callbacks": [Kill()]}
+TriForcesPretrainer(**settings).fit(make_structures(24, random_state=0)[0])
+"""
+
+
+def test_resumes_to_the_bit_after_a_kill(structures, tmp_path):
+    path, settings = tmp_path / "training", SMALL | {"max_epochs": 5}
+    command = [sys.executable, "-c", _KILLED, str(path)]
+    killed = subprocess.run(command, cwd=Path(__file__).parent, env=_environment(), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [p.name for p in tmp_path.iterdir()] == ["training"]
+    resumed = TriForcesPretrainer(checkpoint=path, **settings).fit(structures)
+    expected = TriForcesPretrainer(**settings).fit(structures)
+    pd.testing.assert_frame_equal(resumed.transform(structures), expected.transform(structures))
+    weights = [model.nets_[0].module_.state_dict() for model in (resumed, expected)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    times = ["seconds"]
+    pd.testing.assert_frame_equal(
+        resumed.history_.drop(columns=times), expected.history_.drop(columns=times)
+    )
+    with pytest.raises(ValueError, match="belongs to a training with other data"):
+        TriForcesPretrainer(checkpoint=path, **settings).fit(structures[1:])
+
+
+def _environment():
+    """This process's, with its own copy of trisk."""
+    return os.environ | {"PYTHONPATH": str(Path(trisk.__file__).parents[1])}
+
+
+@pytest.mark.parametrize("fine_tune", ["full", "head", "gradual"])
+def test_estimators_start_from_it(fitted, structures, fine_tune, tmp_path):
+    volumes = np.array([s.volume for s in structures])
+    fitted.save(tmp_path / "streams.trisk")
+    source = _encoder(fitted)
+    settings = {**ENCODER, "max_epochs": 4, "random_state": 0, "fine_tune": fine_tune}
+    models = [
+        TriForcesRegressor(pretrained=pretrained, **settings).fit(structures, volumes)
+        for pretrained in (fitted, tmp_path / "streams.trisk")
+    ]
+    predictions = [model.predict(structures) for model in models]
+    np.testing.assert_array_equal(*predictions)
+    kept = all(torch.equal(source[name], value) for name, value in _encoder(models[0]).items())
+    assert kept == (fine_tune == "head")
+    again = clone(models[0]).fit(structures, volumes)
+    np.testing.assert_array_equal(again.predict(structures), predictions[0])
+    models[0].save(tmp_path / "model.trisk")
+    loaded = trisk.load(tmp_path / "model.trisk")
+    np.testing.assert_array_equal(loaded.predict(structures), predictions[0])
+
+
+def _encoder(model):
+    return model.nets_[0].module_.encoder.state_dict()
+
+
+class _Watch(Callback):
+    """Note the epochs in which the streams changed."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.changed = []
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.before = [p.detach().clone() for p in net.module_.encoder.parameters()]
+
+    def on_epoch_end(self, net, **kwargs):
+        after = net.module_.encoder.parameters()
+        self.changed.append(not all(map(torch.equal, self.before, after)))
+
+
+def test_gradual_fine_tuning_keeps_the_streams_for_a_quarter(fitted, structures):
+    watch = _Watch()
+    settings = {**ENCODER, "fine_tune": "gradual", "max_epochs": 8, "random_state": 0}
+    model = TriForcesRegressor(pretrained=fitted, callbacks=[watch], **settings)
+    model.fit(structures, np.arange(24.0))
+    assert watch.changed == [False] * 2 + [True] * 6
+
+
+def test_some_streams_may_be_taken(fitted, structures):
+    streams = ("structure", "composition")
+    settings = {**ENCODER, "streams": streams, "fine_tune": "head", "max_epochs": 1}
+    model = TriForcesClassifier(pretrained=fitted, **settings)
+    kinds = np.tile(["rock salt", "zinc blende"], 12)
+    source = _encoder(fitted)
+    taken = _encoder(model.fit(structures, kinds))
+    assert not any("interaction" in name for name in taken)
+    assert all(torch.equal(source[name], value) for name, value in taken.items())
+    frames = [bulk("Cu", a=a) for a in (3.5, 3.6, 3.7)]
+    potential = TriForcesPotential(pretrained=fitted, max_epochs=1, **ENCODER)
+    assert np.isfinite(potential.fit(frames, [0.1, 0.0, 0.1]).predict(frames)["energy"]).all()
+    with pytest.raises(ValueError, match="have hidden_dim=8, but this estimator has 16"):
+        TriForcesRegressor(pretrained=fitted, **ENCODER | {"hidden_dim": 16}).fit(
+            structures, np.arange(24.0)
+        )
+    with pytest.raises(TypeError, match="pretrained is a Ridge"):
+        TriForcesRegressor(pretrained=Ridge(), **ENCODER).fit(structures, np.arange(24.0))
+
+
+def test_searches_and_cross_validation_keep_the_source(fitted, structures):
+    volumes = [s.volume for s in structures]
+    model = TriForcesRegressor(pretrained=fitted, max_epochs=1, **ENCODER)
+    assert np.isfinite(cross_val_score(model, structures, volumes, cv=2)).all()
+    with pytest.raises(NotFittedError):
+        cross_val_score(
+            TriForcesRegressor(pretrained=TriForcesPretrainer(), **ENCODER),
+            structures,
+            volumes,
+            cv=2,
+            error_score="raise",
+        )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback, PassthroughScoring
+from skorch.callbacks import PassthroughScoring
 
 from trisk.estimators.graphs._batches import pack
 from trisk.estimators.triforces._crystal_batches import CrystalDataset
@@ -121,25 +121,3 @@ class _RecordedMean(PassthroughScoring):
         """Record the mean."""
         if self.name in net.history[-1, "batches"][0]:
             super().on_epoch_end(net, **kwargs)
-
-
-class Snapshots(Callback):
-    """Hand out the averaged network of an epoch while training goes on.
-
-    Parameters
-    ----------
-    take : callable
-        Called with the net after every epoch, while its module holds the averaged weights.
-    """
-
-    def __init__(self, take):
-        self.take = take
-
-    def on_epoch_end(self, net, **kwargs):
-        """Show the averaged weights."""
-        averaging = dict(net.callbacks_).get("averaging")
-        if averaging is None:
-            self.take(net)
-            return
-        with averaging.averaged():
-            self.take(net)

@@ -1,0 +1,165 @@
+"""Views of crystals: what is drawn, and what no stream may see."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from trisk.estimators.triforces._crystals import read_atoms, read_crystals, to_batch
+from trisk.estimators.triforces._streams import build_pretraining_network
+from trisk.pretraining import PretrainingLoss, ViewMaker, decorate_prototypes
+from trisk.pretraining.crystals._views import draw_masks, draw_noise, draw_rotations
+from trisk.testing import make_structures
+
+ENCODER = {
+    "backbone": "builtin",
+    "backbone_params": {},
+    "streams": ("composition", "structure", "interaction"),
+    "cutoff": 4.5,
+    "hidden_dim": 8,
+    "n_layers": 2,
+    "stoichiometry": "counts",
+    "class_token": False,
+}
+WEIGHTS = {"denoising": 1.0, "masking": 1.0, "lejepa": 1.0}
+
+
+@pytest.fixture(scope="module")
+def graphs():
+    return read_atoms(make_structures(16, random_state=0)[0])
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return build_pretraining_network(**ENCODER).double()
+
+
+def test_noise_has_no_mean_and_unit_variance():
+    counts = np.tile([2, 3, 5, 1], 2000)
+    noise = draw_noise(counts, np.random.default_rng(0))
+    structures = np.repeat(np.arange(len(counts)), counts)
+    means = np.add.reduceat(noise, np.cumsum(counts) - counts)
+    np.testing.assert_allclose(means, 0, atol=1e-12)
+    for n_atoms in (2, 3, 5):
+        of_size = noise[counts[structures] == n_atoms]
+        np.testing.assert_allclose(of_size.std(), 1, atol=0.02)
+    assert (noise[counts[structures] == 1] == 0).all()
+
+
+def test_every_structure_has_a_hidden_atom():
+    counts = np.tile([1, 2, 4, 40], 500)
+    masked = draw_masks(counts, (0.1, 0.3), np.random.default_rng(0))
+    per_structure = np.add.reduceat(masked, np.cumsum(counts) - counts)
+    assert per_structure.min() == 1
+    assert masked[np.repeat(counts, counts) == 40].mean() == pytest.approx(0.2, abs=0.01)
+    first = masked.reshape(500, -1)[:, 1:3]
+    assert 0.3 < first[:, 0].mean() < 0.7, "one of two atoms is hidden more often"
+
+
+def test_rotations_have_no_preferred_direction():
+    rotations = draw_rotations(20_000, np.random.default_rng(0))
+    np.testing.assert_allclose(np.linalg.det(rotations), 1)
+    # Euler angles that are drawn uniformly would give 0.5 for some of these.
+    np.testing.assert_allclose((rotations**2).mean(0), 1 / 3, atol=0.01)
+
+
+def test_views_hold_what_they_were_made_with(graphs):
+    maker = ViewMaker(4.5, noise=(0.1, 0.1), masked=(0.2, 0.2), reach=(0.6, 0.6))
+    batch, targets = maker(graphs, np.random.default_rng(0))
+    n_atoms = len(graphs.atomic_numbers)
+    assert len(batch) == 2 * len(graphs)
+    np.testing.assert_array_equal(targets["elements"], np.tile(graphs.atomic_numbers, 2))
+    assert (batch.atomic_numbers[targets["masked"]] == 0).all()
+    assert (batch.atomic_numbers[~targets["masked"]] > 0).all()
+    moved = batch.positions.numpy() - np.tile(graphs.positions, (2, 1))
+    np.testing.assert_allclose(moved, 0.1 * targets["noise"], atol=1e-5)
+    assert not torch.equal(targets["noise"][:n_atoms], targets["noise"][n_atoms:])
+    assert batch.lengths[batch.padding[:, 0] == 0].max() <= 0.6 * 4.5
+    again, _ = maker(graphs, np.random.default_rng(0))
+    assert torch.equal(again.positions, batch.positions)
+
+
+def test_views_without_changes_are_the_crystals(graphs):
+    batch, targets = ViewMaker(4.5)(graphs, np.random.default_rng(0))
+    plain = to_batch(read_crystals(graphs, 4.5))
+    assert not targets["masked"].any()
+    assert not targets["moved"].any()
+    torch.testing.assert_close(batch.lengths.sort()[0][::2], plain.lengths.sort()[0])
+
+
+def test_hidden_elements_are_invisible_to_every_stream(graphs, network):
+    maker = ViewMaker(4.5, masked=(0.3, 0.3))
+    batch, targets = maker(graphs, np.random.default_rng(0))
+    table = np.tile(graphs.atomic_numbers, 2)
+    other = graphs.take(np.arange(len(graphs)))
+    hidden = targets["masked"].numpy().reshape(2, -1).all(0)
+    other.atomic_numbers[hidden] = 79
+    changed, _ = maker(other, np.random.default_rng(0))
+    assert hidden.any()
+    assert not np.array_equal(np.tile(other.atomic_numbers, 2), table)
+    first, second = (network(b.to(torch.float64)) for b in (batch, changed))
+    for level in ("atoms", "structures"):
+        for stream, values in first[level].items():
+            assert torch.equal(values, second[level][stream])
+
+
+def test_guesses_of_noise_turn_with_the_crystal(graphs, network):
+    batch = to_batch(read_crystals(graphs, 4.5), dtype=torch.float64)
+    batch = batch.moved(batch.positions + 0.1 * torch.randn_like(batch.positions))
+    turn = torch.from_numpy(draw_rotations(1, np.random.default_rng(0))[0])
+    plain = network(batch)
+    turned = network(
+        replace(batch, positions=batch.positions @ turn.T, lattices=batch.lattices @ turn.T)
+    )
+    torch.testing.assert_close(turned["noise"], plain["noise"] @ turn.T)
+    torch.testing.assert_close(turned["elements"], plain["elements"])
+
+
+def test_every_objective_reaches_every_stream(graphs, network):
+    maker = ViewMaker(4.5, (0.05, 0.1), (0.2, 0.3), (0.7, 1.0))
+    batch, targets = maker(graphs, np.random.default_rng(0))
+    targets["noise"] = targets["noise"].double()
+    terms = PretrainingLoss(WEIGHTS).terms(network(batch.to(torch.float64)), targets)
+    assert list(terms) == list(WEIGHTS)
+    for term in terms.values():
+        network.zero_grad()
+        term.backward(retain_graph=True)
+        for stream in ENCODER["streams"]:
+            gradients = [p.grad for p in getattr(network.encoder, stream).parameters()]
+            assert any(g is not None and g.abs().max() > 0 for g in gradients)
+
+
+def test_loss_of_the_right_guess_is_zero(graphs, network):
+    maker = ViewMaker(4.5, (0.05, 0.1), (0.2, 0.3))
+    batch, targets = maker(graphs, np.random.default_rng(0))
+    output = network(batch.to(torch.float64))
+    output["noise"] = targets["noise"]
+    output["elements"] = 1e3 * torch.nn.functional.one_hot(targets["elements"], 119).double()
+    terms = PretrainingLoss(WEIGHTS).terms(output, targets)
+    assert float(terms["denoising"]) == 0
+    assert float(terms["masking"]) == pytest.approx(0, abs=1e-6)
+    zero = PretrainingLoss(WEIGHTS)._denoising(output | {"noise": 0 * targets["noise"]}, targets)
+    assert float(zero) == pytest.approx(1, abs=0.15), "guessing nothing costs one"
+
+
+def test_weight_of_lejepa_does_not_depend_on_the_batch():
+    torch.manual_seed(0)
+    loss = PretrainingLoss({"lejepa": 1.0})
+    shifted = 0.5 + 2 * torch.randn(4096, 8)
+    sizes = [
+        float(loss._agreement(torch.cat([shifted[:n], shifted[:n]])).detach()) for n in (512, 4096)
+    ]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
+
+
+def test_decorated_prototypes_keep_sites_and_change_elements():
+    structures = make_structures(8, random_state=0)[0]
+    formulas = ["Ba1 F2", "O2 Zr1", "He1 F2", "Ti1 N1", "Fe1"]
+    made = decorate_prototypes(formulas, structures, 10, random_state=0)
+    assert sorted(s.reduced_formula for s in made) == ["BaF2", "TiN", "ZrO2"]
+    for structure in made:
+        assert (structure.distance_matrix + 10 * np.eye(len(structure))).min() > 1.5
+    again = decorate_prototypes(formulas, structures, 10, random_state=0)
+    assert again == made
