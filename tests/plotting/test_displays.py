@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.datasets import load_band_gaps
-from trisk.estimators import GraphTRIADSRegressor
+from trisk.estimators import GraphTRIADSRegressor, TriForcesPretrainer
 from trisk.featurizers import CrystalGraphFeaturizer, MagpieFeaturizer
 from trisk.model_selection import nested_cross_validate
 from trisk.plotting import (
@@ -26,6 +26,7 @@ from trisk.plotting import (
     EmbeddingDisplay,
     HaltingDisplay,
     LearningCurveDisplay,
+    PretrainingDisplay,
     SupervisionDisplay,
     draw_predictions,
 )
@@ -301,3 +302,20 @@ def test_draw_predictions__what_the_table_allows():
     drawn = draw_predictions(classes, classification=True)
     assert list(drawn) == ["calibration"]
     plt.close("all")
+
+
+@pytest.mark.parametrize("kind", ["losses", "gradients"])
+def test_pretraining__losses_and_gradients(crystals, kind):
+    settings = {"hidden_dim": 8, "cutoff": 4.0, "max_epochs": 3, "random_state": 0}
+    pretrainer = TriForcesPretrainer(**settings).fit(crystals[0])
+    display = PretrainingDisplay.from_estimator(pretrainer, kind=kind)
+    streams = ("composition", "structure", "interaction")
+    names = ["denoising", "masking", "lejepa"]
+    if kind == "gradients":
+        names = [f"{name} gradient {stream}" for stream in streams for name in names]
+    assert list(display.lines_) == names
+    for name, line in display.lines_.items():
+        np.testing.assert_array_equal(line.get_ydata(), pretrainer.history_[name])
+    boxes_apart(display.figure_)
+    with pytest.raises(ValueError, match="kind must be"):
+        PretrainingDisplay(history=pretrainer.history_, kind="both").plot()

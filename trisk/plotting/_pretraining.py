@@ -77,7 +77,7 @@ class PretrainingDisplay:
         """
         if self.kind not in ("losses", "gradients"):
             raise ValueError(f"kind must be 'losses' or 'gradients', but is {self.kind!r}.")
-        self.ax_ = new_axes(ax, (5.6, 4.2))
+        self.ax_ = new_axes(ax, (7.2, 4.4))
         self.figure_, self.lines_ = self.ax_.figure, {}
         if self.kind == "losses":
             self._draw_losses()

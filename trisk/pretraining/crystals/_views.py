@@ -25,7 +25,8 @@ class ViewMaker:
         probability on a logarithmic scale. None displaces nothing.
     masked : tuple of float or None
         Smallest and largest share of atoms whose element is hidden (atomic number zero), one
-        atom at least. None hides nothing.
+        atom at least, in one of the two views: where both hid atoms, two views of a small cell
+        could have no element in common, and would teach to forget elements. None hides nothing.
     reach : tuple of float or None
         Smallest and largest part of the cutoff within which a view has neighbours.
     rotate : bool
@@ -76,6 +77,7 @@ class ViewMaker:
         masked = np.zeros(len(numbers), dtype=bool)
         if self.masked is not None:
             masked = draw_masks(counts, self.masked, rng)
+            masked &= np.repeat(_one_of_two(len(graphs), rng), counts)
         pairs = self._connect(positions, lattices, counts, rng)
         batch = CrystalBatch.from_arrays(
             np.where(masked, 0, numbers), positions, lattices, counts, *pairs
@@ -120,6 +122,12 @@ def draw_noise(counts, rng):
     # A mean taken away lowers the variance by its own, one n-th.
     scale = np.where(counts > 1, np.sqrt(counts / np.maximum(counts - 1, 1)), 0.0)
     return (noise - np.repeat(means, counts, axis=0)) * np.repeat(scale, counts)[:, None]
+
+
+def _one_of_two(n_structures, rng):
+    """Choose the first or the second view of each structure."""
+    first = rng.random(n_structures) < 0.5
+    return np.concatenate([first, ~first])
 
 
 def draw_masks(counts, share, rng):
