@@ -38,13 +38,13 @@ class TriForcesPretrainer(TransformerMixin, BaseCrystalEstimator):
         deviation. Zero switches the objective off. It needs the interaction stream.
     masking_weight : float, default=0.3
         Weight of the cross-entropy of hidden elements; zero switches it off.
-    lejepa_weight : float, default=1.0
+    lejepa_weight : float, default=0.3
         Weight of LeJEPA for atoms and structures in each stream; zero switches it off.
     noise : tuple of float or None, default=(0.02, 0.15)
         Smallest and largest standard deviation of the displacements, in Å. None displaces none.
     masked_share : tuple of float or None, default=(0.1, 0.3)
-        Smallest and largest share of atoms whose element is hidden; at least one atom of each
-        structure is. None hides none.
+        Smallest and largest share of atoms whose element is hidden, at least one atom, in one of
+        the two views. None hides none.
     reach : tuple of float or None, default=(0.7, 1.0)
         Smallest and largest part of the cutoff within which a view has neighbours. None keeps
         the cutoff as it is.
@@ -118,7 +118,7 @@ class TriForcesPretrainer(TransformerMixin, BaseCrystalEstimator):
         *,
         denoising_weight=1.0,
         masking_weight=0.3,
-        lejepa_weight=1.0,
+        lejepa_weight=0.3,
         noise=(0.02, 0.15),
         masked_share=(0.1, 0.3),
         reach=(0.7, 1.0),
