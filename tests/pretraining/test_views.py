@@ -92,17 +92,23 @@ def test_views_without_changes_are_the_crystals(graphs):
 def test_hidden_elements_are_invisible_to_every_stream(graphs, network):
     maker = ViewMaker(4.5, masked=(0.3, 0.3))
     batch, targets = maker(graphs, np.random.default_rng(0))
-    table = np.tile(graphs.atomic_numbers, 2)
-    other = graphs.take(np.arange(len(graphs)))
-    hidden = targets["masked"].numpy().reshape(2, -1).all(0)
+    n_atoms, n_structures = len(graphs.atomic_numbers), len(graphs)
+    hidden = targets["masked"][:n_atoms].numpy()
+    first = np.logical_or.reduceat(hidden, graphs.offsets["atom"][:-1])
+    second = targets["masked"][n_atoms:].numpy()
+    second = np.logical_or.reduceat(second, graphs.offsets["atom"][:-1])
+    assert (first != second).all(), "one view of each structure hides something"
+    other = graphs.take(np.arange(n_structures))
     other.atomic_numbers[hidden] = 79
     changed, _ = maker(other, np.random.default_rng(0))
-    assert hidden.any()
-    assert not np.array_equal(np.tile(other.atomic_numbers, 2), table)
-    first, second = (network(b.to(torch.float64)) for b in (batch, changed))
-    for level in ("atoms", "structures"):
-        for stream, values in first[level].items():
-            assert torch.equal(values, second[level][stream])
+    atoms = np.repeat(first, graphs.counts("atom"))
+    outputs = [network(b.to(torch.float64)) for b in (batch, changed)]
+    for level, rows, n_rows in (("atoms", atoms, n_atoms), ("structures", first, n_structures)):
+        for stream in ENCODER["streams"]:
+            before, after = (output[level][stream] for output in outputs)
+            assert torch.equal(before[:n_rows][rows], after[:n_rows][rows])
+            seen = stream != "structure"
+            assert torch.equal(before[n_rows:], after[n_rows:]) != seen
 
 
 def test_guesses_of_noise_turn_with_the_crystal(graphs, network):
