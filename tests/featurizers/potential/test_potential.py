@@ -27,7 +27,8 @@ from trisk.featurizers import FeaturizationError, PotentialFeaturizer, verify_po
 from trisk.featurizers.potential._columns import MEASUREMENTS, sensor_columns
 from trisk.featurizers.potential._elasticity import GPA, elastic_constants, elastic_moduli
 from trisk.featurizers.potential._force_calls import ForceCalls
-from trisk.featurizers.potential._phonon_mesh import last_peak, mesh_frequencies, supercell_repeats
+from trisk.featurizers.potential._phonon_mesh import last_peak, mesh_frequencies
+from trisk.featurizers.potential._supercell import supercell_repeats
 from trisk.featurizers.potential._vibrations import WAVENUMBER, force_constants, gamma_frequencies
 
 ALL_SENSORS = list(MEASUREMENTS)

@@ -33,6 +33,8 @@ _MODULE_PARAMETERS = (
 )
 #: The column from which the network makes springs.
 STIFFNESS = "bond stiffness (N/m)"
+# N/m; a pair without force constants, or with negative ones, is no spring.
+_NO_STIFFNESS = 1e-12
 # Bonds of all members in a batch of prediction.
 _PREDICTION_BONDS = 20_000
 
@@ -71,11 +73,14 @@ class GraphScaler:
     atoms, context, sensors : ColumnScaler or None
         Scaling of the features of atoms, of compositions and of the logarithms of the bonds'
         physics sensors; None where there are no such columns.
+    signed : ndarray of bool of shape (n_sensors,)
+        Sensors that are not positive throughout, as force constants of a potential are.
     """
 
     atoms: ColumnScaler
     context: ColumnScaler | None
     sensors: ColumnScaler | None
+    signed: np.ndarray
 
     @classmethod
     def fit(cls, graphs: CrystalGraphs, *, physics: bool) -> "GraphScaler":
@@ -87,10 +92,12 @@ class GraphScaler:
                 return None
             return ColumnScaler.fit(columns, np.ones(len(columns)), "robust")
 
+        signed = np.asarray((graphs.bond_sensors <= 0).any(axis=0))
         return cls(
             atoms=measure(graphs.atom_features),
             context=measure(graphs.context),
-            sensors=measure(_log(graphs.bond_sensors)) if physics else None,
+            sensors=measure(_log(graphs.bond_sensors, signed)) if physics else None,
+            signed=signed,
         )
 
     def transform(self, graphs: CrystalGraphs) -> CrystalGraphs:
@@ -109,17 +116,20 @@ class GraphScaler:
         stiffness = np.ones((len(sensors), 1))
         if self.sensors is not None:
             column = graphs.names["bond_sensors"].index(STIFFNESS)
-            stiffness = sensors[:, [column]].astype(np.float64)
+            stiffness = np.maximum(sensors[:, [column]].astype(np.float64), _NO_STIFFNESS)
         return replace(
             graphs,
             atom_features=scale(self.atoms, graphs.atom_features),
             context=scale(self.context, graphs.context),
-            bond_sensors=np.hstack([stiffness, scale(self.sensors, _log(sensors))]),
+            bond_sensors=np.hstack([stiffness, scale(self.sensors, _log(sensors, self.signed))]),
         )
 
 
-def _log(sensors):
-    return np.log(np.maximum(sensors.astype(np.float64), 1e-12))
+def _log(sensors, signed):
+    """Logarithms; of sensors with a sign, those of one plus the magnitude, with the sign."""
+    sensors = sensors.astype(np.float64)
+    logarithms = np.log(np.maximum(sensors, 1e-12))
+    return np.where(signed, np.sign(sensors) * np.log1p(np.abs(sensors)), logarithms)
 
 
 class BaseGraphTRIADS(BaseMemberEstimator):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import (
 
 from trisk.featurizers._store import ContentStore
 from trisk.featurizers._values import RowError
+from trisk.featurizers.potential._bond_force_constants import with_force_constants
 from trisk.featurizers.potential._columns import MEASUREMENTS, sensor_columns, sensor_values
 from trisk.featurizers.potential._force_calls import (
     is_calculator,
@@ -21,8 +22,8 @@ from trisk.featurizers.potential._force_calls import (
     make_calculator,
 )
 from trisk.featurizers.potential._measurements import MeasurementSettings
-from trisk.featurizers.potential._phonon_mesh import require_phonopy
 from trisk.featurizers.potential._runs import MeasurementRuns
+from trisk.featurizers.potential._supercell import require_phonopy
 from trisk.featurizers.structure._base import StructureFeaturizer
 from trisk.featurizers.structure._objects import describe_atoms
 from trisk.featurizers.structure._structures import parse_structures
@@ -240,7 +241,9 @@ class PotentialFeaturizer(StructureFeaturizer):
             self._report(errors, table.n_rows)
         crystals = {int(row): _atoms_of(table, row) for row in np.flatnonzero(table.lengths)}
         values = np.full((table.n_rows, self.n_features_out_), np.nan)
-        for row, records, cause in self._measure(crystals):
+        needed = dict.fromkeys(m for sensor in self.sensors for m in MEASUREMENTS[sensor])
+        names = ["geometry", *(name for name in needed if name != "geometry")]
+        for row, records, cause in self._measure(crystals, names):
             if cause is None:
                 values[row] = sensor_values(self.sensors, records)
                 continue
@@ -294,12 +297,37 @@ class PotentialFeaturizer(StructureFeaturizer):
             )
         self.n_features_out_ = len(sensor_columns(self.sensors))
 
-    def _measure(self, crystals):
+    def _check_force_constants(self):
+        """Check what force constants of bonds need, before an hour of force calls."""
+        require_phonopy()
+        if self.relax is not None:
+            raise ValueError(
+                f"the bonds of a crystal are those of the structure as it is given, but "
+                f"relax={self.relax!r} would change it; use relax=None"
+            )
+
+    def _measure_force_constants(self, table):
+        """Force constants of the bonds by row, and errors, for a table of structures."""
+        crystals = {int(row): _atoms_of(table, row) for row in np.flatnonzero(table.lengths)}
+        measured, errors = {}, []
+        for row, records, cause in self._measure(crystals, ["bond_force_constants"]):
+            if cause is None:
+                measured[row] = records["bond_force_constants"]["blocks"]
+                continue
+            formula = describe_atoms(crystals[row].numbers)
+            errors.append(RowError(row, formula, type(self).__name__, cause))
+            if self.on_error == "raise":
+                break
+        return measured, errors
+
+    #: From graphs and force constants by row to graphs with sensors of sites and bonds.
+    _with_force_constants = staticmethod(with_force_constants)
+
+    def _measure(self, crystals, names):
         """Yield (row, records, cause) of all crystals, in no particular order."""
-        names = dict.fromkeys(m for sensor in self.sensors for m in MEASUREMENTS[sensor])
         runs = MeasurementRuns(
             source=self.calculator,
-            names=["geometry", *(name for name in names if name != "geometry")],
+            names=names,
             settings=MeasurementSettings(
                 displacement=float(self.displacement),
                 symmetry_tolerance=self.symmetry_tolerance,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trisk.featurizers._store import content_key
+from trisk.featurizers.potential._bond_force_constants import bond_force_constants
 from trisk.featurizers.potential._crystal_symmetry import reduce_to_primitive
 from trisk.featurizers.potential._elasticity import elastic_constants
 from trisk.featurizers.potential._phonon_mesh import mesh_frequencies
@@ -57,6 +58,7 @@ _DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "force_constants": ("displacement",),
     "phonon_mesh": ("displacement", "supercell_length", "mesh_length"),
     "elasticity": ("displacement",),
+    "bond_force_constants": ("displacement", "supercell_length"),
 }
 _OF_GEOMETRY = ("symmetry_tolerance", "relax", "max_force", "max_relaxation_steps")
 
@@ -199,12 +201,25 @@ def _elasticity(atoms, calls, settings, record):
     return {"constants": elastic_constants(_atoms(record("geometry")), calls, hessian, _STRAIN)}
 
 
+def _bond_force_constants(atoms, calls, settings, record):
+    """Force constants between atoms of the crystal as it was given, whose bonds are asked for."""
+    blocks = bond_force_constants(
+        atoms,
+        calls,
+        settings.displacement,
+        settings.symmetry_tolerance,
+        settings.supercell_length,
+    )
+    return {"blocks": blocks}
+
+
 _MEASURE = {
     "geometry": _geometry,
     "energy_and_forces": _energy_and_forces,
     "force_constants": _force_constants,
     "phonon_mesh": _phonon_mesh,
     "elasticity": _elasticity,
+    "bond_force_constants": _bond_force_constants,
 }
 
 

@@ -4,31 +4,10 @@ import warnings
 
 import numpy as np
 
+from trisk.featurizers.potential._supercell import supercell_phonons
 from trisk.featurizers.potential._vibrations import to_wavenumbers
 
 _THZ = 33.356409519815205  # cm⁻¹ of 1 THz
-
-
-def require_phonopy():
-    """Import phonopy.
-
-    Returns
-    -------
-    module
-        phonopy.
-
-    Raises
-    ------
-    ImportError
-        Saying how to install it.
-    """
-    try:
-        import phonopy
-    except ImportError as error:
-        raise ImportError(
-            'the sensors "phonon_dos" need phonopy: pip install "trisk[phonopy]"'
-        ) from error
-    return phonopy
 
 
 def mesh_frequencies(atoms, calls, displacement, tolerance, supercell_length, mesh_length):
@@ -61,36 +40,7 @@ def mesh_frequencies(atoms, calls, displacement, tolerance, supercell_length, me
     einstein : ndarray of shape (n_atoms, 3)
         Frequencies in cm⁻¹ of each atom while all others rest, images included.
     """
-    phonopy = require_phonopy()
-    from ase import Atoms
-    from phonopy.structure.atoms import PhonopyAtoms
-
-    cell = np.array(atoms.cell[:])
-    crystal = PhonopyAtoms(
-        numbers=atoms.numbers,
-        masses=atoms.get_masses(),
-        cell=cell,
-        scaled_positions=atoms.get_scaled_positions(),
-    )
-    with warnings.catch_warnings():
-        # Where the supercell has less symmetry than the crystal, a few more displacements do.
-        warnings.filterwarnings("ignore", message=".*point group symmetries")
-        phonons = phonopy.Phonopy(
-            crystal,
-            np.diag(supercell_repeats(cell, supercell_length)),
-            primitive_matrix=np.eye(3),
-            symprec=1e-5 if tolerance is None else tolerance,
-            is_symmetry=tolerance is not None,
-        )
-    phonons.generate_displacements(distance=displacement)
-    images = [
-        Atoms(numbers=s.numbers, positions=s.positions, cell=s.cell, pbc=True)
-        for s in phonons.supercells_with_displacements
-    ]
-    phonons.forces = calls(images)[1]
-    calls.check_time()
-    phonons.produce_force_constants(calculate_full_force_constants=False)
-    phonons.symmetrize_force_constants()
+    phonons = supercell_phonons(atoms, calls, displacement, tolerance, supercell_length)
     with warnings.catch_warnings():
         # phonopy may take a mesh of another shape that keeps the symmetry; any dense one will do.
         warnings.filterwarnings("ignore", message="Mesh .* is incompatible")
@@ -103,25 +53,6 @@ def mesh_frequencies(atoms, calls, displacement, tolerance, supercell_length, me
         / phonons.primitive.masses[:, None]
     )
     return phonons.mesh.frequencies * _THZ, weights, einstein
-
-
-def supercell_repeats(cell, length):
-    """Repeats of a cell along its vectors that keep opposite faces some distance apart.
-
-    Parameters
-    ----------
-    cell : ndarray of shape (3, 3)
-        Lattice vectors in rows, in Å.
-    length : float
-        The distance in Å.
-
-    Returns
-    -------
-    ndarray of int of shape (3,)
-        At least 1 each.
-    """
-    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    return np.maximum(np.ceil(length / heights - 1e-3), 1).astype(int)
 
 
 def density_of_states(frequencies, weights, grid, width):

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, Options
+from sklearn.utils._param_validation import HasMethods, Interval, Options
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 from tqdm import tqdm
@@ -65,6 +65,11 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         :class:`~trisk.featurizers.PotentialFeaturizer` or another table of structures, whose
         columns follow the features of the composition; its ``on_error`` becomes that of this
         featurizer.
+    potential : PotentialFeaturizer or None, default=None
+        Measures force constants with an interatomic potential, from which the physics sensors
+        of sites and bonds follow in place of the empirical ones; see Notes. Its ``sensors`` do
+        not matter here (see ``structure`` for these), and its ``on_error`` becomes that of this
+        featurizer. Needs ``physics=True``.
     memory : str or path-like, default=None
         Folder that keeps computed graphs under the hash of the structure and of the parameters
         above, and structures under the content of the file. A structure met again, in another
@@ -84,6 +89,8 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         The fitted featurizer of the compositions.
     structure_ : list of featurizers
         The fitted featurizers of ``structure``.
+    potential_ : PotentialFeaturizer or None
+        The fitted featurizer of ``potential``.
     errors_ : pandas.DataFrame
         Structures that the latest ``transform`` could not featurize: row, formula, featurizer,
         cause.
@@ -102,6 +109,16 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
     the stiffness is k = 167 N/m · n (χᵢ χⱼ / d²)^¾ (Gordy's rule [1]_), where the bond valence
     n = exp((rᵢ + rⱼ − d) / 0.37 Å) [2]_ stands for the bond order; the reduced mass is
     µ = mᵢ mⱼ / (mᵢ + mⱼ), and the Einstein frequency is √(k/µ) / 2πc in cm⁻¹.
+
+    With ``potential``, the blocks Φᵢⱼ of second derivatives of its energy come from forces in a
+    supercell (phonopy). For a bond of direction u, the stiffness is −u·Φᵢⱼu along and
+    −(tr Φᵢⱼ − u·Φᵢⱼu) / 2 across it, in N/m; both may be negative. The Einstein frequency is that
+    of the two atoms along the bond while all others rest,
+    ω² = (a + b)/2 + √(((a − b)/2)² + (u·Φᵢⱼu)²/mᵢmⱼ) with a = u·Φᵢᵢu / mᵢ and b = u·Φⱼⱼu / mⱼ.
+    Images of an atom in the supercell share its force constants if they are equally close; those
+    further away have none. The three Einstein frequencies of each atom, the roots of the
+    eigenvalues of Φᵢᵢ / mᵢ, follow the features of the atoms, in cm⁻¹ and negative where
+    imaginary.
 
     References
     ----------
@@ -132,6 +149,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         "physics": ["boolean"],
         "composition": [list, tuple, None],
         "structure": [RowFeaturizer, list, tuple, None],
+        "potential": [HasMethods(["_measure_force_constants"]), None],
         "memory": [str, os.PathLike, None],
         "verbose": ["verbose"],
     }
@@ -149,6 +167,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         physics=True,
         composition=("magpie", "mat2vec"),
         structure=None,
+        potential=None,
         memory=None,
         on_error="raise",
         n_jobs=None,
@@ -163,6 +182,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         self.physics = physics
         self.composition = composition
         self.structure = structure
+        self.potential = potential
         self.memory = memory
         self.verbose = verbose
 
@@ -197,18 +217,25 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
             RowError(row, describe_atoms(table.take([row]).numbers), name, cause)
             for row, cause in causes.items()
         ]
-        columns = []
-        for featurizer in self.structure_ if not errors or self.on_error == "nan" else ():
+        columns, force_constants = [], {}
+        go_on = not errors or self.on_error == "nan"
+        for featurizer in self.structure_ if go_on else ():
             columns.append(_measure(featurizer, X))
-            known = {error.row for error in errors}
-            errors += [
-                RowError(*row) for row in featurizer.errors_.to_numpy() if row[0] not in known
-            ]
+            _add_errors(errors, [RowError(*row) for row in featurizer.errors_.to_numpy()])
+        if self.potential_ is not None and go_on:
+            sound = table.without_atoms(list(causes))
+            force_constants, found = self.potential_._measure_force_constants(sound)
+            _add_errors(errors, found)
         self._report(sorted(errors, key=lambda error: error.row), table.n_rows)
         failed = [error.row for error in errors if table.lengths[error.row]]
         if len(failed) > len(causes):
             table = table.without_atoms(failed)
             graphs, _ = self._build(table, store)
+        if self.potential_ is not None:
+            kept = np.flatnonzero(graphs.counts("atom"))
+            graphs = self.potential_._with_force_constants(
+                graphs, {row: force_constants[row] for row in kept.tolist()}
+            )
         for values in reversed(columns):
             graphs = _with_context(graphs, values.to_numpy(), tuple(values.columns))
         if self.composition_ is not None:
@@ -224,6 +251,12 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
             clone(featurizer).set_params(on_error=self.on_error).fit([])
             for featurizer in self._structure_featurizers()
         ]
+        self.potential_ = None
+        if self.potential is not None:
+            if not self.physics:
+                raise ValueError("potential= gives physics sensors; use physics=True")
+            self.potential._check_force_constants()
+            self.potential_ = clone(self.potential).set_params(on_error=self.on_error).fit([])
 
     def _structure_featurizers(self):
         if self.structure is None or isinstance(self.structure, RowFeaturizer):
@@ -285,6 +318,12 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
             for chunk, (graphs, causes) in zip(chunks, results, strict=True):
                 yield chunk, graphs, {int(chunk[row]): cause for row, cause in causes.items()}
                 progress.update(len(chunk))
+
+
+def _add_errors(errors, found):
+    """Add the errors of rows that have none yet."""
+    known = {error.row for error in errors}
+    errors += [error for error in found if error.row not in known]
 
 
 def _measure(featurizer, X):
