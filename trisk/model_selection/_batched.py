@@ -11,7 +11,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _check_sample_weight
 
-from trisk.estimators.tables._base import trains_together
+from trisk.estimators.tables._networks import trains_together
 from trisk.estimators.tables._together import fit_together
 from trisk.model_selection._scoring import in_one_process, last_step, prepare_fold
 

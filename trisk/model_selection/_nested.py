@@ -17,7 +17,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import _safe_indexing, indexable
 from tqdm.auto import tqdm
 
-from trisk.estimators.tables._base import trains_together
+from trisk.estimators.tables._networks import trains_together
 from trisk.model_selection._batched import fit_folds
 from trisk.model_selection._folds import matbench_folds, shuffled_folds
 from trisk.model_selection._scoring import in_one_process, last_step

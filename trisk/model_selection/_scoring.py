@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from skorch.callbacks import Callback
 
-from trisk.estimators.tables._base import trains_together
+from trisk.estimators.tables._networks import trains_together
 from trisk.estimators.tables._together import fit_together, member_slices
 
 # A batch of networks is scored whenever another tenth of its epochs is over.

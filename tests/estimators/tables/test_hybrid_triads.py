@@ -229,7 +229,7 @@ def test_prediction_does_not_depend_on_the_other_rows(fitted, few_features):
 
 def test_prediction_in_chunks_equals_prediction_at_once(fitted, few_features, monkeypatch):
     together = fitted.predict(few_features)
-    monkeypatch.setattr("trisk.estimators.tables._base._PREDICTION_ELEMENTS", 40_000)
+    monkeypatch.setattr("trisk.estimators.tables._networks._PREDICTION_ELEMENTS", 40_000)
     np.testing.assert_allclose(fitted.predict(few_features), together, rtol=0, atol=1e-10)
 
 

@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from trisk.estimators._base import BaseMemberEstimator
 from trisk.estimators._parameters import (
     COMPANION_CONSTRAINTS,
     NETWORK_CONSTRAINTS,
@@ -16,15 +15,13 @@ from trisk.estimators._parameters import (
     OPTIMISATION_SEARCH_SPACE,
 )
 from trisk.estimators._preprocessing import ColumnScaler
-from trisk.estimators.tables._batches import MemberBatches, TrainingSet
+from trisk.estimators.tables._batches import TrainingSet
 from trisk.estimators.tables._columns import divide_columns, token_names
 from trisk.estimators.tables._held_out import HeldOutFit
 from trisk.estimators.tables._neighbors import NeighborDraws
-from trisk.estimators.tables._together import fit_together
+from trisk.estimators.tables._networks import BaseTableNetwork
 from trisk.nn import HybridTRIADSNetwork
 
-# Largest number of activations held at once while predicting.
-_PREDICTION_ELEMENTS = 8_000_000
 # Largest number of attention weights held at once.
 _ATTENTION_ELEMENTS = 4_000_000
 _MODULE_PARAMETERS = (
@@ -42,15 +39,10 @@ _MODULE_PARAMETERS = (
 )
 
 
-class BaseHybridTRIADS(BaseMemberEstimator):
-    """Table in, scaled columns to the network.
-
-    Fitting is in three parts so that several estimators can be trained together: prepare each,
-    train all, hand out the parts.
-    """
+class BaseHybridTRIADS(BaseTableNetwork):
+    """Table in, scaled columns to the network."""
 
     _module = HybridTRIADSNetwork
-    _batches_class = MemberBatches
     _parameter_constraints = {
         **NETWORK_CONSTRAINTS,
         **COMPANION_CONSTRAINTS,
@@ -129,42 +121,7 @@ class BaseHybridTRIADS(BaseMemberEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None):
-        """Fit the ensemble.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Any numeric table. Named columns (a DataFrame) let the network find the property
-            tokens and the context.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights. A weight of two is the same as giving a row twice.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            On missing or infinite values, too few rows, one class only, or weights that are all
-            zero.
-        FloatingPointError
-            If the loss diverges.
-        KeyboardInterrupt
-            After an interruption; the estimator is then fitted with the weights reached so far.
-        """
-        return fit_together([(self, X, y, sample_weight)])[0]
-
-    def _prepare(self, X, y, sample_weight):
-        """Validate and scale; return the training set and the module's parameters."""
-        raise NotImplementedError
-
     def _fit_table(self, X, target, weight, y, loss):
-        """Measure the columns of distinct rows; return the training set with its network."""
         if self.attention_dim % self.n_heads:
             raise ValueError(
                 f"n_heads={self.n_heads} must divide attention_dim={self.attention_dim}."
@@ -260,45 +217,9 @@ class BaseHybridTRIADS(BaseMemberEstimator):
         names = getattr(self, "feature_names_in_", None)
         return (total / len(table)).cpu().numpy(), token_names(names, self.columns_, self.layout_)
 
-    def _member_outputs(self, X):
-        """Raw outputs in double precision, a dictionary of arrays with members first."""
-        check_is_fitted(self)
-        table = self._encode(X)
-        module = self.net_.module_
-        device = next(module.parameters()).device
-        width = max(table.shape[1] * 32, 2048) * module.n_members
-        n_rows = max(1, _PREDICTION_ELEMENTS // width)
-        chunks = []
-        with torch.inference_mode():
-            for start in range(0, len(table), n_rows):
-                rows = torch.from_numpy(table[start : start + n_rows]).to(device, torch.float64)
-                chunks.append(module(rows.expand(module.n_members, *rows.shape)))
-        return {
-            name: torch.cat([c[name] for c in chunks], dim=2 if name == "steps" else 1)
-            .cpu()
-            .numpy()
-            for name in ("steps", "answer")
-        }
-
     def _encode(self, X):
         X = validate_data(self, X, reset=False, dtype=np.float64)
         scaled = self.scaler_.transform(X)[:, self.columns_]
         if self.neighbors_ is None:
             return scaled
         return np.hstack([scaled, self.neighbor_scaler_.transform(self.neighbors_.transform(X))])
-
-
-def trains_together(estimator):
-    """Whether several estimators of a kind can be trained as one batched network.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Any.
-
-    Returns
-    -------
-    together : bool
-        True for those that :func:`~trisk.estimators.tables._together.fit_together` takes.
-    """
-    return isinstance(estimator, BaseHybridTRIADS)

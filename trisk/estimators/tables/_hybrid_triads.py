@@ -3,20 +3,16 @@
 import numpy as np
 from scipy.special import huber
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from trisk.estimators._parameters import document_parameters
-from trisk.estimators._prediction import MemberClassifierMixin, MemberRegressorMixin
-from trisk.estimators._preprocessing import TargetScaler, merge_duplicates
 from trisk.estimators._search_space import Choice
 from trisk.estimators.tables._base import BaseHybridTRIADS
 from trisk.estimators.tables._companion import median_of_trees, mix
+from trisk.estimators.tables._networks import TableClassifierMixin, TableRegressorMixin
 
 
 @document_parameters
-class HybridTRIADSRegressor(MemberRegressorMixin, BaseHybridTRIADS):
+class HybridTRIADSRegressor(TableRegressorMixin, BaseHybridTRIADS):
     """Recursive network on composition features, or on any numeric table.
 
     An ensemble of small networks that refine their answer in a few weight-tied steps, each of
@@ -173,31 +169,9 @@ class HybridTRIADSRegressor(MemberRegressorMixin, BaseHybridTRIADS):
         self.aggregation = aggregation
         self.calibrate = calibrate
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-    def _prepare(self, X, y, sample_weight):
-        self._validate_params()
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=np.float64,
-            y_numeric=True,
-            multi_output=True,
-            ensure_min_samples=2,
-        )
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        self.single_target_ = y.ndim == 1
-        target = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        X, target, weight = merge_duplicates(X, target, weight)
-        self.target_scaler_ = TargetScaler.fit(target, weight)
-        scaled = self.target_scaler_.transform(target)
-        y = target[:, 0] if self.single_target_ else target
+    def _fit_table(self, X, target, weight, y, loss):
         self.spread_scale_ = np.stack([np.ones(y.shape[1:]), np.zeros(y.shape[1:])])
-        return self._fit_table(X, scaled, weight, y, self.loss)
+        return super()._fit_table(X, target, weight, y, loss)
 
     def _network_answer(self, X):
         return self._aggregate(self._member_outputs(X)["answer"])
@@ -275,7 +249,7 @@ class HybridTRIADSRegressor(MemberRegressorMixin, BaseHybridTRIADS):
 
 
 @document_parameters
-class HybridTRIADSClassifier(MemberClassifierMixin, BaseHybridTRIADS):
+class HybridTRIADSClassifier(TableClassifierMixin, BaseHybridTRIADS):
     """Recursive network for two or more classes on composition features or any numeric table.
 
     An ensemble of small networks that refine their answer in a few weight-tied steps, each of
@@ -414,27 +388,6 @@ class HybridTRIADSClassifier(MemberClassifierMixin, BaseHybridTRIADS):
             verbose=verbose,
         )
         self.class_weight = class_weight
-
-    def _prepare(self, X, y, sample_weight):
-        self._validate_params()
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
-        check_classification_targets(y)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes in y, but all have "
-                f"the class {self.classes_.tolist()[0]!r}."
-            )
-        of_class = compute_class_weight(
-            self.class_weight, classes=self.classes_, y=y, sample_weight=weight
-        )
-        weight = weight * of_class[labels]
-        X, labels, weight = merge_duplicates(X, labels[:, None], weight)
-        labels = labels[:, 0].astype(np.intp)
-        target = np.eye(len(self.classes_))[labels]
-        return self._fit_table(X, target, weight, self.classes_[labels], "cross_entropy")
 
     def _network_answer(self, X):
         probabilities = self._probabilities(self._member_outputs(X)["answer"])
