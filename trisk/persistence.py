@@ -25,6 +25,8 @@ FORMAT = 1
 #: Classes that a file may name, and where they live.
 _CLASSES = {
     "Pipeline": "sklearn.pipeline",
+    "CompositionEncoderClassifier": "trisk.estimators",
+    "CompositionEncoderRegressor": "trisk.estimators",
     "DeltaRegressor": "trisk.estimators",
     "HurdleRegressor": "trisk.estimators",
     "GraphScaler": "trisk.estimators.graphs._base",
@@ -46,6 +48,7 @@ _CLASSES = {
         (
             "AtomicOrbitalFeaturizer",
             "BandCenterFeaturizer",
+            "ColumnSelector",
             "CompositionFeaturizer",
             "CrystalGraphFeaturizer",
             "ElementFractionFeaturizer",

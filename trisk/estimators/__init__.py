@@ -3,7 +3,12 @@
 from trisk.estimators.graphs import GraphTRIADSClassifier, GraphTRIADSRegressor
 from trisk.estimators.meta import DeltaRegressor, HurdleRegressor
 from trisk.estimators.retrieval import StructureRetriever
-from trisk.estimators.tables import HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.estimators.tables import (
+    CompositionEncoderClassifier,
+    CompositionEncoderRegressor,
+    HybridTRIADSClassifier,
+    HybridTRIADSRegressor,
+)
 from trisk.estimators.triforces import (
     TriForcesClassifier,
     TriForcesPotential,
@@ -12,6 +17,8 @@ from trisk.estimators.triforces import (
 )
 
 __all__ = [
+    "CompositionEncoderClassifier",
+    "CompositionEncoderRegressor",
     "DeltaRegressor",
     "GraphTRIADSClassifier",
     "GraphTRIADSRegressor",

@@ -1,5 +1,8 @@
 """Parameters that all member-batched estimators share: their text and their constraints."""
 
+import inspect
+import os
+import re
 from numbers import Integral, Real
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -149,12 +152,38 @@ COMPANION_CONSTRAINTS = {
 }
 
 
+ENCODER_TEXT = """
+    pretrained : str, path-like or None, default="default"
+        ``"default"`` for the weights that come with trisk, a safetensors file written by
+        ``benchmarks/pretrain_compositions.py``, or None for random weights.
+    fine_tune : bool, default=True
+        Whether the encoder trains on for the task, or only the head that reads its embedding
+        and its answers."""
+
+ENCODER_CONSTRAINTS = {
+    "pretrained": [str, os.PathLike, None],
+    "fine_tune": ["boolean"],
+}
+
+
 def document_parameters(cls):
     """Fill the shared parameter texts into a class docstring."""
     cls.__doc__ = cls.__doc__.format(
         companion=COMPANION_TEXT.strip(),
+        encoder=ENCODER_TEXT.strip(),
         network=NETWORK_TEXT.strip().format(),
         graph_network=GRAPH_NETWORK_TEXT.strip().format(),
-        optimisation=OPTIMISATION_TEXT.strip().format(),
+        optimisation=_with_defaults(OPTIMISATION_TEXT.strip().format(), cls),
     )
     return cls
+
+
+def _with_defaults(text, cls):
+    """The same text with the defaults that the class has."""
+    parameters = inspect.signature(cls).parameters
+
+    def replace(match):
+        value = parameters[match["name"]].default
+        return match["line"] + (f'"{value}"' if isinstance(value, str) else repr(value))
+
+    return re.sub(r"(?m)^(?P<line> *(?P<name>\w+) : .*default=).*$", replace, text)

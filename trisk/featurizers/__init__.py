@@ -1,5 +1,6 @@
 """Chemistry → numbers: transformers that turn formulas and structures into feature tables."""
 
+from trisk.featurizers._column_selector import ColumnSelector
 from trisk.featurizers._rows import FeaturizationError
 from trisk.featurizers.composition import (
     AtomicOrbitalFeaturizer,
@@ -28,6 +29,7 @@ from trisk.featurizers.structure import (
 __all__ = [
     "AtomicOrbitalFeaturizer",
     "BandCenterFeaturizer",
+    "ColumnSelector",
     "CompositionFeaturizer",
     "CrystalGraphFeaturizer",
     "ElementFractionFeaturizer",

@@ -4,6 +4,7 @@ from trisk.nn._composition_encoder import CompositionEncoder
 from trisk.nn._composition_stream import CompositionStream
 from trisk.nn._crystal_batch import CrystalBatch
 from trisk.nn._crystal_losses import PotentialLoss, PropertyLoss
+from trisk.nn._encoder_network import CompositionEncoderNetwork
 from trisk.nn._graph_batch import GraphBatch
 from trisk.nn._graph_triads import GraphTRIADSNetwork
 from trisk.nn._heads import EnergyHead, PotentialNetwork, PropertyHead, PropertyNetwork
@@ -30,6 +31,7 @@ __all__ = [
     "Backbone",
     "BesselBasis",
     "CompositionEncoder",
+    "CompositionEncoderNetwork",
     "CompositionStream",
     "CrystalBatch",
     "DeepSupervisionLoss",

@@ -15,18 +15,18 @@ def encode_fractions(fractions: Tensor) -> Tensor:
 
     Parameters
     ----------
-    fractions : Tensor of shape (n_entries,)
+    fractions : Tensor of shape (...,)
         Atomic fractions, above 0 and up to 1.
 
     Returns
     -------
-    Tensor of shape (n_entries, 8)
+    Tensor of shape (..., 8)
         The fraction, a tenth of its natural logarithm's distance from that of the floor, cosines.
     """
     logarithms = (fractions.clamp_min(FRACTION_FLOOR) / FRACTION_FLOOR).log() / 10
-    turns = fractions[:, None] * fractions.new_tensor(FRACTION_FREQUENCIES)
+    turns = fractions[..., None] * fractions.new_tensor(FRACTION_FREQUENCIES)
     waves = (2 * torch.pi * turns).cos()
-    return torch.cat([fractions[:, None], logarithms[:, None], waves], 1)
+    return torch.cat([fractions[..., None], logarithms[..., None], waves], -1)
 
 
 class CompositionEncoder(nn.Module):

@@ -132,6 +132,15 @@ def test_weights_reach_a_companion_that_takes_none_as_repeated_rows(small, table
         clone(model).fit(X, y, sample_weight=weight)
 
 
+def test_weights_reach_the_last_step_of_a_pipeline(small, table):
+    X, y = table
+    weight = np.random.default_rng(0).uniform(0.1, 2, size=80)
+    companion = make_pipeline(StandardScaler(), LinearRegression())
+    model = HybridTRIADSRegressor(companion=companion, **small).fit(X, y, sample_weight=weight)
+    expected = LinearRegression().fit(X, y, sample_weight=weight).predict(X)
+    np.testing.assert_allclose(model.companion_.predict(X), expected)
+
+
 def test_two_outputs(small, table):
     X, y = table
     Y = np.column_stack([y, 100 * X[:, 2]])

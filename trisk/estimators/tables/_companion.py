@@ -3,7 +3,9 @@
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
+from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import has_fit_parameter
 
 from trisk.estimators._seeding import seed_parts
@@ -67,8 +69,9 @@ def fit_companion(companion, X, y, weight):
     """
     # Most regressors of scikit-learn warn about a target of one column.
     y = y[:, 0] if y.shape[1:] == (1,) else y
-    if has_fit_parameter(companion, "sample_weight"):
-        return companion.fit(X, y, sample_weight=weight)
+    name = _weight_parameter(companion)
+    if name is not None:
+        return companion.fit(X, y, **{name: weight})
     counts = weight / weight.min()
     if not np.allclose(counts, np.rint(counts)):
         raise ValueError(
@@ -77,6 +80,18 @@ def fit_companion(companion, X, y, weight):
         )
     repeated = np.repeat(np.arange(len(y)), np.rint(counts).astype(np.intp))
     return companion.fit(_safe_indexing(X, repeated), y[repeated])
+
+
+def _weight_parameter(companion):
+    """Name under which `fit` takes row weights, those of a pipeline's last step included."""
+    if has_fit_parameter(companion, "sample_weight"):
+        return "sample_weight"
+    # With routing, a pipeline takes what its user requested, under names of its own.
+    if isinstance(companion, Pipeline) and not _routing_enabled():
+        step, last = companion.steps[-1]
+        if has_fit_parameter(last, "sample_weight"):
+            return f"{step}__sample_weight"
+    return None
 
 
 def median_of_trees(forest, X):

@@ -1,16 +1,12 @@
 """Columns from an encoder that was pre-trained on calculated formation energies and band gaps."""
 
-import json
 import os
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 
+from trisk._encoder_weights import read_encoder
 from trisk.featurizers.composition._base import BaseCompositionFeaturizer
 from trisk.featurizers.composition._encoder_forward import encode_compositions
-
-_DEFAULT = "composition_encoder.safetensors"
 
 
 class PretrainedFeaturizer(BaseCompositionFeaturizer):
@@ -76,7 +72,7 @@ class PretrainedFeaturizer(BaseCompositionFeaturizer):
         self.weights = weights
 
     def _prepare(self):
-        self.encoder_, self.target_names_ = _read_encoder(os.fspath(self.weights))
+        self.encoder_, self.target_names_ = read_encoder(os.fspath(self.weights))
 
     def _feature_names(self):
         n_components = len(self.encoder_["narrow.bias"])
@@ -85,28 +81,3 @@ class PretrainedFeaturizer(BaseCompositionFeaturizer):
 
     def _compute(self, table):
         return np.hstack(encode_compositions(self.encoder_, table)), []
-
-
-def _read_encoder(source):
-    """Arrays and names of the targets from a file of weights."""
-    from safetensors import SafetensorError, safe_open
-
-    if source == "default":
-        path = Path(str(resources.files("trisk.featurizers").joinpath("data", _DEFAULT)))
-    else:
-        path = Path(source)
-    if not path.is_file():
-        raise ValueError(
-            f'weights={source!r} is neither "default" nor a file; '
-            "benchmarks/pretrain_compositions.py writes one"
-        )
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = file.keys()
-            arrays = {name: file.get_tensor(name).astype(np.float32) for name in names}
-            targets = json.loads((file.metadata() or {})["targets"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"weights={source!r} is not a file of encoder weights ({type(error).__name__}: {error})"
-        ) from error
-    return arrays, targets

@@ -1,0 +1,168 @@
+"""Encoders that are trained on for a task: what they start from, what they take, what they keep."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+import trisk
+from trisk.estimators import (
+    CompositionEncoderClassifier,
+    CompositionEncoderRegressor,
+    HybridTRIADSRegressor,
+)
+from trisk.featurizers import (
+    ColumnSelector,
+    CompositionFeaturizer,
+    ElementFractionFeaturizer,
+    MagpieFeaturizer,
+    PretrainedFeaturizer,
+)
+from trisk.model_selection import fit_folds
+from trisk.nn import CompositionEncoder
+
+_BRIEF = {"n_members": 2, "max_epochs": 2, "random_state": 0, "device": "cpu"}
+
+
+def _write_small_encoder():
+    """Weights of a small encoder that knows nothing, so that tests are quick."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = CompositionEncoder(
+            torch.zeros(119, 1), 2, dim=16, n_layers=1, n_heads=2, embedding_dim=16
+        )
+    arrays = {name: value.numpy() for name, value in encoder.state_dict().items()}
+    path = Path(tempfile.mkdtemp()) / "encoder.safetensors"
+    save_file(arrays, path, metadata={"targets": '["a", "b"]'})
+    return str(path)
+
+
+_SMALL = {"pretrained": _write_small_encoder(), "n_members": 1, "max_epochs": 2}
+# scikit-learn tries a row of zeros or negative numbers, which is no composition.
+_NO_COMPOSITIONS = {
+    "check_class_weight_classifiers",
+    "check_estimators_dtypes",
+    "check_fit2d_1feature",
+    "check_sample_weights_not_an_array",
+    "check_sample_weights_pandas_series",
+}
+_CHECKS = [
+    (estimator, check)
+    for original in (CompositionEncoderRegressor(**_SMALL), CompositionEncoderClassifier(**_SMALL))
+    for estimator, check in estimator_checks_generator(original, legacy=True)
+    if getattr(check, "func", check).__name__ not in _NO_COMPOSITIONS
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    _CHECKS,
+    ids=[f"{type(e).__name__}-{getattr(c, 'func', c).__name__}" for e, c in _CHECKS],
+)
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def band_gaps():
+    X, y = trisk.load_band_gaps()
+    return ElementFractionFeaturizer().fit_transform(X[:80]), y[:80].to_numpy()
+
+
+def test_frozen_encoder_is_the_one_of_the_featurizer(band_gaps):
+    X, y = band_gaps
+    formulas = trisk.load_band_gaps()[0][:80]
+    model = CompositionEncoderRegressor(fine_tune=False, **_BRIEF).fit(X, y)
+    fractions = torch.from_numpy(X.to_numpy()).expand(2, *X.shape)
+    embedding, _ = model.net_.module_.encoder(fractions)
+    expected = PretrainedFeaturizer().fit_transform(formulas).to_numpy()[:, 4:]
+    np.testing.assert_allclose(embedding[1].detach(), expected, atol=1e-5)
+
+
+def test_training_on_changes_the_encoder_and_lowers_the_loss(band_gaps):
+    X, y = band_gaps
+    settings = {**_BRIEF, "max_epochs": 8, "averaging": None}
+    tuned = CompositionEncoderRegressor(**settings).fit(X, y)
+    frozen = CompositionEncoderRegressor(fine_tune=False, **settings).fit(X, y)
+    element = [m.net_.module_.encoder.element for m in (tuned, frozen)]
+    assert not torch.equal(*element)
+    assert tuned.net_.history[-1]["train_loss"] < frozen.net_.history[-1]["train_loss"]
+
+
+def test_what_was_learned_before_helps_at_once(band_gaps):
+    X, y = band_gaps
+    known = CompositionEncoderRegressor(**_BRIEF).fit(X, y)
+    unknown = CompositionEncoderRegressor(pretrained=None, **_BRIEF).fit(X, y)
+    assert known.net_.history[-1]["train_loss"] < unknown.net_.history[-1]["train_loss"]
+
+
+def test_amounts_count_by_their_ratio(band_gaps):
+    X, y = band_gaps
+    model = CompositionEncoderRegressor(**_BRIEF).fit(X, y)
+    np.testing.assert_allclose(model.predict(7 * X), model.predict(X), rtol=1e-9)
+
+
+def test_a_run_repeats_and_comes_back_from_a_file(band_gaps, tmp_path):
+    X, y = band_gaps
+    model = CompositionEncoderClassifier(**_BRIEF).fit(X, y > 2)
+    expected = model.predict_proba(X)
+    np.testing.assert_array_equal(clone(model).fit(X, y > 2).predict_proba(X), expected)
+    model.save(tmp_path / "encoder.safetensors")
+    loaded = trisk.load(tmp_path / "encoder.safetensors")
+    np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+
+
+def test_folds_train_together(band_gaps):
+    X, y = band_gaps
+    model = CompositionEncoderRegressor(**{**_BRIEF, **_SMALL, "n_members": 2, "max_epochs": 3})
+    together, folds = fit_folds(model, X, y, cv=2)
+    for fitted, (train, test) in zip(together, folds, strict=True):
+        alone = clone(model).fit(X.iloc[train], y[train])
+        np.testing.assert_allclose(fitted.predict(X.iloc[test]), alone.predict(X.iloc[test]), 1e-3)
+
+
+def test_beside_a_network_that_sees_the_frozen_columns(band_gaps, tmp_path):
+    formulas, y = trisk.load_band_gaps()
+    formulas, y = formulas[:40], y[:40]
+    tuned = CompositionEncoderRegressor(**_SMALL)
+    network = HybridTRIADSRegressor(
+        companion=make_pipeline(ColumnSelector("^ElementFraction"), tuned),
+        n_members=1,
+        max_epochs=2,
+        random_state=0,
+    )
+    model = make_pipeline(
+        CompositionFeaturizer(blocks=["element_fraction", "pretrained"]), network
+    ).fit(formulas, y)
+    assert 0 <= model[-1].companion_weight_ <= 1
+    trisk.save(model, tmp_path / "both.safetensors")
+    loaded = trisk.load(tmp_path / "both.safetensors")
+    np.testing.assert_array_equal(loaded.predict(formulas), model.predict(formulas))
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "message"),
+    [
+        ({}, lambda X: X.mul(np.arange(len(X)) != 3, axis=0), "hold no element, first row 3"),
+        ({}, lambda X: -X, "Negative values in data passed to a composition encoder"),
+        ({"pretrained": "no file"}, lambda X: X, "'no file' is neither"),
+        ({"pretrained": None, "fine_tune": False}, lambda X: X, "gives it random weights"),
+    ],
+)
+def test_bad_input_is_refused(band_gaps, settings, change, message):
+    X, y = band_gaps
+    with pytest.raises(ValueError, match=message):
+        CompositionEncoderRegressor(**_BRIEF, **settings).fit(change(X), y)
+
+
+def test_a_table_of_something_else_is_refused(band_gaps):
+    X = MagpieFeaturizer().fit_transform(["NaCl", "Fe"]).abs()
+    with pytest.raises(ValueError, match=r"132 columns, but there are 118 elements.*ElementFrac"):
+        CompositionEncoderRegressor(**_BRIEF).fit(X, [0.0, 1.0])
