@@ -42,6 +42,14 @@ _TABLE = {
     "random_state": 0,
     "device": "cpu",
 }
+_ENCODER = {
+    name: _TABLE[name]
+    for name in (
+        "n_members", "max_epochs", "batch_size", "learning_rate", "weight_decay", "beta2",
+        "max_grad_norm", "schedule", "averaging", "ema_decay", "validation_fraction",
+        "random_state", "device",
+    )
+}  # fmt: skip
 _GRAPH = {
     "order": 2,
     "n_members": 2,
@@ -160,6 +168,34 @@ def frames(random_state=0):
     return made
 
 
+def small_encoder():
+    """Write weights of a small encoder that knows nothing, always the same; return the path."""
+    import tempfile
+    from pathlib import Path
+
+    from safetensors.numpy import save_file
+
+    d, rng = 8, np.random.default_rng(0)
+    layer = {
+        "norm_attention": d, "norm_update": d, "project": (3 * d, d), "join": (d, d),
+        "widen": (2 * d, d), "narrow": (d, 2 * d),
+    }  # fmt: skip
+    maps = {f"layers.0.{name}": shape for name, shape in layer.items()}
+    maps |= {
+        "fraction": (d, 8), "norm": d, "pool": (2, d), "widen": (2 * d, 2 * d),
+        "narrow": (6, 2 * d), "answer": (2, 6),
+    }  # fmt: skip
+    arrays = {"element": rng.normal(size=(119, d)), "layers.0.weight_of_fraction": np.ones(2)}
+    for name, shape in maps.items():
+        is_norm = isinstance(shape, int)
+        arrays[f"{name}.weight"] = np.ones(shape) if is_norm else rng.normal(0, 0.3, size=shape)
+        arrays[f"{name}.bias"] = np.zeros(shape if is_norm else shape[0])
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    path = Path(tempfile.gettempdir()) / "trisk_small_encoder.safetensors"
+    save_file(arrays, path, metadata={"targets": '["first", "second"]'})
+    return str(path)
+
+
 def _trees(kind):
     from sklearn import ensemble
 
@@ -172,6 +208,14 @@ def _on_formulas(estimator):
     from trisk.featurizers import StoichiometryFeaturizer
 
     return make_pipeline(StoichiometryFeaturizer(), estimator)
+
+
+def _on_fractions(estimator):
+    from sklearn.pipeline import make_pipeline
+
+    from trisk.featurizers import ElementFractionFeaturizer
+
+    return make_pipeline(ElementFractionFeaturizer(), estimator)
 
 
 def _on_graphs(estimator):
@@ -199,6 +243,12 @@ def _estimators():
              "table", "number", "predict"),
         Case("HybridTRIADSClassifier-attention", lambda: _on_formulas(e.HybridTRIADSClassifier(
              **_TABLE | {"n_attention_layers": 1, "attention_dim": 4, "n_heads": 2})),
+             "formulas", "class", "predict_proba"),
+        Case("CompositionEncoderRegressor", lambda: _on_fractions(
+             e.CompositionEncoderRegressor(pretrained=small_encoder(), **_ENCODER)),
+             "formulas", "number", "predict"),
+        Case("CompositionEncoderClassifier", lambda: _on_fractions(
+             e.CompositionEncoderClassifier(pretrained=small_encoder(), **_ENCODER)),
              "formulas", "class", "predict_proba"),
         Case("HurdleRegressor", hurdle, "table", "number", "predict"),
         Case("DeltaRegressor", lambda: e.DeltaRegressor(
@@ -240,6 +290,7 @@ def _featurizers():
     ]
     return [
         *cases,
+        Case("ColumnSelector", f.ColumnSelector, "table", None, "transform"),
         Case("CrystalGraphFeaturizer", lambda: f.CrystalGraphFeaturizer(
              order=3, composition=["magpie"]), "structures",
              None, "transform"),

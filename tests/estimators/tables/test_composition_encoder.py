@@ -1,17 +1,14 @@
 """Encoders that are trained on for a task: what they start from, what they take, what they keep."""
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import trisk
+from reliability.models import small_encoder
 from trisk.estimators import (
     CompositionEncoderClassifier,
     CompositionEncoderRegressor,
@@ -25,25 +22,11 @@ from trisk.featurizers import (
     PretrainedFeaturizer,
 )
 from trisk.model_selection import fit_folds
-from trisk.nn import CompositionEncoder
 
 _BRIEF = {"n_members": 2, "max_epochs": 2, "random_state": 0, "device": "cpu"}
 
 
-def _write_small_encoder():
-    """Weights of a small encoder that knows nothing, so that tests are quick."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        encoder = CompositionEncoder(
-            torch.zeros(119, 1), 2, dim=16, n_layers=1, n_heads=2, embedding_dim=16
-        )
-    arrays = {name: value.numpy() for name, value in encoder.state_dict().items()}
-    path = Path(tempfile.mkdtemp()) / "encoder.safetensors"
-    save_file(arrays, path, metadata={"targets": '["a", "b"]'})
-    return str(path)
-
-
-_SMALL = {"pretrained": _write_small_encoder(), "n_members": 1, "max_epochs": 2}
+_SMALL = {"pretrained": small_encoder(), "n_members": 1, "max_epochs": 2}
 # scikit-learn tries a row of zeros or negative numbers, which is no composition.
 _NO_COMPOSITIONS = {
     "check_class_weight_classifiers",
