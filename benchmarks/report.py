@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matbench import BOTH, COMPANION, FORESTS, PRETRAINED, PRETRAINED_TREES, TRISK
 from report_potentials import cost, derivatives, errors
+from report_retrieval import index, probes, retrieval, spectra
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -284,6 +285,10 @@ def table():
             *derivatives(),
             *cost(),
             *errors(),
+            *retrieval(),
+            *index(),
+            *probes(),
+            *spectra(),
         ]
     )
 

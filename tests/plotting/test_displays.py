@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss, mean_absolute_error
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.datasets import load_band_gaps
@@ -30,6 +30,7 @@ from trisk.plotting import (
     SupervisionDisplay,
     draw_predictions,
 )
+from trisk.testing import make_structures
 
 TINY = {"n_members": 2, "max_epochs": 4, "hidden_dim": 8, "feedforward_dim": 8, "n_steps": 3}
 
@@ -263,6 +264,21 @@ def test_graph_estimators__cross_validated_one_by_one(crystals):
     )  # fmt: skip
     results = nested_cross_validate(model, X, y, outer=2, verbose=0)
     assert (results.predictions["y_std"] >= 0).all()
+
+
+def test_embedding__of_structures_by_one_stream():
+    structures, frequency, kinds = make_structures(40)
+    pretrainer = TriForcesPretrainer(hidden_dim=8, cutoff=4.0, max_epochs=1, random_state=0)
+    pretrainer.fit(structures)
+    stream = make_pipeline(
+        pretrainer, FunctionTransformer(lambda table: table.filter(like="structure "))
+    )
+    display = EmbeddingDisplay.from_estimator(stream, structures, color=kinds, quantity="kind")
+    assert len(display.points_) == 4
+    expected = stream.transform(structures)
+    assert expected.shape == (40, 8)
+    numbers = EmbeddingDisplay.from_estimator(pretrainer, structures, color=frequency)
+    assert len(numbers.points_[0].get_offsets()) == 40
 
 
 def test_embedding__numbers_classes_and_other_reducers():

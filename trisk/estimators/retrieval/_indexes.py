@@ -9,8 +9,8 @@ from sklearn.utils import gen_batches
 from threadpoolctl import ThreadpoolController
 
 _ROWS = 20_000  # searched or added at once
-# Of the clustering: cells per root of the number of vectors, and vectors per cell that train it.
-_CELLS, _TRAINING_ROWS = 4, 64
+# Of the clustering: cells per root of the number of vectors, vectors per cell that train it, rounds.
+_CELLS, _TRAINING_ROWS, _ROUNDS = 4, 64, 10
 # Vectors and neighbours on which the recall is measured.
 _SAMPLE, _SAMPLE_NEIGHBORS = 1000, 10
 
@@ -131,7 +131,11 @@ class CellIndex:
         n_samples, n_dimensions = self._vectors.shape
         n_cells = max(1, min(round(_CELLS * np.sqrt(n_samples)), n_samples // _TRAINING_ROWS))
         means = faiss.Kmeans(
-            n_dimensions, n_cells, max_points_per_centroid=_TRAINING_ROWS, min_points_per_centroid=1
+            n_dimensions,
+            n_cells,
+            niter=_ROUNDS,
+            max_points_per_centroid=_TRAINING_ROWS,
+            min_points_per_centroid=1,
         )
         means.train(self._vectors)
         return means.centroids
