@@ -9,7 +9,7 @@ from sklearn.utils import gen_batches
 from threadpoolctl import ThreadpoolController
 
 _ROWS = 20_000  # searched or added at once
-# Of the clustering: cells per root of the number of vectors, vectors per cell that train it, rounds.
+# Of the clustering: cells per root of the number of vectors, vectors per cell, rounds.
 _CELLS, _TRAINING_ROWS, _ROUNDS = 4, 64, 10
 # Vectors and neighbours on which the recall is measured.
 _SAMPLE, _SAMPLE_NEIGHBORS = 1000, 10
