@@ -25,10 +25,13 @@ class Checkpoint(Callback):
         Callback whose average belongs to the state.
     validation : Validation or None
         Callback whose best weights belong to the state.
+    writes : bool, default=True
+        Whether to write; of several processes that train together, one does.
     """
 
-    def __init__(self, path, fingerprint, averaging, validation):
+    def __init__(self, path, fingerprint, averaging, validation, writes=True):
         self.path = Path(path)
+        self.writes = writes
         self.fingerprint = fingerprint
         self.averaging = averaging
         self.validation = validation
@@ -76,6 +79,8 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Write the state."""
+        if not self.writes:
+            return
         history = [
             {k: _plain(v) for k, v in epoch.items() if k != "batches"}
             for epoch in net.history.to_list()

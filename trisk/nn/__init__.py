@@ -19,6 +19,7 @@ from trisk.nn._members import (
     select_members,
 )
 from trisk.nn._pretraining import PretrainingNetwork
+from trisk.nn._processes import sum_over_processes
 from trisk.nn._radial import BesselBasis
 from trisk.nn._recursion import RecursiveCore
 from trisk.nn._sigreg import epps_pulley, sigreg
@@ -61,4 +62,5 @@ __all__ = [
     "real_spherical_harmonics",
     "select_members",
     "sigreg",
+    "sum_over_processes",
 ]

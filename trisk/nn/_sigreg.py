@@ -1,5 +1,7 @@
 """How far a batch of embeddings is from an isotropic Gaussian."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -7,13 +9,19 @@ from torch import Tensor
 _N_POINTS, _END = 17, 3.0
 
 
-def epps_pulley(projections: Tensor) -> Tensor:
+def _itself(values: Tensor) -> Tensor:
+    return values
+
+
+def epps_pulley(projections: Tensor, total: Callable[[Tensor], Tensor] = _itself) -> Tensor:
     r"""Epps–Pulley statistic of each column against the standard normal distribution [1]_.
 
     Parameters
     ----------
     projections : Tensor of shape (n_samples, n_slices)
         Samples of one-dimensional projections.
+    total : callable, default=identity
+        Adds a tensor over the processes that hold the samples together.
 
     Returns
     -------
@@ -32,12 +40,15 @@ def epps_pulley(projections: Tensor) -> Tensor:
     # Both halves of the interval at once: the integrand is even.
     weights = 2 * (_END / (_N_POINTS - 1)) * normal
     weights = torch.cat([weights[:1] / 2, weights[1:-1], weights[-1:] / 2])
-    real, imaginary = _CharacteristicFunction.apply(projections, points)
+    n_samples = total(projections.new_tensor(float(len(projections))))
+    real, imaginary = total(_CharacteristicSums.apply(projections, points)) / n_samples
     distance = (real - normal.unsqueeze(1)).square() + imaginary.square()
     return weights @ distance
 
 
-def sigreg(embeddings: Tensor, n_slices: int) -> Tensor:
+def sigreg(
+    embeddings: Tensor, n_slices: int, total: Callable[[Tensor], Tensor] = _itself
+) -> Tensor:
     """Mean Epps–Pulley statistic of random one-dimensional projections (SIGReg) [1]_.
 
     Parameters
@@ -46,6 +57,8 @@ def sigreg(embeddings: Tensor, n_slices: int) -> Tensor:
         Embeddings that should become standard normal in all directions.
     n_slices : int
         Directions, drawn from the global generator.
+    total : callable, default=identity
+        As for :func:`epps_pulley`; the generators of all processes must agree.
 
     Returns
     -------
@@ -59,18 +72,18 @@ def sigreg(embeddings: Tensor, n_slices: int) -> Tensor:
     """
     directions = torch.randn(embeddings.shape[1], n_slices).to(embeddings)
     directions = directions / directions.norm(dim=0)
-    return epps_pulley(embeddings @ directions).mean()
+    return epps_pulley(embeddings @ directions, total).mean()
 
 
-class _CharacteristicFunction(torch.autograd.Function):
-    """Means over samples of cos(t x) and sin(t x) at t = 0, h, 2 h, ….
+class _CharacteristicSums(torch.autograd.Function):
+    """Sums over samples of cos(t x) and sin(t x) at t = 0, h, 2 h, …, ``(2, n_points, n_slices)``.
 
     Multiples of an angle follow from each other, and the gradient reuses them, which is several
     times as fast as cosines, sines and their derivatives one by one.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx, x: Tensor, points: Tensor) -> Tensor:
         phase = points[1] * x
         cosines, sines = [torch.ones_like(x), phase.cos()], [torch.zeros_like(x), phase.sin()]
         doubled = 2 * cosines[1]
@@ -78,16 +91,16 @@ class _CharacteristicFunction(torch.autograd.Function):
             cosines.append(torch.addcmul(-cosines[-2], doubled, cosines[-1]))
             sines.append(torch.addcmul(-sines[-2], doubled, sines[-1]))
         ctx.save_for_backward(points, *cosines, *sines)
-        means = [torch.stack([value.mean(0) for value in part]) for part in (cosines, sines)]
-        return means[0], means[1]
+        return torch.stack(
+            [torch.stack([value.sum(0) for value in part]) for part in (cosines, sines)]
+        )
 
     @staticmethod
-    def backward(ctx, real: Tensor, imaginary: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
         points, *saved = ctx.saved_tensors
         cosines, sines = saved[: len(points)], saved[len(points) :]
-        scale = (points / len(cosines[0])).unsqueeze(1)
-        real, imaginary = -real * scale, imaginary * scale
-        gradient = torch.zeros_like(cosines[0])
+        real, imaginary = gradient * points.unsqueeze(1)
+        total = torch.zeros_like(cosines[0])
         for k in range(1, len(points)):
-            gradient.addcmul_(sines[k], real[k]).addcmul_(cosines[k], imaginary[k])
-        return gradient, None
+            total.addcmul_(sines[k], -real[k]).addcmul_(cosines[k], imaginary[k])
+        return total, None

@@ -244,3 +244,38 @@ def test_searches_and_cross_validation_keep_the_source(fitted, structures):
             cv=2,
             error_score="raise",
         )
+
+
+_SHARED = """
+import sys
+import pandas as pd
+import torch
+from test_pretrainer import SMALL
+from trisk import TriForcesPretrainer
+from trisk.testing import make_structures
+
+structures = make_structures(24, random_state=0)[0]
+pretrainer = TriForcesPretrainer(**SMALL | {"batch_size": 4, "device": "cpu"}).fit(structures)
+rank = torch.distributed.get_rank()
+pretrainer.history_.to_pickle(f"{sys.argv[1]}/history {rank}")
+pretrainer.transform(structures).to_pickle(f"{sys.argv[1]}/embeddings {rank}")
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_train_like_one_with_the_whole_batch(fitted, structures, tmp_path):
+    pytest.importorskip("accelerate")
+    script = tmp_path / "train.py"
+    script.write_text(_SHARED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    command += ["--master-port=0", "--standalone", str(script), str(tmp_path)]
+    environment = _environment()
+    environment["PYTHONPATH"] += f"{os.pathsep}{Path(__file__).parent}"
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    expected = fitted.transform(structures)
+    for rank in (0, 1):
+        history = pd.read_pickle(tmp_path / f"history {rank}").drop(columns="seconds")
+        pd.testing.assert_frame_equal(history, fitted.history_.drop(columns="seconds"), rtol=1e-4)
+        embeddings = pd.read_pickle(tmp_path / f"embeddings {rank}")
+        np.testing.assert_allclose(embeddings, expected, atol=1e-4)

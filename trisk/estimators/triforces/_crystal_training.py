@@ -212,6 +212,7 @@ def train_crystals(
     checkpoint,
     start=None,
     net_class=CrystalNet,
+    processes=None,
 ):
     """Train one network.
 
@@ -235,6 +236,9 @@ def train_crystals(
         Called with the fresh network, whose weights it may change.
     net_class : type, default=CrystalNet
         Class of the net.
+    processes : accelerate.Accelerator, default=None
+        Processes among which every batch is shared, if there are several; the batch size is that
+        of each. The class of the net must know them.
 
     Returns
     -------
@@ -243,6 +247,10 @@ def train_crystals(
     """
     dataset, validation = data
     batch_size, max_epochs = settings._resolve_schedule(len(dataset))
+    is_main, of_net = processes is None or processes.is_main_process, {}
+    if processes is not None:
+        batch_size *= processes.num_processes
+        of_net = {"processes": processes}
     frozen = _FROZEN_SHARE if getattr(settings, "fine_tune", "full") == "gradual" else 0.0
     callbacks = [("learning_rate", LearningRate(max_epochs, frozen))]
     averaging = judge = None
@@ -254,7 +262,7 @@ def train_crystals(
     if validation is not None:
         judge = Validation(validation, averaging, settings.patience)
         callbacks.append(("validation", judge))
-    if settings.verbose:
+    if settings.verbose and is_main:
         callbacks.append(("progress", _callbacks.ProgressBar()))
     callbacks.extend(settings.callbacks or ())
     n_done = 0
@@ -264,6 +272,7 @@ def train_crystals(
             fingerprint(settings, dataset, validation, module_params, seed),
             averaging,
             judge,
+            writes=is_main,
         )
         n_done = writer.n_epochs_done
         callbacks.append(("checkpoint", writer))
@@ -283,6 +292,7 @@ def train_crystals(
             verbose=0,
             seed=seed,
             description=type(settings).__name__,
+            **of_net,
             **{f"module__{k}": v for k, v in module_params.items()},
             **{f"criterion__{k}": v for k, v in loss_params.items()},
         ).initialize()

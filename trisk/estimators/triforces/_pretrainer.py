@@ -64,6 +64,13 @@ class TriForcesPretrainer(TransformerMixin, BaseCrystalEstimator):
         the objectives' weighted gradients in each stream, such as
         ``"masking gradient composition"``, at the first batch of the epoch.
 
+    Notes
+    -----
+    Under ``torchrun`` or ``accelerate launch``, every process runs the same script, `batch_size`
+    is that of each process, and all of them end with the same weights, which are those of one
+    process with the whole batch. One of them writes the checkpoint. This needs
+    ``trisk[accelerate]``.
+
     See Also
     --------
     TriForcesRegressor : Takes a fitted pre-trainer as ``pretrained``.
@@ -223,7 +230,11 @@ class TriForcesPretrainer(TransformerMixin, BaseCrystalEstimator):
             After an interruption; the pre-trainer is then fitted with the weights reached so far.
         """
         # The estimators that only start from pre-trained streams need none of this.
-        from trisk.estimators.triforces._pretraining import PretrainingNet, ViewDataset
+        from trisk.estimators.triforces._pretraining import (
+            PretrainingNet,
+            ViewDataset,
+            join_processes,
+        )
         from trisk.pretraining.crystals import PretrainingLoss, ViewMaker
 
         self._validate_params()
@@ -239,21 +250,27 @@ class TriForcesPretrainer(TransformerMixin, BaseCrystalEstimator):
             _limits("reach", self.reach, 1),
             rotate=self.backbone == "orb",
         )
+        processes = join_processes(self.device)
+        device = processes.device if processes else resolve_device(self.device)
         loss = {
             "weights": weights,
             "sigreg_weight": self.sigreg_weight,
             "n_slices": self.n_slices,
+            "distributed": processes is not None,
         }
         net = train_crystals(
             self,
-            (ViewDataset(graphs, make_views, resolve_device(self.device)), None),
+            (ViewDataset(graphs, make_views, device), None),
             self._build,
             self._encoder_params(),
             (PretrainingLoss, loss),
             seed=check_random_state(self.random_state).randint(np.iinfo(np.int32).max),
             checkpoint=self.checkpoint,
             net_class=PretrainingNet,
+            processes=processes,
         )
+        # What trains together is no part of the fitted estimator.
+        net.processes = None
         self.nets_ = [net]
         pass_on_interruption(net)
         return self

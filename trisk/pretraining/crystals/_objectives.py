@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trisk.nn import sigreg
+from trisk.nn import sigreg, sum_over_processes
 
 #: Objectives in the order in which they are reported.
 OBJECTIVES = ("denoising", "masking", "lejepa")
@@ -30,6 +30,9 @@ class PretrainingLoss(nn.Module):
         Weight λ of SIGReg in LeJEPA, against 1 − λ of the variance between views.
     n_slices : int, default=128
         Random projections of SIGReg in a step.
+    distributed : bool, default=False
+        Whether the batch is spread over processes of :mod:`torch.distributed`. Every process then
+        gets the loss of the whole batch, and the mean of their gradients is its gradient.
 
     Notes
     -----
@@ -42,11 +45,18 @@ class PretrainingLoss(nn.Module):
        without the heuristics", arXiv:2511.08544 (2025).
     """
 
-    def __init__(self, weights: dict[str, float], sigreg_weight: float = 0.02, n_slices: int = 128):
+    def __init__(
+        self,
+        weights: dict[str, float],
+        sigreg_weight: float = 0.02,
+        n_slices: int = 128,
+        distributed: bool = False,
+    ):
         super().__init__()
         self.weights = {name: weights[name] for name in OBJECTIVES if weights.get(name)}
         self.sigreg_weight = sigreg_weight
         self.n_slices = n_slices
+        self.distributed = distributed
 
     def terms(self, output: dict, targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """Compute the objectives that have a weight, without it.
@@ -98,14 +108,23 @@ class PretrainingLoss(nn.Module):
         """
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
+    def _total(self, values: Tensor) -> Tensor:
+        return sum_over_processes(values) if self.distributed else values
+
+    def _mean(self, values: Tensor, count: Tensor) -> Tensor:
+        """Mean of rows of which only `count` are not zero."""
+        return self._total(values.sum()) / self._total(count.to(values.dtype)).clamp_min(1)
+
     def _denoising(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
         squares = (output["noise"] - targets["noise"]).square().mean(1)
-        return (squares * targets["moved"]).sum() / targets["moved"].sum().clamp_min(1)
+        return self._mean(squares * targets["moved"], targets["moved"].sum())
 
     def _masking(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
         rows = targets["masked"].nonzero().squeeze(1)
         logits = output["elements"].index_select(0, rows)
-        return F.cross_entropy(logits, targets["elements"].index_select(0, rows))
+        elements = targets["elements"].index_select(0, rows)
+        losses = F.cross_entropy(logits, elements, reduction="none")
+        return self._mean(losses, targets["masked"].sum())
 
     def _lejepa(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
         losses = [
@@ -118,7 +137,8 @@ class PretrainingLoss(nn.Module):
     def _agreement(self, projection: Tensor) -> Tensor:
         """LeJEPA loss of one stream at one level."""
         first, second = projection.chunk(2)
-        between = 0.25 * (first - second).square().mean()
-        gaussian = 0.5 * (sigreg(first, self.n_slices) + sigreg(second, self.n_slices))
-        weight = self.sigreg_weight
-        return (1 - weight) * between + weight * _REFERENCE_SAMPLES * gaussian
+        squares = 0.25 * (first - second).square().mean(1)
+        between = self._mean(squares, squares.new_tensor(len(squares)))
+        gaussian = [sigreg(view, self.n_slices, self._total) for view in (first, second)]
+        weight = self.sigreg_weight * _REFERENCE_SAMPLES
+        return (1 - self.sigreg_weight) * between + weight * torch.stack(gaussian).mean()

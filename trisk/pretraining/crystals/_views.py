@@ -39,7 +39,7 @@ class ViewMaker:
     reach: tuple[float, float] | None = None
     rotate: bool = False
 
-    def __call__(self, graphs, rng):
+    def __call__(self, graphs, rng, part=slice(None)):
         """Make two views of each structure.
 
         Parameters
@@ -48,6 +48,9 @@ class ViewMaker:
             Crystals; their bonds are not looked at.
         rng : numpy.random.Generator
             Source of chance.
+        part : slice, default=slice(None)
+            Structures whose views are wanted. What is drawn for them does not depend on it, so
+            that processes can share a batch.
 
         Returns
         -------
@@ -78,7 +81,17 @@ class ViewMaker:
         if self.masked is not None:
             masked = draw_masks(counts, self.masked, rng)
             masked &= np.repeat(_one_of_two(len(graphs), rng), counts)
-        pairs = self._connect(positions, lattices, counts, rng)
+        reach = np.full(len(counts), self.cutoff)
+        if self.reach is not None:
+            reach *= rng.uniform(*self.reach, size=len(counts))
+        chosen = np.zeros((2, len(graphs)), dtype=bool)
+        chosen[:, part] = True
+        chosen = chosen.ravel()
+        atoms = np.repeat(chosen, counts)
+        numbers, positions, noise = numbers[atoms], positions[atoms], noise[atoms]
+        masked, moved = masked[atoms], moved[atoms]
+        counts, lattices = counts[chosen], lattices[chosen]
+        pairs = self._connect(positions, lattices, counts, reach[chosen])
         batch = CrystalBatch.from_arrays(
             np.where(masked, 0, numbers), positions, lattices, counts, *pairs
         )
@@ -90,16 +103,13 @@ class ViewMaker:
         }
         return batch, targets
 
-    def _connect(self, positions, lattices, counts, rng):
+    def _connect(self, positions, lattices, counts, reach):
         """Pairs of neighbours and their cells, with a cutoff of its own for each view."""
         offsets = np.concatenate([[0], np.cumsum(counts)])
         periodic = np.ones((len(lattices), 3), dtype=bool)
         pairs = find_neighbors(positions, lattices, periodic, offsets, self.cutoff)
-        kept = slice(None)
-        if self.reach is not None:
-            reach = self.cutoff * rng.uniform(*self.reach, size=len(counts))
-            kept = pairs.lengths <= np.repeat(reach, counts)[pairs.centers]
-        return np.stack([pairs.centers, pairs.neighbors], 1)[kept], pairs.images[kept]
+        near = pairs.lengths <= np.repeat(reach, counts)[pairs.centers]
+        return np.stack([pairs.centers, pairs.neighbors], 1)[near], pairs.images[near]
 
 
 def draw_noise(counts, rng):
