@@ -64,16 +64,16 @@ class TriForcesPretrainer(TransformerMixin, BaseCrystalEstimator):
         the objectives' weighted gradients in each stream, such as
         ``"masking gradient composition"``, at the first batch of the epoch.
 
+    See Also
+    --------
+    TriForcesRegressor : Takes a fitted pre-trainer as ``pretrained``.
+
     Notes
     -----
     Under ``torchrun`` or ``accelerate launch``, every process runs the same script, `batch_size`
     is that of each process, and all of them end with the same weights, which are those of one
     process with the whole batch. One of them writes the checkpoint. This needs
     ``trisk[accelerate]``.
-
-    See Also
-    --------
-    TriForcesRegressor : Takes a fitted pre-trainer as ``pretrained``.
 
     References
     ----------

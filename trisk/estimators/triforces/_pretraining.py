@@ -140,13 +140,13 @@ class PretrainingNet(CrystalNet):
         for stream in encoder.widths:
             parameters = [p for p in getattr(encoder, stream).parameters() if p.requires_grad]
             for name, term in terms.items():
-                gradients = torch.autograd.grad(
+                found = torch.autograd.grad(
                     self.criterion_.weights[name] * term,
                     parameters,
                     retain_graph=True,
                     allow_unused=True,
                 )
-                gradients = [g for g in gradients if g is not None]
+                gradients = [g for g in found if g is not None]
                 self._average(gradients)
                 squares = [g.square().sum().item() for g in gradients]
                 self.history.record(f"{name} gradient {stream}", float(np.sqrt(sum(squares))))

@@ -84,9 +84,8 @@ class ViewMaker:
         reach = np.full(len(counts), self.cutoff)
         if self.reach is not None:
             reach *= rng.uniform(*self.reach, size=len(counts))
-        chosen = np.zeros((2, len(graphs)), dtype=bool)
-        chosen[:, part] = True
-        chosen = chosen.ravel()
+        chosen = np.zeros(2 * len(graphs), dtype=bool)
+        chosen.reshape(2, -1)[:, part] = True
         atoms = np.repeat(chosen, counts)
         numbers, positions, noise = numbers[atoms], positions[atoms], noise[atoms]
         masked, moved = masked[atoms], moved[atoms]
