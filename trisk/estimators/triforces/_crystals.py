@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from trisk.graphs import CrystalGraphs
-from trisk.neighbor_lists import find_neighbors
+from trisk.neighbor_lists import find_neighbors, geometry_fault
 from trisk.nn import CrystalBatch
 
 _LARGEST_NUMBER = 118
@@ -210,6 +210,11 @@ def _read(value, row):
         )
     if not (np.isfinite(positions).all() and np.isfinite(lattice).all()):
         raise ValueError(f"Row {row} has positions or lattice vectors that are not finite.")
-    if abs(np.linalg.det(lattice)) < 1e-3:
+    with np.errstate(all="ignore"):
+        volume = abs(np.linalg.det(lattice))
+    if volume < 1e-3:
         raise ValueError(f"Row {row} has a cell without volume: {np.round(lattice, 3).tolist()}.")
+    fault = geometry_fault(positions, lattice, np.ones(3, dtype=bool))
+    if fault is not None:
+        raise ValueError(f"Row {row} cannot be used: {fault}.")
     return numbers, positions, lattice

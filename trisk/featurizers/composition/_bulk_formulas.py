@@ -8,7 +8,10 @@ decimal amounts and names each element once. Anything else is left to
 import numpy as np
 
 from trisk.featurizers._element_data import ATOMIC_NUMBERS
-from trisk.featurizers.composition._formula import AMOUNT_TOLERANCE
+from trisk.featurizers.composition._formula import (
+    AMOUNT_TOLERANCE,
+    MAX_FORMULA_LENGTH,
+)
 
 _OTHER, _UPPER, _LOWER, _DIGIT, _DOT, _END = range(6)
 
@@ -76,6 +79,8 @@ def parse_plain_formulas(formulas):
     if not formulas:
         empty = np.zeros(0, dtype=np.int64)
         return empty, empty, np.zeros(0), np.zeros(0, dtype=bool)
+    # One endless string would take a hundred times its size; it is left to be refused.
+    formulas = [f if len(f) <= MAX_FORMULA_LENGTH else "" for f in formulas]
     text = np.frombuffer(("\n".join(formulas) + "\n").encode("ascii", "replace"), np.uint8)
     row_ends = np.cumsum(np.fromiter(map(len, formulas), np.int64, len(formulas)) + 1) - 1
     classes = _CLASS[text]

@@ -12,6 +12,8 @@ MAX_NESTING = 32
 
 #: Smaller amounts count as absent, as in pymatgen.
 AMOUNT_TOLERANCE = 1e-8
+#: Larger ones are a mistake, and the squares of much larger ones would overflow.
+MAX_AMOUNT = 1e50
 
 # Each alternative starts with a different character, so a scan is linear in the length.
 _NUMBER = r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e-?[0-9]+)?)?"
@@ -85,7 +87,7 @@ def clean_amounts(pairs):
     Raises
     ------
     FormulaError
-        When an amount is negative or not finite, or nothing is left.
+        When an amount is negative, too large or not finite, or nothing is left.
     """
     merged: dict[int, float] = {}
     for z, amount in pairs:
@@ -94,8 +96,11 @@ def clean_amounts(pairs):
                 f"the amount of {ELEMENT_SYMBOLS[z - 1]} is {amount:g}; amounts cannot be negative"
             )
         merged[z] = merged.get(z, 0.0) + amount
-    if not math.isfinite(sum(merged.values())):
+    total = sum(merged.values())
+    if not math.isfinite(total):
         raise FormulaError("its amounts are not finite numbers")
+    if total > MAX_AMOUNT:
+        raise FormulaError(f"its amounts sum to {total:.3g}; the limit is {MAX_AMOUNT:.0e}")
     present = {z: amount for z, amount in merged.items() if amount >= AMOUNT_TOLERANCE}
     if not present:
         raise FormulaError("it holds no atoms: every amount is zero")

@@ -5,6 +5,7 @@ import numpy as np
 from trisk.featurizers._segments import positions
 
 _TOLERANCE = 1e-4
+_LARGEST = 1e14  # so that electrons can be counted in 64 bits, whatever the amounts
 
 
 def integer_formula(table):
@@ -26,7 +27,8 @@ def integer_formula(table):
         entries = np.flatnonzero(place == step)
         rows = table.rows[entries]
         divisor[rows] = _common_divisor(divisor[rows], table.amounts[entries])
-    return np.rint(table.amounts / divisor[table.rows]).astype(np.int64)
+    counts = np.minimum(table.amounts / divisor[table.rows], _LARGEST)
+    return np.rint(counts).astype(np.int64)
 
 
 def _common_divisor(a, b):

@@ -81,7 +81,10 @@ def describe_value(value):
     str
         The text, of any length.
     """
-    composition = getattr(value, "composition", value)
-    if isinstance(composition, Mapping) and not isinstance(composition, dict):
-        return " ".join(f"{key}{amount}" for key, amount in composition.items())
-    return value if isinstance(value, str) else repr(value)
+    try:
+        composition = getattr(value, "composition", value)
+        if isinstance(composition, Mapping) and not isinstance(composition, dict):
+            return " ".join(f"{key}{amount}" for key, amount in composition.items())
+        return value if isinstance(value, str) else repr(value)
+    except Exception:  # a damaged object may not even be able to say what it is
+        return type(value).__name__

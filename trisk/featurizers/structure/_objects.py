@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trisk.featurizers._element_data import ELEMENT_SYMBOLS, N_ELEMENTS
-
-_SMALLEST_VOLUME = 0.5  # Å³ per atom; solid hydrogen at 500 GPa has twice as much
-_FLATTEST_CELL = 1e-4  # volume over the product of the edges
+from trisk.neighbor_lists import geometry_fault
 
 
 class StructureError(ValueError):
@@ -42,11 +40,12 @@ def read_structure(value):
     StructureError
         Saying what is wrong with it.
     """
-    if hasattr(value, "get_chemical_symbols"):
-        arrays = _read_atoms(value)
-    else:
-        arrays = _read_pymatgen(_as_pymatgen(value))
-    _check(*arrays)
+    with np.errstate(all="ignore"):  # what is not finite is refused by name
+        if hasattr(value, "get_chemical_symbols"):
+            arrays = _read_atoms(value)
+        else:
+            arrays = _read_pymatgen(_as_pymatgen(value))
+        _check(*arrays)
     return arrays
 
 
@@ -81,11 +80,14 @@ def describe_structure(value):
         The formula if there is one, or else the first line of the value's text; of a long path
         its end, which tells files apart.
     """
-    if hasattr(value, "get_chemical_formula"):
-        return value.get_chemical_formula()
-    if hasattr(value, "composition"):
-        return str(value.composition)
-    text = str(value) if isinstance(value, str | os.PathLike) else repr(value)
+    try:
+        if hasattr(value, "get_chemical_formula"):
+            return value.get_chemical_formula()
+        if hasattr(value, "composition"):
+            return str(value.composition)
+        text = str(value) if isinstance(value, str | os.PathLike) else repr(value)
+    except Exception:  # a damaged object may not even be able to say what it is
+        return type(value).__name__
     lines = text.strip().splitlines() or [""]
     if len(lines[0]) <= 80:
         return lines[0]
@@ -198,21 +200,6 @@ def _check(numbers, positions, lattice, periodic):
             "it is not periodic; give it a cell and periodic boundary conditions (with ASE: "
             "atoms.center(vacuum=10); atoms.pbc = True)"
         )
-    if not np.isfinite(lattice).all():
-        raise StructureError("its lattice is not finite")
-    if not np.isfinite(positions).all():
-        index = np.flatnonzero(~np.isfinite(positions).all(axis=1))[0]
-        raise StructureError(f"the coordinates of site {index} are not finite")
-    volume = abs(np.linalg.det(lattice))
-    edges = np.linalg.norm(lattice, axis=1)
-    if not volume > _FLATTEST_CELL * edges.prod():
-        lengths = ", ".join(f"{edge:.4g}" for edge in edges)
-        raise StructureError(
-            f"its lattice vectors (lengths {lengths} Å) span no volume; give it three "
-            "independent ones, also along directions without periodicity"
-        )
-    if volume < _SMALLEST_VOLUME * len(numbers):
-        raise StructureError(
-            f"its cell has {volume / len(numbers):.3g} Å³ per atom, denser than any crystal; "
-            "lengths must be in Å"
-        )
+    fault = geometry_fault(positions, lattice, periodic)
+    if fault is not None:
+        raise StructureError(fault)
