@@ -153,16 +153,25 @@ class MemberValidation(Callback):
 
 
 class DivergenceGuard(Callback):
-    """Stop with an explanation when a loss is no longer a number."""
+    """Stop with an explanation when a loss or a weight is no longer a number."""
 
     def on_epoch_end(self, net, **kwargs):
         """Look at the epoch's loss."""
         loss = net.history[-1]["train_loss"]
         if not torch.isfinite(torch.tensor(loss)):
-            raise FloatingPointError(
-                f"The training loss became {loss} in epoch {len(net.history)}. A smaller "
-                "learning_rate or max_grad_norm usually cures this."
-            )
+            self._stop(net, f"training loss became {loss}")
+
+    def on_train_end(self, net, **kwargs):
+        """Look at what the last step left, which no loss has seen."""
+        if not all(p.isfinite().all() for p in net.module_.parameters()):
+            self._stop(net, "weights became infinite or no numbers")
+
+    @staticmethod
+    def _stop(net, what):
+        raise FloatingPointError(
+            f"The {what} in epoch {len(net.history)}. A smaller "
+            "learning_rate or max_grad_norm usually cures this."
+        )
 
 
 class ProgressBar(Callback):

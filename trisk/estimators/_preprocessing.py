@@ -6,6 +6,8 @@ import numpy as np
 
 # Far outside any training range, and still far inside single precision.
 _LIMIT = 1e6
+# Of targets; the square of a larger one is no number.
+_LARGEST_TARGET = 1e150
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,21 @@ class ColumnScaler:
         low, high = X.min(0), X.max(0)
         # Halves first: the range of two huge numbers of opposite sign would overflow.
         spread = high / 2 - low / 2
-        if kind == "standard":
-            center = low + np.average(X - low, axis=0, weights=weight)
-            scale = np.sqrt(np.average(np.square(X - center), axis=0, weights=weight))
-        else:
-            quartiles = np.quantile(
-                X, [0.25, 0.5, 0.75], axis=0, weights=weight, method="inverted_cdf"
+        with np.errstate(over="ignore", invalid="ignore"):
+            if kind == "standard":
+                center = low + np.average(X - low, axis=0, weights=weight)
+                scale = np.sqrt(np.average(np.square(X - center), axis=0, weights=weight))
+            else:
+                quartiles = np.quantile(
+                    X, [0.25, 0.5, 0.75], axis=0, weights=weight, method="inverted_cdf"
+                )
+                center = quartiles[1]
+                scale = quartiles[2] - quartiles[0]
+        for column in np.flatnonzero(~np.isfinite(center + scale))[:1]:
+            raise ValueError(
+                f"Column {column} ranges from {low[column]:.3g} to {high[column]:.3g}, too far to "
+                "be scaled. Give it in a larger unit."
             )
-            center = quartiles[1]
-            scale = quartiles[2] - quartiles[0]
         scale = np.where(scale > 0, scale, spread)
         return cls(center, np.where(spread > 0, scale, np.inf), smooth_clip=kind == "robust")
 
@@ -75,6 +83,8 @@ class TargetScaler:
     def fit(cls, y: np.ndarray, weight: np.ndarray, *, log: bool = False) -> "TargetScaler":
         """Measure the targets of weighted training rows."""
         y = np.log(y) if log else y
+        for value in y[np.abs(y) > _LARGEST_TARGET][:1]:
+            raise ValueError(f"The target {value:.3g} is too large; give it in a larger unit.")
         low = y.min(0)
         center = low + np.average(y - low, axis=0, weights=weight)
         scale = np.sqrt(np.average(np.square(y - center), axis=0, weights=weight))
