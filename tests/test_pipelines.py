@@ -1,5 +1,6 @@
 import pytest
 from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.pipeline import Pipeline
 
 from trisk import HurdleRegressor, composition_pipeline, load_band_gaps
 from trisk.pipelines import RECIPES
@@ -30,7 +31,7 @@ def test_parameters_override_the_recipe():
 def test_every_recipe_has_a_companion(recipe):
     assert composition_pipeline(recipe)["model"].companion is None
     pipeline = composition_pipeline(recipe, companion="auto", **QUICK)
-    expected = HurdleRegressor if recipe == "band_gap" else str
+    expected = {"band_gap": HurdleRegressor, "steels": Pipeline}.get(recipe, str)
     assert isinstance(pipeline["model"].companion, expected)
     assert pipeline["model"].companion is not RECIPES[recipe].companion or expected is str
 

@@ -70,6 +70,7 @@ _CLASSES = {
         "trisk.featurizers",
     ),
     # Companions of a network.
+    "MedianTrees": "trisk.estimators.tables._companion",
     **dict.fromkeys(
         (
             "ExtraTreesClassifier",

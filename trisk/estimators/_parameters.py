@@ -142,10 +142,11 @@ COMPANION_TEXT = """
         the same kind (classifiers with ``predict_proba``), or ``"extra_trees"`` for 200
         extremely randomised trees (their median where the loss is absolute). The prediction is
         an average of both answers; the companion's weight in it, between zero and one, is the
-        one that loses least on inner folds that neither model has seen (one half below twenty
-        rows, or where a class has one row only). For this, up to five ensembles of up to three
-        further members are trained: fitting takes half as long again on thousands of rows,
-        some three times as long on hundreds."""
+        one that loses least on inner folds that neither model has seen (with fewer than seven
+        hundred rows there, the one nearest to one half within a standard error of it; one half
+        below twenty rows, or where a class has one row only). For this, up to five ensembles of
+        up to three further members are trained: fitting takes half as long again on thousands
+        of rows, some three times as long on hundreds."""
 
 COMPANION_CONSTRAINTS = {
     "companion": [HasMethods(["fit", "predict"]), StrOptions({"extra_trees"}), None],

@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from trisk import composition_pipeline, load, load_band_gaps, save
 from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.estimators.tables._held_out import best_share, fit_spread, inner_folds
 from trisk.model_selection import fit_folds
@@ -230,9 +231,32 @@ def test_best_share_and_spread_find_what_was_put_in():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(2, 20_000))
     target = 0.3 * first + 0.7 * second
-    share = best_share(lambda s: np.abs((1 - s) * first + s * second - target).mean())
-    assert share == pytest.approx(0.7, abs=0.01)
+    losses = lambda s: np.abs((1 - s) * first + s * second - target)  # noqa: E731
+    assert best_share(losses, np.ones(20_000)) == pytest.approx(0.7, abs=0.01)
     spread = rng.uniform(0.1, 3, size=20_000)
     error = rng.normal(size=20_000) * np.hypot(2 * spread, 0.5)
     np.testing.assert_allclose(fit_spread(error, spread, np.ones(20_000)), [2, 0.5], rtol=0.1)
     np.testing.assert_array_equal(fit_spread(np.zeros(3), np.zeros(3), np.ones(3)), [1, 0])
+
+
+def test_few_rows_share_as_evenly_as_they_allow():
+    noise = np.random.default_rng(0).normal(size=(2, 300))
+    chance = 0.1 * (noise[1] - noise[1].mean())
+    assert best_share(lambda s: np.abs(noise[0]) + s * (chance + 0.001), np.ones(300)) == 0.5
+    # What all rows agree on is no chance.
+    assert best_share(lambda s: np.abs(noise[0]) + 0.1 * s, np.ones(300)) == 0
+
+
+def test_median_trees_pass_through_a_pipeline_with_columns(small, tmp_path):
+    pipeline = composition_pipeline("steels", companion="auto", **small)
+    X, y = load_band_gaps()
+    pipeline.fit(X[:60], y[:60])
+    trees = pipeline["model"].companion_[-1]
+    assert trees.n_features_in_ == 118
+    table = pipeline["features"].transform(X[:60]).filter(regex="^ElementFraction (?!log10)")
+    answers = [tree.predict(table.to_numpy(np.float32)) for tree in trees.estimators_]
+    np.testing.assert_array_equal(trees.predict(table.to_numpy()), np.median(answers, axis=0))
+    save(pipeline, tmp_path / "steels.trisk")
+    np.testing.assert_array_equal(
+        load(tmp_path / "steels.trisk").predict(X[:60]), pipeline.predict(X[:60])
+    )

@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import StrOptions
 from trisk.estimators._parameters import document_parameters
 from trisk.estimators._search_space import Choice
 from trisk.estimators.tables._base import BaseHybridTRIADS
-from trisk.estimators.tables._companion import median_of_trees, mix
+from trisk.estimators.tables._companion import mix
 from trisk.estimators.tables._networks import TableClassifierMixin, TableRegressorMixin
 
 
@@ -177,10 +177,7 @@ class HybridTRIADSRegressor(TableRegressorMixin, BaseHybridTRIADS):
         return self._aggregate(self._member_outputs(X)["answer"])
 
     def _ask_companion(self, companion, X):
-        if self.companion == "extra_trees" and self.loss == "absolute_error":
-            answer = median_of_trees(companion, X)
-        else:
-            answer = companion.predict(self._named(X))
+        answer = companion.predict(self._named(X))
         if self.single_target_:
             return answer
         return self.target_scaler_.inverse_transform(answer.reshape(len(answer), -1))
