@@ -226,21 +226,27 @@ def ablations():
         rows.append(f"| {change} | {' | '.join(cells)} |")
     heads = [
         f"{TITLES[t]}, {report[t]['unit'] or 'AUC'} ({report[t]['splits']} × "
-        f"{report[t]['training_rows']} rows)"
+        f"{report[t]['training_rows']} rows{shortened(report[t])})"
         for t in tasks
     ]
     return [
         "",
         (
             "What each part is worth, on validation rows inside the training folds, without "
-            "companion (`python benchmarks/ablations.py`; in brackets: inner splits and training "
-            "rows of each, fewer than there are for the three large tasks):"
+            "companion (`python benchmarks/ablations.py`, `--rows 600 --epochs 30` for the three "
+            "large tasks; in brackets: inner splits and training rows of each, and epochs where "
+            "fewer than the recipe's. With so few rows differences of a hundredth are noise):"
         ),
         "",
         f"| change to the recipe | {' | '.join(heads)} |",
         f"|---|{'---|' * len(tasks)}",
         *rows,
     ]
+
+
+def shortened(results):
+    """Epochs of a shorter training than the recipe's, as text."""
+    return f", {results['epochs']} epochs" if results["epochs"] else ""
 
 
 def threads():
