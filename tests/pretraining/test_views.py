@@ -143,6 +143,8 @@ def test_loss_of_the_right_guess_is_zero(graphs, network):
     output = network(batch.to(torch.float64))
     output["noise"] = targets["noise"]
     output["elements"] = 1e3 * torch.nn.functional.one_hot(targets["elements"], 119).double()
+    assert list(output["stream_elements"]) == ["composition", "interaction"]
+    output["stream_elements"] = {"composition": output["elements"]}
     terms = PretrainingLoss(WEIGHTS).terms(output, targets)
     assert float(terms["denoising"]) == 0
     assert float(terms["masking"]) == pytest.approx(0, abs=1e-6)

@@ -25,7 +25,8 @@ class PretrainingNetwork(nn.Module):
     -----
     `forward` takes a :class:`CrystalBatch` and gives a dictionary: ``noise`` ``(n_atoms, 3)``,
     without an interaction stream None; ``elements``, logits of the atomic numbers
-    ``(n_atoms, 119)``; ``atoms`` and ``structures``, projections ``(n_atoms, projection_dim)``
+    ``(n_atoms, 119)`` from all streams; ``stream_elements``, the same from each stream that sees
+    elements, by name; ``atoms`` and ``structures``, projections ``(n_atoms, projection_dim)``
     and ``(n_structures, projection_dim)`` of each stream by name.
     """
 
@@ -35,6 +36,10 @@ class PretrainingNetwork(nn.Module):
         width = sum(encoder.widths.values())
         self.element_head = nn.Sequential(
             nn.Linear(width, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, N_ELEMENTS)
+        )
+        # Linear, so that an atom's own element stays easy to read from the streams that see it.
+        self.stream_element_heads = nn.ModuleDict(
+            {k: nn.Linear(v, N_ELEMENTS) for k, v in encoder.widths.items() if k != "structure"}
         )
         self.noise_head = (
             NoiseHead(width, hidden_dim, _vector_width(encoder.interaction))
@@ -51,6 +56,9 @@ class PretrainingNetwork(nn.Module):
         return {
             "noise": self.noise_head and self.noise_head(embeddings, joined),
             "elements": self.element_head(joined),
+            "stream_elements": {
+                k: head(embeddings.atoms[k]) for k, head in self.stream_element_heads.items()
+            },
             "atoms": {k: p(embeddings.atoms[k]) for k, p in self.atom_projections.items()},
             "structures": {
                 k: p(embeddings.structures[k]) for k, p in self.structure_projections.items()

@@ -37,7 +37,8 @@ class TriForcesPretrainer(TransformerMixin, BaseCrystalEstimator):
         Weight of the mean squared error of the displacements, in units of their standard
         deviation. Zero switches the objective off. It needs the interaction stream.
     masking_weight : float, default=0.3
-        Weight of the cross-entropy of hidden elements; zero switches it off.
+        Weight of the cross-entropy of hidden elements, guessed from all streams together, and of
+        all elements, read from each stream that sees them; zero switches it off.
     lejepa_weight : float, default=0.3
         Weight of LeJEPA for atoms and structures in each stream; zero switches it off.
     noise : tuple of float or None, default=(0.02, 0.15)

@@ -18,9 +18,11 @@ class PretrainingLoss(nn.Module):
     """Three objectives of self-supervision, each with its weight.
 
     Denoising: mean squared error of the noise over its standard deviation, per component.
-    Masking: cross-entropy of the elements of hidden atoms. LeJEPA [1]_: for atoms and for
-    structures in each stream, the variance between the two views of a projection, plus the
-    distance of the projections' distribution from a Gaussian.
+    Masking: cross-entropy of the elements of hidden atoms from all streams together, and of all
+    atoms from each stream that sees elements; without the second, streams forget which element an
+    atom is, for no objective asks. LeJEPA [1]_: for atoms and for structures in each stream, the
+    variance between the two views of a projection, plus the distance of the projections'
+    distribution from a Gaussian.
 
     Parameters
     ----------
@@ -124,7 +126,11 @@ class PretrainingLoss(nn.Module):
         logits = output["elements"].index_select(0, rows)
         elements = targets["elements"].index_select(0, rows)
         losses = F.cross_entropy(logits, elements, reduction="none")
-        return self._mean(losses, targets["masked"].sum())
+        guesses = [self._mean(losses, targets["masked"].sum())]
+        for logits in output["stream_elements"].values():
+            losses = F.cross_entropy(logits, targets["elements"], reduction="none")
+            guesses.append(self._mean(losses, losses.new_tensor(len(losses))))
+        return torch.stack(guesses).sum()
 
     def _lejepa(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
         losses = [

@@ -1,0 +1,120 @@
+"""What pre-training is worth where labels are few: frozen probes and fine-tuning, three seeds.
+
+    python benchmarks/pretraining_transfer.py ../shared/data
+    python benchmarks/pretraining_transfer.py ../shared/data --fine-tune
+
+Highest phonon frequencies (matbench_phonons) and heats of formation of perovskites, learned from
+50, 100, 300 and 1,000 labels drawn by seed; 250 other structures are the test set of a seed. The
+probe is a ridge regression on the frozen embedding, its strength chosen by leave-one-out on the
+labels, beside the same on the embedding of an untrained network of the same shape and on element
+fractions with the averaged power spectrum. With ``--fine-tune``, networks are trained with the
+interaction stream alone, with all streams, and from the pre-trained streams. Pre-training has seen
+these structures, never a label.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from matbench import RESULTS, describe_machine
+from pretrain_crystals import perovskites
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import mean_absolute_error
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from trisk import TriForcesPretrainer, TriForcesRegressor, load_matbench
+from trisk.featurizers import ElementFractionFeaturizer, PowerSpectrumFeaturizer
+
+SIZES, SEEDS, N_TEST = (50, 100, 300, 1000), (0, 1, 2), 250
+STREAMS = ("composition", "structure", "interaction")
+#: Fine-tuning: what is pre-trained, and which streams there are.
+ARMS = {
+    "interaction stream, from scratch": {"streams": ("interaction",)},
+    "interaction stream, pre-trained": {"streams": ("interaction",), "pretrained": "default"},
+    "three streams, from scratch": {},
+    "three streams, pre-trained": {"pretrained": "default"},
+}
+
+
+def tasks(folder):
+    """Structures, targets to fit, how to turn them into the reported unit, and that unit."""
+    phonons, frequencies = load_matbench("phonons")
+    heats = np.load(folder / "perovskites_7572.npz")["heat_of_formation_eV"] / 5
+    yield "phonons", list(phonons), np.log(frequencies.to_numpy()), np.exp, "cm⁻¹"
+    yield "perovskites", perovskites(folder), 1e3 * heats, np.array, "meV/atom"
+
+
+def untrained():
+    """The network that pre-training starts from."""
+    from trisk.testing import make_structures
+
+    shape = {"max_epochs": 1, "learning_rate": 1e-12, "ema_decay": 0, "random_state": 0}
+    return TriForcesPretrainer(**shape).fit(make_structures(8)[0])
+
+
+def inputs(structures, weights):
+    """Columns for the probe, by name."""
+    pretrained = TriForcesPretrainer.from_pretrained(weights).transform(structures)
+    found = {"three streams, pre-trained": pretrained.to_numpy()}
+    found["three streams, untrained"] = untrained().transform(structures).to_numpy()
+    for stream in STREAMS:
+        columns = [c for c in pretrained if c.startswith(stream)]
+        found[f"{stream} stream, pre-trained"] = pretrained[columns].to_numpy()
+    compositions = [structure.composition for structure in structures]
+    fractions = ElementFractionFeaturizer().fit_transform(compositions).to_numpy()
+    spectra = PowerSpectrumFeaturizer().fit_transform(structures).to_numpy()
+    found["element fractions and power spectrum"] = np.hstack([fractions, spectra])
+    return found
+
+
+def splits(n_rows, sizes):
+    """Size, seed, rows to learn from and rows to test on."""
+    for seed in SEEDS:
+        order = np.random.default_rng(seed).permutation(n_rows)
+        for size in sizes:
+            yield size, seed, order[N_TEST : N_TEST + size], order[:N_TEST]
+
+
+def probe(columns, target, train, test):
+    """Ridge regression on some columns."""
+    ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 5, 15)))
+    return ridge.fit(columns[train], target[train]).predict(columns[test])
+
+
+def fine_tune(structures, target, train, test, seed, settings):
+    """A network trained on the labels."""
+    model = TriForcesRegressor(max_epochs=60, random_state=seed, **settings)
+    model.fit([structures[row] for row in train], target[train])
+    return model.predict([structures[row] for row in test])
+
+
+def main():
+    """Run and write a file after every result."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data", type=Path, help="folder of the data")
+    parser.add_argument("--weights", default="default", help="pre-trained weights")
+    parser.add_argument("--fine-tune", action="store_true", help="train networks")
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
+    arguments = parser.parse_args()
+    name = "pretraining_fine_tuning" if arguments.fine_tune else "pretraining_probes"
+    report = {"machine": describe_machine(), "test_rows": N_TEST, "tasks": {}}
+    for task, structures, target, to_unit, unit in tasks(arguments.data):
+        arms = ARMS if arguments.fine_tune else inputs(structures, arguments.weights)
+        scores = report["tasks"][task] = {"unit": unit, "mae": {}}
+        for size, seed, train, test in splits(len(structures), arguments.sizes):
+            for arm, value in arms.items():
+                if arguments.fine_tune:
+                    predicted = fine_tune(structures, target, train, test, seed, value)
+                else:
+                    predicted = probe(value, target, train, test)
+                error = mean_absolute_error(to_unit(target[test]), to_unit(predicted))
+                of_arm = scores["mae"].setdefault(arm, {}).setdefault(str(size), [])
+                of_arm.append(round(float(error), 3))
+                print(task, size, seed, arm, of_arm[-1], unit, flush=True)
+            (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
