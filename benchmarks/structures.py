@@ -1,14 +1,18 @@
-"""Official Matbench folds with structures: GraphTRIADS beside a plain network and two forests.
+"""Official Matbench folds with structures: GraphTRIADS beside a plain network and forests.
 
     python benchmarks/structures.py phonons
     python benchmarks/structures.py phonons --models GraphTRIADS --folds 0 1
     python benchmarks/structures.py phonons --ablation --folds 0
+    python benchmarks/structures.py phonons --potential FOLDER --memory CACHE
 
 In every fold all models see the same training rows; the plain network is GraphTRIADS without
-angles, dihedrals, physics sensors and composition, of the same widths. Results go to
+angles, dihedrals, physics sensors and composition, of the same widths. The layers of jdft2d are
+learned per area: the target over the area per atom. Results go to
 ``results/structures_<task>.json`` as each fold is done, and what is there is not run again:
 a run can be stopped and resumed. ``--ablation`` adds one sensor after the other, with a single
-network per fold. Needs the Matbench files: the variable ``MATMINER_DATA`` names their folder.
+network per fold. ``--potential`` runs GraphTRIADS with sensors of sites and bonds from the
+weights that ``tensornet.py`` reads, in place of the empirical ones, and CACHE keeps what is
+measured. Needs the Matbench files: the variable ``MATMINER_DATA`` names their folder.
 """
 
 import argparse
@@ -18,15 +22,27 @@ from pathlib import Path
 
 import numpy as np
 from matbench import describe_machine
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 
 import trisk
-from trisk.estimators import GraphTRIADSRegressor
-from trisk.featurizers import CrystalGraphFeaturizer, MagpieFeaturizer
+from trisk.estimators import DeltaRegressor, GraphTRIADSRegressor
+from trisk.featurizers import (
+    CrystalGraphFeaturizer,
+    LayerFeaturizer,
+    MagpieFeaturizer,
+    PotentialFeaturizer,
+    SpringModelFeaturizer,
+)
 
 RESULTS = Path(__file__).parent / "results"
 TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
+UNCORRECTED = "GraphTRIADS, without layers"
+LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
+MEAN = f"mean of {TRISK} and {LAYER_TREES}"
+SENSED = "GraphTRIADS, force constants of {}"
+AREA = "Layer area per atom (A2)"
 #: Chosen on inner validation splits of the first fold's training rows; few epochs and one member,
 #: so that a fold takes minutes on one core.
 SETTINGS = {
@@ -41,18 +57,58 @@ SETTINGS = {
 }
 
 
+def layer_models(network):
+    """Models of what holds layers together, per area; chosen by validation inside folds."""
+    geometry = [SpringModelFeaturizer(), LayerFeaturizer()]
+    graphs = CrystalGraphFeaturizer(
+        order=network["order"], composition=("magpie",), structure=geometry
+    )
+    blocks = [("Magpie", MagpieFeaturizer()), *zip(("springs", "layers"), geometry, strict=True)]
+    columns = FeatureUnion(blocks, verbose_feature_names_out=False).set_output(transform="pandas")
+    trees = ExtraTreesRegressor(n_estimators=300, max_features=0.33, random_state=0)
+    of_logarithm = TransformedTargetRegressor(trees, func=np.log, inverse_func=np.exp)
+    return {
+        TRISK: make_pipeline(
+            graphs, DeltaRegressor(GraphTRIADSRegressor(link="log", **network), reference=AREA)
+        ),
+        LAYER_TREES: make_pipeline(columns, DeltaRegressor(of_logarithm, reference=AREA)),
+        UNCORRECTED: make_pipeline(
+            CrystalGraphFeaturizer(order=network["order"]), GraphTRIADSRegressor(**network)
+        ),
+    }
+
+
 def models(task, verbose):
     """Models by name; all take structures."""
     network = {**SETTINGS[task], "verbose": verbose}
     order = network["order"]
     forest = {"n_estimators": 300, "random_state": 0}
     plain = GraphTRIADSRegressor(**{**network, "order": 1, "physics": False})
+    graphs = CrystalGraphFeaturizer(order=order)
+    own = {TRISK: make_pipeline(graphs, GraphTRIADSRegressor(**network))}
     return {
-        TRISK: make_pipeline(CrystalGraphFeaturizer(order=order), GraphTRIADSRegressor(**network)),
+        **(layer_models(network) if task == "jdft2d" else own),
         PLAIN: make_pipeline(CrystalGraphFeaturizer(order=1, composition=None), plain),
         "ExtraTrees, Magpie": make_pipeline(MagpieFeaturizer(), ExtraTreesRegressor(**forest)),
         "RandomForest, Magpie": make_pipeline(MagpieFeaturizer(), RandomForestRegressor(**forest)),
     }
+
+
+def sensed(task, folder, memory, verbose):
+    """GraphTRIADS with the force constants of a potential."""
+    from sensors import POTENTIAL, load_potential
+
+    potential = PotentialFeaturizer(
+        load_potential(folder),
+        supercell_length=7.0,
+        batch_atoms=128,
+        memory=memory,
+        potential_name=POTENTIAL,
+        verbose=verbose,
+    )
+    settings = {**SETTINGS[task], "verbose": verbose}
+    graphs = CrystalGraphFeaturizer(order=settings["order"], potential=potential)
+    return {SENSED.format(POTENTIAL): make_pipeline(graphs, GraphTRIADSRegressor(**settings))}
 
 
 def ablation(task, verbose):
@@ -77,16 +133,14 @@ def ablation(task, verbose):
 def run_fold(model, X, y, train, test):
     """Fit on a fold's training rows and predict its test rows."""
     featurizer, estimator = model[0], model[-1]
-    is_forest = not isinstance(estimator, GraphTRIADSRegressor)
-    inputs = X.map(lambda s: s.composition.formula) if is_forest else X
     started = time.perf_counter()
-    features = featurizer.fit_transform(inputs.iloc[train])
+    features = featurizer.fit_transform(X.iloc[train])
     featurized = time.perf_counter()
     cpu = time.process_time()
     estimator.fit(features, y.iloc[train].to_numpy())
     fitted = time.perf_counter()
     cpu = time.process_time() - cpu
-    features = featurizer.transform(inputs.iloc[test])
+    features = featurizer.transform(X.iloc[test])
     predicted = estimator.predict(features)
     result = {
         "mae": float(np.abs(predicted - y.iloc[test]).mean()),
@@ -95,21 +149,38 @@ def run_fold(model, X, y, train, test):
         "fit_cpu_seconds": cpu,
         "prediction": np.round(predicted, 3).tolist(),
     }
-    if not is_forest:
+    if isinstance(estimator, DeltaRegressor):
+        estimator = estimator.regressor_
+    elif isinstance(estimator, GraphTRIADSRegressor):
+        result["staged_mae"] = [
+            float(np.abs(p - y.iloc[test]).mean()) for p in estimator.staged_predict(features)
+        ]
+    if isinstance(estimator, GraphTRIADSRegressor):
         epochs = len(estimator.net_.history)
         result["epochs"] = epochs
         result["structures_per_cpu_second"] = len(train) * epochs * estimator.n_members / cpu
         result["mean_cycles"] = float(np.nanmean(estimator.count_cycles(features)))
-        result["staged_mae"] = [
-            float(np.abs(p - y.iloc[test]).mean()) for p in estimator.staged_predict(features)
-        ]
     return result
+
+
+def add_mean(results, y, folds):
+    """The mean of the network and the trees, as a row of its own, where both have run."""
+    done = results["models"]
+    for number, (_, test) in enumerate(folds):
+        parts = [done.get(name, {}).get(str(number)) for name in (TRISK, LAYER_TREES)]
+        if all(parts):
+            predicted = np.mean([part["prediction"] for part in parts], axis=0)
+            done.setdefault(MEAN, {})[str(number)] = {
+                "mae": float(np.abs(predicted - y.iloc[test]).mean()),
+                "fit_cpu_seconds": sum(part["fit_cpu_seconds"] for part in parts),
+                "prediction": np.round(predicted, 3).tolist(),
+            }
 
 
 def print_table(results):
     """One line per model: mean, fold standard deviation, folds."""
     print(f"\n{results['task']} ({results['n_samples']} structures), MAE, {results['unit']}")
-    print(f"{'model':36s} {'mean':>8s} {'std':>7s}  {'folds':40s} {'fit s/fold':>10s}")
+    print(f"{'model':75s} {'mean':>8s} {'std':>7s}  {'folds':40s} {'fit s/fold':>10s}")
     rows = [
         (name, [f["mae"] for f in folds.values()], [f["fit_cpu_seconds"] for f in folds.values()])
         for name, folds in results["models"].items()
@@ -117,7 +188,7 @@ def print_table(results):
     for name, errors, seconds in rows:
         shown = " ".join(f"{e:.2f}" for e in errors)
         print(
-            f"{name:36s} {np.mean(errors):8.2f} {np.std(errors):7.2f}  {shown:40s} "
+            f"{name:75s} {np.mean(errors):8.2f} {np.std(errors):7.2f}  {shown:40s} "
             f"{np.mean(seconds):10.1f}"
         )
 
@@ -149,6 +220,8 @@ def main():
     parser.add_argument("--models", nargs="+", help="names of models; default: all")
     parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--ablation", action="store_true", help="sensors one by one")
+    parser.add_argument("--potential", type=Path, help="folder of the weights of a potential")
+    parser.add_argument("--memory", type=Path, help="folder that keeps its force constants")
     parser.add_argument("--verbose", action="store_true", help="progress bars")
     arguments = parser.parse_args()
     X, y = trisk.load_matbench(arguments.task)
@@ -167,7 +240,11 @@ def main():
             "settings": SETTINGS[arguments.task],
             "models": {},
         }
-    table = (ablation if arguments.ablation else models)(arguments.task, int(arguments.verbose))
+    verbose = int(arguments.verbose)
+    if arguments.potential:
+        table = sensed(arguments.task, arguments.potential, arguments.memory, verbose)
+    else:
+        table = (ablation if arguments.ablation else models)(arguments.task, verbose)
     for name, model in table.items():
         if arguments.models and name not in arguments.models:
             continue
@@ -179,6 +256,8 @@ def main():
             results["models"][name] = done = dict(sorted(done.items()))
             path.write_text(json.dumps(results, indent=1) + "\n")
             print(f"{name}, fold {number}: {done[str(number)]['mae']:.2f}", flush=True)
+    add_mean(results, y, folds)
+    path.write_text(json.dumps(results, indent=1) + "\n")
     print_table(results)
     if not arguments.ablation:
         write_parity(results, y, folds)
