@@ -88,7 +88,7 @@ class Case:
 
     name: str
     build: Callable[[], Any]
-    inputs: str  # "formulas", "table", "structures" or "frames"
+    inputs: str  # "formulas", "table", "structures", "frames" or "layers"
     target: str | None  # "number", "class" or None
     method: str
 
@@ -99,6 +99,7 @@ class Case:
             "table": table,
             "structures": structures,
             "frames": frames,
+            "layers": layers,
         }[self.inputs](random_state)
         rng = np.random.default_rng(random_state)
         number = np.round(rng.gamma(2.0, size=len(X)), 3)
@@ -196,6 +197,17 @@ def small_encoder():
     return str(path)
 
 
+def layers(random_state=0):
+    """Six layers of transition-metal dichalcogenides with vacuum between their images."""
+    from ase.build import mx2
+
+    formulas = ("MoS2", "WS2", "MoSe2", "WSe2", "TaS2", "NbSe2")
+    made = [mx2(f, a=3.1 + 0.05 * n, vacuum=8) for n, f in enumerate(formulas)]
+    for layer in made:
+        layer.pbc = True
+    return made
+
+
 def _trees(kind):
     from sklearn import ensemble
 
@@ -224,6 +236,14 @@ def _on_graphs(estimator):
     from trisk.featurizers import CrystalGraphFeaturizer
 
     return make_pipeline(CrystalGraphFeaturizer(order=2, composition=["magpie"]), estimator)
+
+
+def _retriever():
+    from trisk.estimators import StructureRetriever
+    from trisk.featurizers import PowerSpectrumFeaturizer
+
+    spectrum = PowerSpectrumFeaturizer(cutoff=4.0, n_radial=2, max_degree=1)
+    return StructureRetriever(spectrum, n_neighbors=3)
 
 
 def _estimators():
@@ -265,6 +285,7 @@ def _estimators():
              n_slices=8, **{k: v for k, v in _CRYSTAL.items()
                             if k not in ("n_members", "validation_fraction")}),
              "structures", None, "transform"),
+        Case("StructureRetriever", _retriever, "structures", None, "kneighbors"),
         Case("TriForcesPotential", lambda: e.TriForcesPotential(**_CRYSTAL), "frames", None,
              "predict"),
     ]  # fmt: skip
@@ -296,6 +317,7 @@ def _featurizers():
              None, "transform"),
         Case("PowerSpectrumFeaturizer", lambda: f.PowerSpectrumFeaturizer(
              cutoff=4.0, n_radial=2, max_degree=1), "structures", None, "transform"),
+        Case("LayerFeaturizer", f.LayerFeaturizer, "layers", None, "transform"),
         Case("SpringModelFeaturizer", f.SpringModelFeaturizer, "structures", None, "transform"),
     ]  # fmt: skip
 

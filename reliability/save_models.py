@@ -25,7 +25,7 @@ def as_plain(kind, X):
     """Input as JSON."""
     if kind == "structures":
         X = [s.to_ase_atoms() for s in X]
-    if kind in ("structures", "frames"):
+    if kind in ("structures", "frames", "layers"):
         return [
             {"numbers": a.numbers.tolist(), "positions": a.positions.tolist(),
              "cell": a.cell.tolist()} for a in X
@@ -35,7 +35,7 @@ def as_plain(kind, X):
 
 def from_plain(kind, rows):
     """Input from JSON."""
-    if kind in ("structures", "frames"):
+    if kind in ("structures", "frames", "layers"):
         from ase import Atoms
 
         return [Atoms(**row, pbc=True) for row in rows]
