@@ -11,6 +11,8 @@ benchmarks/results/retrieval_index.json.
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import os
 import platform
@@ -42,7 +44,9 @@ def embeddings(n_samples, n_columns, rng):
 
 
 def memory():
-    """Resident memory of this process in bytes."""
+    """Resident memory of this process in bytes, without what was freed but is still held."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -93,7 +97,7 @@ def main():
     table, queries = rows[:-N_QUERIES], rows[-N_QUERIES:]
     report = {
         "embeddings": len(table), "columns": table.shape[1], "queries": len(queries),
-        "neighbors": N_NEIGHBORS, "threads": 1, "machine": platform.processor(),
+        "neighbors": N_NEIGHBORS, "threads": 1, "machine": platform.machine(),
         "MB of the embeddings": table.nbytes / 1e6, "index": {},
     }  # fmt: skip
     settings = {"exact": {"index": "exact"}}
