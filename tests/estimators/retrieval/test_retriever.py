@@ -6,7 +6,9 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from ase.build import bulk
 from pymatgen.core import Structure
+from pymatgen.io.ase import AseAtomsAdaptor
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -14,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import trisk
-from trisk import StructureRetriever
+from trisk import StructureRetriever, TriForcesPretrainer
 from trisk.featurizers import ElementFractionFeaturizer, PowerSpectrumFeaturizer
 from trisk.persistence import ModelFileError
 from trisk.testing import make_structures
@@ -256,6 +258,46 @@ def test_saved_and_pickled__finds_the_same(crystals, tmp_path, index, fitted):
         trisk.load(tmp_path / "retriever.trisk")
 
 
+def test_volume_per_atom__finds_the_prototype_whatever_the_size(crystals):
+    known = [bulk("Cu"), bulk("Fe"), bulk("Si"), bulk("NaCl", "rocksalt", a=5.64)]
+    queries = [bulk("Pb"), bulk("K"), AseAtomsAdaptor.get_structure(bulk("C"))]
+    retriever = StructureRetriever(
+        PowerSpectrumFeaturizer(), volume_per_atom=20.0, standardize=False
+    ).fit(known)
+    distances, indices = retriever.kneighbors(queries, 1)
+    assert indices.ravel().tolist() == [0, 1, 2]
+    np.testing.assert_allclose(distances, 0, atol=1e-6)
+    assert known[0].get_volume() < 12  # copies were scaled
+    with pytest.raises(TypeError, match="Row 0 is a str, which cannot be scaled"):
+        retriever.kneighbors(["quartz.cif"])
+
+
+def test_streams_of_triforces__survive_on_disk(crystals, tmp_path):
+    structures, _ = crystals
+    pretrainer = TriForcesPretrainer(hidden_dim=8, cutoff=4.0, max_epochs=1, random_state=0)
+    retriever = StructureRetriever(pretrainer.fit(structures[:20]), streams="composition")
+    distances, indices = retriever.fit(structures).kneighbors(structures[:10], 1)
+    np.testing.assert_allclose(distances, 0, atol=1e-6)
+    for i, j in enumerate(indices[:, 0]):
+        assert set(structures[i].species) == set(structures[j].species)
+    both = StructureRetriever(pretrainer, streams={"structure": 2, "interaction": 1})
+    both.fit(structures).save(tmp_path / "retriever.trisk")
+    again = trisk.load(tmp_path / "retriever.trisk")
+    assert again.weights_ == pytest.approx({"structure": 2 / 3, "interaction": 1 / 3})
+    for ours, theirs in zip(
+        again.kneighbors(structures[:9]), both.kneighbors(structures[:9]), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_forged_cells__are_refused(embeddings, tmp_path):
+    retriever = StructureRetriever(None, index="faiss").fit(embeddings[0])
+    retriever._centers = retriever._centers[:, :-1]
+    retriever.save(tmp_path / "forged.trisk")
+    with pytest.raises(ModelFileError, match="no cells of vectors with 15 dimensions"):
+        trisk.load(tmp_path / "forged.trisk")
+
+
 def test_transformer_that_cannot_be_stored__is_named(tmp_path, embeddings):
     retriever = StructureRetriever(PCA(2).fit(embeddings[0])).fit(embeddings[0])
     with pytest.raises(TypeError, match="PCA, which trisk does not store"):
@@ -270,6 +312,7 @@ def test_transformer_that_cannot_be_stored__is_named(tmp_path, embeddings):
         ({"streams": {"structure": -1}}, "must be finite, not negative"),
         ({"streams": {"structure": 0}}, "not all 0"),
         ({"streams": []}, "not all 0"),
+        ({"volume_per_atom": 0}, "'volume_per_atom' parameter"),
         ({"metric": "manhattan"}, "'metric' parameter"),
         ({"index": "annoy"}, "'index' parameter"),
         ({"recall": 1.5}, "'recall' parameter"),

@@ -85,6 +85,11 @@ class CellIndex:
             raise ImportError('index="faiss" needs the package faiss-cpu: pip install faiss-cpu')
         import faiss  # before the libraries with threads are looked up  # noqa: F401
 
+        if centers is not None and np.shape(centers)[1:] != vectors.shape[1:]:
+            raise ValueError(
+                f"centres of shape {np.shape(centers)} are no cells of vectors with "
+                f"{vectors.shape[1]} dimensions"
+            )
         self._vectors = vectors
         self._n_jobs = n_jobs
         self._libraries = ThreadpoolController()

@@ -17,6 +17,7 @@ from sklearn.utils.validation import (
 
 from trisk.estimators.retrieval._blocks import BlockScaler, find_blocks, resolve_weights
 from trisk.estimators.retrieval._indexes import CellIndex, ExactIndex
+from trisk.estimators.retrieval._volumes import scale_volumes
 
 _QUERIES = 20_000  # searched at once
 
@@ -40,6 +41,10 @@ class StructureRetriever(BaseEstimator):
         Blocks that count: one, several, or weights by block. A block is made of the columns
         ``"name 0"``, ``"name 1"``, …. None is all blocks with equal weight. A table whose columns
         are named otherwise is one block, ``"all"``.
+    volume_per_atom : float, default=None
+        Structures, pymatgen's or ASE's, are scaled to this volume in Å³ per atom before they are
+        embedded, so that those of one prototype are near each other whatever the size of their
+        atoms; 20 is usual for inorganic crystals. None leaves them as they are.
     metric : {"cosine", "euclidean"}, default="cosine"
         Distance. With "cosine", the weighted mean over blocks of one minus the cosine; with
         "euclidean", the root of the weighted mean of the squared distances of the blocks.
@@ -86,7 +91,8 @@ class StructureRetriever(BaseEstimator):
     Notes
     -----
     Instead of structures, a table of what the transformer made of them can be given everywhere:
-    a DataFrame with its columns. So structures need not be embedded twice.
+    a DataFrame with its columns. So structures need not be embedded twice. With `volume_per_atom`,
+    it must be one of scaled structures.
 
     Examples
     --------
@@ -104,6 +110,7 @@ class StructureRetriever(BaseEstimator):
     _parameter_constraints: dict = {
         "pretrainer": [HasMethods(["fit", "transform"]), str, HasMethods("__fspath__"), None],
         "streams": [str, list, tuple, dict, None],
+        "volume_per_atom": [None, Interval(Real, 0, None, closed="neither")],
         "metric": [StrOptions({"cosine", "euclidean"})],
         "standardize": ["boolean"],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
@@ -117,6 +124,7 @@ class StructureRetriever(BaseEstimator):
         pretrainer="default",
         *,
         streams=None,
+        volume_per_atom=None,
         metric="cosine",
         standardize=True,
         n_neighbors=5,
@@ -126,6 +134,7 @@ class StructureRetriever(BaseEstimator):
     ):
         self.pretrainer = pretrainer
         self.streams = streams
+        self.volume_per_atom = volume_per_atom
         self.metric = metric
         self.standardize = standardize
         self.n_neighbors = n_neighbors
@@ -266,14 +275,20 @@ class StructureRetriever(BaseEstimator):
                 f"X is a table of embeddings, but {type(source).__name__} is not fitted. Fit it "
                 "to structures first, or set pretrainer=None."
             )
-        return clone(source).fit(X)
+        scaled = X if self.volume_per_atom is None else scale_volumes(X, self.volume_per_atom)
+        return clone(source).fit(scaled)
 
     def _embed(self, X, reset=False):
         """Table of embeddings, all finite, and the names of its columns."""
         if self.pretrainer_ is None:
             table = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
             return table, list(getattr(self, "feature_names_in_", ())) or None
-        table = X if _is_table(X) else self.pretrainer_.transform(X)
+        if _is_table(X):
+            table = X
+        elif self.volume_per_atom is None:
+            table = self.pretrainer_.transform(X)
+        else:
+            table = self.pretrainer_.transform(scale_volumes(X, self.volume_per_atom))
         names = _get_feature_names(table)
         names = None if names is None else names.tolist()
         if not reset and names != self._names:
