@@ -269,7 +269,7 @@ def test_volume_per_atom__finds_the_prototype_whatever_the_size(crystals):
     np.testing.assert_allclose(distances, 0, atol=1e-6)
     assert known[0].get_volume() < 12  # copies were scaled
     with pytest.raises(TypeError, match="Row 0 is a str, which cannot be scaled"):
-        retriever.kneighbors(["quartz.cif"])
+        retriever.kneighbors(["quartz.cif"], 1)
 
 
 def test_streams_of_triforces__survive_on_disk(crystals, tmp_path):
