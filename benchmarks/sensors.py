@@ -48,6 +48,7 @@ VIBRATIONS = ["gamma", "einstein"]
 SENSORS = [*STATIC, *VIBRATIONS]
 SETTINGS = {"supercell_length": 7.0, "mesh_length": 30.0, "batch_atoms": 128}
 HIGHEST_MODE = "Potential gamma highest 1 (1/cm)"
+DOS_MAXIMUM = "Potential DOS maximum (1/cm)"
 HIGHEST_PAIR = "SpringModel highest pair frequency (1/cm)"
 ESTIMATE = "estimate (1/cm)"
 
@@ -87,8 +88,8 @@ def tables(X, potential, memory, dos):
             print(featurizer.errors_.to_string())
     pair = parts["springs"][HIGHEST_PAIR]
     # The potential finds soft polar modes where the last peak is a longitudinal one: the springs,
-    # which know no such softness, hold the estimate up.
-    mode = parts["sensors"][HIGHEST_MODE].clip(lower=pair / 2)
+    # which know no such softness, hold the estimate up. A mesh knows of modes beyond Γ.
+    mode = parts["sensors"][DOS_MAXIMUM if dos else HIGHEST_MODE].clip(lower=pair / 2)
     frames = {
         **parts,
         "Magpie, springs": join(parts, ["Magpie", "springs"], pair),
@@ -117,9 +118,9 @@ def extra_trees():
     return ExtraTreesRegressor(n_estimators=100, random_state=0, n_jobs=-1)
 
 
-def hybrid_triads(**settings):
-    """trisk's network."""
-    return HybridTRIADSRegressor(**{"random_state": 0, **settings})
+def hybrid_triads():
+    """trisk's network, a small ensemble."""
+    return HybridTRIADSRegressor(n_members=4, random_state=0)
 
 
 def _soft_clip(values):
@@ -280,7 +281,7 @@ def candidates(task, networks):
         for C, width in ((1, 1), (3, 0.5), (3, 1), (3, 2), (10, 0.5)):
             models[f"SVR C={C} width={width}"] = (support_vectors(C, width), 100)
         if networks:
-            models["HybridTRIADS"] = (hybrid_triads(n_members=4), 1)
+            models["HybridTRIADS"] = (hybrid_triads(), 1)
         for name, (model, scale) in models.items():
             if task == "phonons" and "springs" in columns:
                 found[f"{name}: {columns}, corrected"] = columns, corrected(clone(model))
