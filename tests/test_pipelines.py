@@ -53,3 +53,22 @@ def test_changing_a_pipeline_leaves_the_recipe_alone():
 def test_unknown_recipe_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"'alloys'.*'band_gap'.*'steels'"):
         composition_pipeline("alloys")
+
+
+@pytest.mark.parametrize("recipe", ["steels", "metallicity", "exfoliation"])
+def test_fine_tuned_encoder_stands_beside_its_frozen_columns(recipe):
+    X, y = load_band_gaps()
+    pipeline = composition_pipeline(recipe, pretrained="fine-tuned", **QUICK)
+    encoder = pipeline["model"].companion[-1].set_params(n_members=1, max_epochs=1)
+    target = y > 2 if RECIPES[recipe].classification else y
+    pipeline.fit(X[:30], target[:30])
+    assert pipeline["model"].companion_[-1].n_features_in_ == 118
+    assert type(pipeline["model"].companion_[-1]) is type(encoder)
+    assert any("Pretrained" in name for name in pipeline["model"].feature_names_in_)
+
+
+def test_fine_tuning_takes_no_second_companion():
+    with pytest.raises(ValueError, match=r"leave companion='auto' out"):
+        composition_pipeline("band_gap", pretrained="fine-tuned", companion="auto")
+    with pytest.raises(ValueError, match=r"pretrained='default' is none of"):
+        composition_pipeline("band_gap", pretrained="default")

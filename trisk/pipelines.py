@@ -10,7 +10,13 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from trisk.estimators import HurdleRegressor, HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.estimators import (
+    CompositionEncoderClassifier,
+    CompositionEncoderRegressor,
+    HurdleRegressor,
+    HybridTRIADSClassifier,
+    HybridTRIADSRegressor,
+)
 from trisk.estimators.tables._companion import MedianTrees
 from trisk.featurizers import (
     ColumnSelector,
@@ -41,6 +47,9 @@ class Recipe:
     companion: Any = "extra_trees"
 
 
+#: Columns of plain element fractions.
+_FRACTIONS = "^ElementFraction (?!log10)"
+
 # Orbital energies and oxidation states tell metals from the rest; glasses gain a little too.
 _ALL_BLOCKS = CompositionFeaturizer(
     blocks=[
@@ -62,9 +71,7 @@ RECIPES = {
         CompositionFeaturizer(blocks=[ElementFractionFeaturizer(scale="both")]),
         settings={"n_members": 16},
         # The network gains from logarithms, trees split worse on them.
-        companion=make_pipeline(
-            ColumnSelector("^ElementFraction (?!log10)"), MedianTrees(n_estimators=200)
-        ),
+        companion=make_pipeline(ColumnSelector(_FRACTIONS), MedianTrees(n_estimators=200)),
     ),
     # Zero gaps and large ones: the median of the members keeps to one side.
     "band_gap": Recipe(
@@ -125,9 +132,12 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
         paper, trained as there.
     classification : bool or None, default=None
         Whether to classify; None follows the recipe.
-    pretrained : bool, default=False
+    pretrained : bool or "fine-tuned", default=False
         Whether to add the columns of :class:`~trisk.featurizers.PretrainedFeaturizer`: formation
         energies and band gaps predicted by an encoder that was trained on them.
+        ``"fine-tuned"`` also trains this encoder on for the task, as the companion of the network
+        that sees its columns unchanged: where held-out rows say that training on does harm, its
+        weight is small or zero.
     **parameters
         Parameters of the estimator, over those of the recipe. ``companion="auto"`` is the
         companion of the recipe: trees, for steels on plain element fractions only, or a
@@ -142,7 +152,8 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
     Raises
     ------
     ValueError
-        If there is no such recipe, or ``pretrained`` is wanted of the published one.
+        If there is no such recipe, ``pretrained`` is wanted of the published one, or a fine-tuned
+        encoder would take the place of another companion.
 
     Examples
     --------
@@ -156,6 +167,18 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
     if classification is None:
         classification = chosen.classification
     estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
+    if pretrained == "fine-tuned":
+        if parameters.get("companion") is not None:
+            raise ValueError(
+                'pretrained="fine-tuned" makes the encoder the companion of the network; leave '
+                f"companion={parameters['companion']!r} out, or use pretrained=True."
+            )
+        encoder = (
+            CompositionEncoderClassifier() if classification else CompositionEncoderRegressor()
+        )
+        parameters["companion"] = make_pipeline(ColumnSelector(_FRACTIONS), encoder)
+    elif pretrained not in (False, True):
+        raise ValueError(f'pretrained={pretrained!r} is none of False, True and "fine-tuned".')
     if parameters.get("companion") == "auto":
         parameters["companion"] = clone(chosen.companion, safe=False)
     model = estimator(**{**chosen.settings, **parameters})
@@ -164,5 +187,15 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
     if pretrained:
         if featurizer.blocks is None:
             raise ValueError(f"The recipe {recipe!r} has no pre-trained form; choose another one.")
-        featurizer.set_params(blocks=[*featurizer.blocks, "pretrained"])
+        fractions = [] if _holds_fractions(featurizer) else ["element_fraction"]
+        wanted = fractions if pretrained == "fine-tuned" else []
+        featurizer.set_params(blocks=[*featurizer.blocks, *wanted, "pretrained"])
     return Pipeline([("features", featurizer), ("model", model)])
+
+
+def _holds_fractions(featurizer):
+    """Whether plain element fractions are among the columns."""
+    return any(
+        block == "element_fraction" or isinstance(block, ElementFractionFeaturizer)
+        for block in featurizer.blocks
+    )
