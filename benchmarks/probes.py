@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from ase.data import covalent_radii
 from pymatgen.core import Composition
-from retrieval import STREAMS, embeddings, untrained
+from retrieval import STREAMS, embeddings, fingerprint, untrained
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from sklearn.metrics import balanced_accuracy_score, r2_score
 from sklearn.model_selection import GroupKFold
@@ -171,7 +171,7 @@ def main():
           + ", ".join(f"{name} {targets[name].nunique()}" for name in CLASSES))  # fmt: skip
     print(f"{'':32}" + "".join(f"{name[:7]:>8}" for name in (*NUMBERS, *CLASSES)))
     report = {
-        "weights": Path(arguments.weights).name,
+        "weights": fingerprint(pretrained),
         "crystals": len(crystals),
         "formulas": int(crystals["formula"].nunique()),
         "classes": {name: int(targets[name].nunique()) for name in CLASSES},
