@@ -166,7 +166,7 @@ def main():
     structures = list(crystals["structure"])
     targets = properties(crystals)
     pretrainers = {"pre-trained": pretrained, "untrained": untrained(pretrained, structures)}
-    tables = embeddings(structures, pretrainers)
+    tables = embeddings(structures, pretrainers, at_one_volume=False)
     print(f"{len(crystals)} crystals, {crystals['formula'].nunique()} formulas; classes: "
           + ", ".join(f"{name} {targets[name].nunique()}" for name in CLASSES))  # fmt: skip
     print(f"{'':32}" + "".join(f"{name[:7]:>8}" for name in (*NUMBERS, *CLASSES)))

@@ -65,7 +65,7 @@ for _kind in ("untrained", "pre-trained"):
     ROWS[f"{_kind}, all three at one volume"] = f"{_kind} at one volume", list(STREAMS)
 
 
-def embeddings(structures, pretrainers):
+def embeddings(structures, pretrainers, *, at_one_volume=True):
     """Tables by kind: features with their blocks, and what networks make."""
     blocks = {
         "fractions": ElementFractionFeaturizer(),
@@ -77,13 +77,14 @@ def embeddings(structures, pretrainers):
         values = featurizer.fit_transform(structures).to_numpy()
         parts.append(pd.DataFrame(values).add_prefix(f"{name} "))
     found = {"features": pd.concat(parts, axis=1)}
-    scaled = scale_volumes(structures, VOLUME)
     for kind, pretrainer in pretrainers.items():
         started = time.process_time()
         found[kind] = pretrainer.transform(list(structures))
         seconds = time.process_time() - started
         print(f"{kind}: {len(structures) / seconds:.0f} structures per CPU second", flush=True)
-        found[f"{kind} at one volume"] = pretrainer.transform(scaled)
+        if at_one_volume:
+            scaled = scale_volumes(structures, VOLUME)
+            found[f"{kind} at one volume"] = pretrainer.transform(scaled)
     return found
 
 
