@@ -66,8 +66,9 @@ def index():
             f'`StructureRetriever(index="faiss")` finds {entry["recall@10"]:.1%} of the ten '
             f"nearest in {alone:.1f} ms a query ({batch:.2f} ms in a batch), where scikit-learn's "
             f"exact search takes {slow['alone, median']:.0f} ms ({slow['in a batch']:.1f} ms): CPU "
-            f"time of one thread. Building takes {entry['build seconds']['cpu']:.0f} s and holds "
-            f"{entry['MB held']:,.0f} MB; loading takes {entry['load seconds']['cpu']:.0f} s."
+            f"time of one thread. Building takes {entry['build seconds']['cpu']:.0f} s, "
+            f"loading {entry['load seconds']['cpu']:.0f} s; the embeddings are held twice, "
+            f"{2 * report['MB of the embeddings']:.0f} MB."
         )
     return ["", *lines]
 
