@@ -1,6 +1,8 @@
 """Checkpoints of a training that can go on as if nothing had happened."""
 
 import hashlib
+import io
+import os
 import secrets
 from pathlib import Path
 
@@ -97,9 +99,15 @@ class Checkpoint(Callback):
         if self.validation is not None:
             for name in ("best_loss_", "best_epoch_", "best_weights_"):
                 state[name] = getattr(self.validation, name)
+        content = io.BytesIO()
+        torch.save(state, content)
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         try:
-            torch.save(state, temporary)
+            # Not by torch itself, whose error on a full disk says nothing of the disk.
+            with temporary.open("xb") as file:
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(self.path)
         finally:
             temporary.unlink(missing_ok=True)
