@@ -213,7 +213,7 @@ def coverage():
 
 def sensors():
     """Phonons with and without an interatomic potential, if that was run."""
-    path = HERE / "results" / "sensors_phonons.json"
+    path = HERE / "results" / "sensors_phonons_dos.json"
     if not path.exists():
         return []
     results = json.loads(path.read_text())
@@ -223,7 +223,7 @@ def sensors():
         "",
         (
             "Highest peak of the phonon density of states (1,265 structures), official folds, one "
-            "run (`python benchmarks/sensors.py phonons`, which says how). Rows with sensors use "
+            "run (`python benchmarks/sensors.py phonons --dos`, which says how). Rows with sensors use "
             f"{potential['name']}, a potential trained on {potential['trained_on']}, and stand "
             "apart from those that see the fold alone:"
         ),
