@@ -104,14 +104,20 @@ def main():
     parser.add_argument("--arms", nargs="*", help="of fine-tuning: those that contain a word")
     arguments = parser.parse_args()
     name = "pretraining_fine_tuning" if arguments.fine_tune else "pretraining_probes"
-    report = {"machine": describe_machine(), "test_rows": N_TEST, "tasks": {}}
+    path = RESULTS / f"{name}.json"
+    report = json.loads(path.read_text()) if path.is_file() else {"tasks": {}}
+    report |= {"machine": describe_machine(), "test_rows": N_TEST}
     for task, structures, target, to_unit, unit in tasks(arguments.data):
         if task not in arguments.tasks:
             continue
         arms = ARMS if arguments.fine_tune else inputs(structures, arguments.weights)
         if arguments.arms:
             arms = {k: v for k, v in arms.items() if any(word in k for word in arguments.arms)}
-        scores = report["tasks"][task] = {"unit": unit, "mae": {}}
+        scores = report["tasks"].setdefault(task, {"unit": unit, "mae": {}})
+        # What is not run anew stays in the file.
+        for arm in arms:
+            of_sizes = scores["mae"].setdefault(arm, {})
+            of_sizes.update({str(size): [] for size in arguments.sizes})
         for size, seed, train, test in splits(len(structures), arguments.sizes):
             for arm, value in arms.items():
                 if arguments.fine_tune:
@@ -119,10 +125,10 @@ def main():
                 else:
                     predicted = probe(value, target, train, test)
                 error = mean_absolute_error(to_unit(target[test]), to_unit(predicted))
-                of_arm = scores["mae"].setdefault(arm, {}).setdefault(str(size), [])
+                of_arm = scores["mae"][arm][str(size)]
                 of_arm.append(round(float(error), 3))
                 print(task, size, seed, arm, of_arm[-1], unit, flush=True)
-            (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+            path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
