@@ -223,7 +223,8 @@ def sensors():
         "",
         (
             "Highest peak of the phonon density of states (1,265 structures), official folds, one "
-            "run (`python benchmarks/sensors.py phonons --dos`, which says how). Rows with sensors use "
+            "run (`python benchmarks/sensors.py phonons --dos`, which says how). Rows with sensors "
+            "use "
             f"{potential['name']}, a potential trained on {potential['trained_on']}, and stand "
             "apart from those that see the fold alone:"
         ),
