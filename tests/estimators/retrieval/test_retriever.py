@@ -290,6 +290,18 @@ def test_streams_of_triforces__survive_on_disk(crystals, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_weights_that_ship__tell_composition_from_structure(crystals):
+    structures, kinds = crystals
+    formulas = np.array([s.composition.reduced_formula for s in structures])
+    found = {}
+    for streams in ("composition", "structure"):
+        retriever = StructureRetriever(streams=streams, volume_per_atom=20.0, n_neighbors=1)
+        indices = retriever.fit(structures).kneighbors(return_distance=False)[:, 0]
+        found[streams] = np.mean(kinds[indices] == kinds), np.mean(formulas[indices] == formulas)
+    assert found["structure"][0] > 0.9 > found["composition"][0]
+    assert found["composition"][1] > found["structure"][1]
+
+
 def test_forged_cells__are_refused(embeddings, tmp_path):
     retriever = StructureRetriever(None, index="faiss").fit(embeddings[0])
     retriever._centers = retriever._centers[:, :-1]
