@@ -19,8 +19,8 @@ class PretrainingLoss(nn.Module):
 
     Denoising: mean squared error of the noise over its standard deviation, per component.
     Masking: cross-entropy of the elements of hidden atoms from all streams together, and of all
-    atoms from each stream that sees elements; without the second, streams forget which element an
-    atom is, for no objective asks. LeJEPA [1]_: for atoms and for structures in each stream, the
+    atoms from each stream that sees elements, lest a stream forget what no objective asks for.
+    LeJEPA [1]_: for atoms and for structures in each stream, the
     variance between the two views of a projection, plus the distance of the projections'
     distribution from a Gaussian.
 
