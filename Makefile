@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint install
+.PHONY: demo test lint install dist sbom
 
 demo: .venv/.installed-core
 	$(BIN)/python examples/band_gaps.py --out demo
@@ -17,6 +17,17 @@ lint: .venv/.installed-dev
 	$(BIN)/codespell
 
 install: .venv/.installed-dev
+
+# The sdist, and the wheel made from it, checked and used where nothing else of trisk is.
+dist: .venv/.installed-core
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dist]'
+	$(BIN)/python -m reliability.distributions
+
+# Software bill of materials (CycloneDX) of the environment that trisk is tested in.
+sbom: .venv/.installed-core
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dist]'
+	mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --of JSON -o dist/trisk.cdx.json $(BIN)/python
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trisk needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
