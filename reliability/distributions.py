@@ -17,12 +17,12 @@ from reliability import _report
 ROOT = Path(__file__).parents[1]
 _USE = """
 import sys, tempfile, pathlib
-import trisk, trisk.persistence
+import trisk, trisk.featurizers, trisk.persistence
 assert pathlib.Path(trisk.__file__).is_relative_to(sys.argv[1]), trisk.__file__
 from trisk.cli import main
 X, y = trisk.load_band_gaps()
 assert len(trisk.load_prototypes()[0])
-trisk.PretrainedFeaturizer().fit_transform(X[:3])
+trisk.featurizers.PretrainedFeaturizer().fit_transform(X[:3])
 model = trisk.composition_pipeline("general", n_members=1, max_epochs=1).fit(X[:40], y[:40])
 path = pathlib.Path(tempfile.mkdtemp()) / "model.trisk"
 trisk.persistence.save(model, path)

@@ -16,7 +16,8 @@ _USE = """
 import json, pathlib, sys, tempfile, warnings
 warnings.simplefilter("ignore")
 import importlib, importlib.metadata
-importlib.import_module({"mace": "mace", "orb": "orb_models", "esen": "fairchem.core", "matgl": "matgl"}[sys.argv[1]])
+modules = {"mace": "mace", "orb": "orb_models", "esen": "fairchem.core", "matgl": "matgl"}
+importlib.import_module(modules[sys.argv[1]])
 import numpy as np, torch, trisk
 from ase.build import bulk
 from trisk import TriForcesRegressor
@@ -24,13 +25,15 @@ torch.set_num_threads(1)
 X = [bulk(m) for m in ("Cu", "Ag", "Al", "Fe", "W", "Na")]
 y = np.array([x.get_volume() for x in X])
 backbone = sys.argv[1] if sys.argv[1] != "matgl" else "builtin"
-model = TriForcesRegressor(backbone=backbone, hidden_dim=16, n_layers=2, cutoff=4.5, max_epochs=2, random_state=0).fit(X, y)
+settings = {"hidden_dim": 16, "n_layers": 2, "cutoff": 4.5, "max_epochs": 2, "random_state": 0}
+model = TriForcesRegressor(backbone=backbone, **settings).fit(X, y)
 path = pathlib.Path(tempfile.mkdtemp()) / "model.trisk"
 model.save(path)
 assert np.isfinite(model.predict(X)).all()
 np.testing.assert_allclose(trisk.load(path).predict(X), model.predict(X), rtol=1e-9)
 names = [sys.argv[2], "torch", "numpy", "scikit-learn", "e3nn"]
-print(json.dumps({"backbone": backbone, "versions": {n: importlib.metadata.version(n) for n in names}}))
+versions = {n: importlib.metadata.version(n) for n in names}
+print(json.dumps({"backbone": backbone, "versions": versions}))
 """
 
 
