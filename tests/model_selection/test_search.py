@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -297,6 +299,42 @@ def test_killed_search__resumed__loses_nothing_and_repeats_nothing(tmp_path, nam
     assert len(repeated) <= 2  # the killed trial, and the best one on all rows
     untouched = finish(start(str(tmp_path / "untouched.db"), tmp_path / "others", delay=0))
     assert alphas == untouched
+
+
+KILLED_WHILE_DRAWING = """
+import os, signal, sys
+import numpy as np
+from optuna.distributions import FloatDistribution
+from sklearn.linear_model import Ridge
+from trisk.model_selection import _study, optuna_search
+
+draw, drawn = _study.PerTrialSampler.before_trial, []
+
+def die_at_the_third(self, study, trial):
+    drawn.append(trial.number)
+    if len(drawn) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    draw(self, study, trial)
+
+_study.PerTrialSampler.before_trial = die_at_the_third
+X = np.arange(40.0).reshape(20, 2)
+optuna_search(
+    Ridge(), X, X[:, 0], n_trials=6, cv=2, storage=sys.argv[1], random_state=0, verbose=0,
+    space={"alpha": FloatDistribution(1e-3, 1e3, log=True)},
+)
+"""
+
+
+def test_search_killed_between_trials__resumed__draws_the_same(tmp_path):
+    storage = str(tmp_path / "study.db")
+    command = [sys.executable, "-c", KILLED_WHILE_DRAWING, storage]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    X = np.arange(40.0).reshape(20, 2)
+    started = time.monotonic()
+    resumed = quiet(Ridge(), X, X[:, 0], n_trials=6, cv=2, space=SPACE, storage=storage)
+    assert time.monotonic() - started < 50  # nobody waits for a heartbeat
+    untouched = quiet(Ridge(), X, X[:, 0], n_trials=6, cv=2, space=SPACE)
+    assert sorted(drawn(resumed)) == sorted(drawn(untouched))
 
 
 def share_a_study(storage, tmp_path):

@@ -200,6 +200,9 @@ def run_trials(study, objective, n_trials, *, timeout=None, on_progress=None):
         trials = live_trials(study)
         waiting = any(t.state == TrialState.WAITING for t in trials)
         if waiting or len(trials) < n_trials:
+            if not waiting:
+                # Signed before it is begun: whenever this process dies, others know whose it was.
+                study.enqueue_trial({}, user_attrs={_WORKER: list(_this_process())})
             _run_one(study, objective, n_trials)
         elif any(t.state == TrialState.RUNNING for t in trials):
             time.sleep(_PATIENCE)
