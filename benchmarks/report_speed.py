@@ -1,0 +1,46 @@
+"""Sections of the README about speed."""
+
+import json
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def training_speed():
+    """What ``training_speed.py`` measured, if it was run."""
+    path = HERE / "results" / "training_speed.json"
+    if not path.exists():
+        return []
+    report = json.loads(path.read_text())
+    steps, protocol = report["published_network"], report["protocol"]
+    plain = protocol["plain"]
+    extrapolated = "" if "seconds" in plain else " (extrapolated from its steps)"
+    full_path = path.with_stem("training_speed_full")
+    full = json.loads(full_path.read_text())["protocol"] if full_path.exists() else None
+    return [
+        "",
+        (
+            f"Training on steels, {report['machine']['threads']} threads "
+            "(`python benchmarks/training_speed.py`): the published network with 25 members in one "
+            f"batch takes {steps['ms_per_step_and_model']['trisk, 25 members']:.1f} ms a step and "
+            f"model, {steps['ratio_to_plain']['trisk, 25 members']:.1f} times as fast as a plain "
+            "PyTorch loop in the same run; the steels recipe takes "
+            f"{protocol['trisk']['seconds']:.0f} s for all five folds (test MAE "
+            f"{protocol['trisk']['test_mae_mpa']:.1f} MPa), {protocol['ratio']:.0f} times as fast "
+            f"as the published protocol in that loop{extrapolated}."
+        ),
+        *([] if full is None else ["", whole_protocols(full)]),
+    ]
+
+
+def whole_protocols(protocol):
+    """Both protocols run to the end, with their errors."""
+    recipe, plain = protocol["trisk"], protocol["plain"]
+    return (
+        "Both run to the end on one thread (`--threads 1 --full`): recipe "
+        f"{recipe['seconds']:.0f} s, test MAE {recipe['test_mae_mpa']:.1f} MPa; plain loop "
+        f"{plain['seconds']:,.0f} s with other work beside it, "
+        f"{plain['seconds_extrapolated']:,.0f} s by its undisturbed steps, test MAE "
+        f"{plain['test_mae_mpa']:.1f} MPa: at least "
+        f"{plain['seconds_extrapolated'] / recipe['seconds']:.0f} times as fast at a lower error."
+    )
