@@ -10,7 +10,7 @@ from report_compositions import MODELS, ablations, coverage, matbench_rows, pret
 from report_potentials import cost, derivatives, errors
 from report_retrieval import index, probes, retrieval, spectra
 from report_speed import training_speed
-from report_structures import sensors, structures
+from report_structures import sensor_cost, sensors, structures
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -39,6 +39,7 @@ def table():
             *structures(),
             *coverage(),
             *sensors(),
+            *sensor_cost(),
             *ablations(),
             "",
             (

@@ -94,3 +94,24 @@ def sensors():
             for name, values in rows
         ),
     ]
+
+
+def sensor_cost():
+    """Seconds of each sensor against the size of a structure, if they were measured."""
+    path = HERE / "results" / "sensors_cost.json"
+    if not path.exists():
+        return []
+    rows = json.loads(path.read_text())["seconds_per_structure"]
+    sensors = [name for name in rows[0] if name not in ("atoms", "structures")]
+    return [
+        "",
+        (
+            "What the sensors cost: seconds per phonon structure on one thread beside other work, "
+            "displacements reduced by symmetry, several structures in a batch "
+            "(`python benchmarks/sensors.py cost`):"
+        ),
+        "",
+        f"| atoms | {' | '.join(sensors)} |",
+        f"|---|{'---|' * len(sensors)}",
+        *(f"| {row['atoms']} | {' | '.join(f'{row[s]:.2g}' for s in sensors)} |" for row in rows),
+    ]
