@@ -1,4 +1,4 @@
-"""Fill the README's table from the JSON files in ``results/``.
+"""Fill the README's tables, and ``docs/results.md``, from the JSON files in ``results/``.
 
 python benchmarks/report.py
 """
@@ -10,17 +10,15 @@ from report_compositions import MODELS, ablations, coverage, matbench_rows, pret
 from report_potentials import cost, derivatives, errors
 from report_retrieval import index, probes, retrieval, spectra
 from report_speed import training_speed
-from report_structures import sensor_cost, sensors, structures
+from report_structures import sensor_ablation, sensor_cost, sensors, structures
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+README, DETAILS = HERE.parent / "README.md", HERE.parent / "docs" / "results.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 def table():
     """The section of the README."""
-    speed = json.loads((HERE / "results" / "featurization_speed.json").read_text())
-    magpie = speed["magpie_against_matminer"]
     return "\n".join(
         [
             "Official Matbench folds, mean ± standard deviation over the five test folds, all",
@@ -35,12 +33,33 @@ def table():
             ),
             f"|---|---|{'---|' * len(MODELS)}---|---|---|---|",
             *matbench_rows(),
-            *pretraining(),
             *structures(),
-            *coverage(),
             *sensors(),
-            *sensor_cost(),
+        ]
+    )
+
+
+def details():
+    """What the README has no room for."""
+    speed = json.loads((HERE / "results" / "featurization_speed.json").read_text())
+    magpie = speed["magpie_against_matminer"]
+    return "\n".join(
+        [
+            "# Further results",
+            "",
+            "`python benchmarks/report.py` writes this page, as it does the tables of the README,",
+            "from the JSON files in `benchmarks/results/`.",
+            "",
+            "## Formulas",
+            *pretraining(),
+            *coverage(),
             *ablations(),
+            "",
+            "## Phonons",
+            *sensor_ablation(),
+            *sensor_cost(),
+            "",
+            "## Speed",
             "",
             (
                 "Magpie descriptors of 5,000 formulas, one process "
@@ -50,13 +69,18 @@ def table():
                 f"largest difference in value {magpie['largest_difference']:.0e}."
             ),
             *training_speed(),
+            *spectra(),
+            "",
+            "## Potentials",
             *derivatives(),
             *cost(),
             *errors(),
+            "",
+            "## Retrieval and embeddings",
             *retrieval(),
             *index(),
             *probes(),
-            *spectra(),
+            "",
         ]
     )
 
@@ -66,6 +90,7 @@ def main():
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    DETAILS.write_text(details())
     print(table())
 
 

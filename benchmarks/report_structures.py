@@ -39,7 +39,6 @@ def structures():
         "| task (structures) | model | a potential | MAE |",
         "|---|---|---|---|",
         *rows,
-        *sensor_ablation(),
     ]
 
 
