@@ -93,7 +93,8 @@ def pretraining():
         "",
         (
             "The recipes of the README with the columns of the encoder that comes with trisk, "
-            "pre-trained on calculated formation energies and band gaps (`pretrained=True`), in the same run. "
+            "pre-trained on calculated formation energies and band gaps (`pretrained=True`), in "
+            "the same run. "
             "No task's target was used; the last column counts the rows of each test fold whose "
             "formula, not its target, was among the training data "
             "(`python benchmarks/pretraining_overlap.py`):"
