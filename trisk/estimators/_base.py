@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
+from trisk.estimators._saving import SavingMixin
 from trisk.estimators._search_space import SearchSpaceMixin
 from trisk.estimators._training import MemberNet, NetSnapshot, resolve_device, restore_net
 
 
-class BaseMemberEstimator(SearchSpaceMixin, BaseEstimator):
+class BaseMemberEstimator(SavingMixin, SearchSpaceMixin, BaseEstimator):
     """An ensemble of networks trained as one.
 
     A subclass prepares its training set in `fit`, hands it to
@@ -23,19 +23,6 @@ class BaseMemberEstimator(SearchSpaceMixin, BaseEstimator):
     _net_class: type[MemberNet] = MemberNet
     #: What serves the batches of an epoch.
     _batches_class: type
-
-    def save(self, path):
-        """Write the fitted estimator to one file that holds no code.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to write; :func:`trisk.load` brings the estimator back.
-        """
-        from trisk.persistence import save
-
-        check_is_fitted(self)
-        save(self, path)
 
     def __trisk_state__(self):
         """Fitted attributes for :mod:`trisk.persistence`, the net as parameters and arrays."""

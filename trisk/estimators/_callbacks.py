@@ -1,6 +1,6 @@
 """skorch callbacks that treat every member of a batched ensemble on its own."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 from skorch.callbacks import Callback
@@ -105,14 +105,11 @@ class MemberValidation(Callback):
 
     Parameters
     ----------
-    averaging : WeightAveraging or None
-        Judge averaged weights where there are any.
     patience : int or None
         Stop when no member has improved for so many epochs.
     """
 
-    def __init__(self, averaging, patience):
-        self.averaging = averaging
+    def __init__(self, patience):
         self.patience = patience
 
     def on_train_begin(self, net, X=None, **kwargs):
@@ -124,8 +121,7 @@ class MemberValidation(Callback):
         """Validate, remember the best weights, and stop when patience is over."""
         x, target = self.batch_
         net.module_.eval()
-        averaged = self.averaging.averaged() if self.averaging else nullcontext()
-        with torch.inference_mode(), averaged:
+        with torch.inference_mode(), net.averaged():
             loss = net.criterion_(net.infer(x), target).clone()
             state = {n: p.detach().clone() for n, p in net.module_.named_parameters()}
         epoch = torch.full_like(loss, len(net.history))

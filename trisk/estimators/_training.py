@@ -86,10 +86,20 @@ class MemberNet(NeuralNet):
         """
         parameters = self.get_params_for("module")
         module = self.module(**parameters | {"seeds": parameters["seeds"][members]})
-        averaging = dict(self.callbacks_).get("averaging")
-        with averaging.averaged() if averaging else nullcontext():
+        with self.averaged():
             module.load_state_dict(select_members(self.module_.state_dict(), members))
         return module.to(self.device).double().eval()
+
+    def averaged(self):
+        """Put averaged weights into the module for a while, if training goes on with averaging.
+
+        Returns
+        -------
+        context : context manager
+            Puts the current weights back at its end.
+        """
+        averaging = dict(self.callbacks_).get("averaging")
+        return averaging.averaged() if averaging else nullcontext()
 
     def portable_state(self):
         """Module parameters, weights and epoch history as plain values and arrays."""
@@ -289,7 +299,7 @@ def train_members(settings, dataset, module, module_params, criterion_params, *,
         )
         callbacks.append(("averaging", averaging))
     if settings.validation_fraction > 0:
-        validation = _callbacks.MemberValidation(averaging, settings.patience)
+        validation = _callbacks.MemberValidation(settings.patience)
         callbacks.append(("validation", validation))
     if settings.verbose:
         callbacks.append(("progress", _callbacks.ProgressBar()))

@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from trisk.estimators._saving import SavingMixin
 from trisk.estimators.retrieval._blocks import BlockScaler, find_blocks, resolve_weights
 from trisk.estimators.retrieval._indexes import CellIndex, ExactIndex
 from trisk.estimators.retrieval._volumes import scale_volumes
@@ -22,7 +23,7 @@ from trisk.estimators.retrieval._volumes import scale_volumes
 _QUERIES = 20_000  # searched at once
 
 
-class StructureRetriever(BaseEstimator):
+class StructureRetriever(SavingMixin, BaseEstimator):
     """Finds the structures nearest to a structure by composition, by structure, or by both.
 
     A transformer embeds structures in blocks of columns, one per stream; distances are taken
@@ -247,19 +248,6 @@ class StructureRetriever(BaseEstimator):
         offsets = np.arange(len(indices) + 1) * indices.shape[1]
         shape = (len(indices), self.n_samples_fit_)
         return csr_matrix((values.ravel(), indices.ravel(), offsets), shape=shape)
-
-    def save(self, path):
-        """Write the fitted retriever to one file that holds no code.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to write; :func:`trisk.load` brings the retriever back.
-        """
-        from trisk.persistence import save
-
-        check_is_fitted(self)
-        save(self, path)
 
     def _find_pretrainer(self, X):
         """What embeds, fitted."""

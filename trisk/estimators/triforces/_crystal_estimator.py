@@ -8,6 +8,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from trisk.estimators._saving import SavingMixin
 from trisk.estimators._search_space import SearchSpaceMixin
 from trisk.estimators._training import resolve_device, restore_net
 from trisk.estimators.graphs._batches import pack
@@ -20,21 +21,8 @@ from trisk.nn._triforces import STREAMS
 _PREDICTION_COST = 4000
 
 
-class BaseCrystalEstimator(SearchSpaceMixin, BaseEstimator):
+class BaseCrystalEstimator(SavingMixin, SearchSpaceMixin, BaseEstimator):
     """Trained nets with an encoder; a subclass says how they are built and trained."""
-
-    def save(self, path):
-        """Write the fitted estimator to one file that holds no code.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to write; :func:`trisk.load` brings the estimator back.
-        """
-        from trisk.persistence import save
-
-        check_is_fitted(self)
-        save(self, path)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

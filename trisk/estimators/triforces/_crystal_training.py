@@ -2,7 +2,6 @@
 
 import copy
 import math
-from contextlib import contextmanager, nullcontext
 
 import torch
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
@@ -57,8 +56,7 @@ class CrystalNet(MemberNet):
 
     def member_module(self, members):
         """Copy the network, which is one member, with averaged weights where there are some."""
-        averaging = dict(self.callbacks_).get("averaging")
-        with averaging.averaged() if averaging else nullcontext():
+        with self.averaged():
             return copy.deepcopy(self.module_).double().eval()
 
     def get_iterator(self, dataset, training=False):
@@ -152,26 +150,13 @@ class Validation(Callback):
     ----------
     dataset : CrystalDataset
         Structures that training does not see.
-    averaging : WeightAveraging or None
-        Judge averaged weights where there are any.
     patience : int or None
         Stop after so many epochs without improvement.
     """
 
-    def __init__(self, dataset, averaging, patience):
+    def __init__(self, dataset, patience):
         self.dataset = dataset
-        self.averaging = averaging
         self.patience = patience
-
-    @contextmanager
-    def _averaged(self):
-        if self.averaging is not None:
-            self.averaging.swap()
-        try:
-            yield
-        finally:
-            if self.averaging is not None:
-                self.averaging.swap()
 
     def on_train_begin(self, net, **kwargs):
         """Nothing is best yet."""
@@ -181,7 +166,7 @@ class Validation(Callback):
         """Validate, remember the best weights, and stop when patience is over."""
         net.module_.eval()
         total = 0.0
-        with torch.no_grad(), self._averaged():
+        with torch.no_grad(), net.averaged():
             for x, target in CrystalBatches(self.dataset, 4 * net.batch_size, 0, 0):
                 loss = net.criterion_(net.module_(x), target)
                 total += float(loss) * len(x) / len(self.dataset)
@@ -260,7 +245,7 @@ def train_crystals(
         averaging = _callbacks.WeightAveraging("ema", decay=settings.ema_decay, start=0)
         callbacks.append(("averaging", averaging))
     if validation is not None:
-        judge = Validation(validation, averaging, settings.patience)
+        judge = Validation(validation, settings.patience)
         callbacks.append(("validation", judge))
     if settings.verbose and is_main:
         callbacks.append(("progress", _callbacks.ProgressBar()))
