@@ -5,21 +5,26 @@
 
 In every fold all models see the same training rows. Prints a table per task, writes
 ``results/matbench_<task>.json`` and, for regression, a parity plot. ``--record`` writes a
-leaderboard file too, which the ``matbench`` package accepts. Structures (jdft2d) are reduced to
+leaderboard file too, which the ``matbench`` package accepts. What a model predicted is kept in
+``unfinished/`` beside this script: a run that was stopped goes on there, as long as the package's
+code and the settings are the same (``--fresh`` begins anew). Structures (jdft2d) are reduced to
 their formulas. Needs the Matbench files: the variable ``MATMINER_DATA`` names their folder.
 """
 
 import argparse
 import copy
+import hashlib
 import json
 import os
 import platform
 import sys
 import time
 from contextlib import contextmanager
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
+import joblib
 import numpy as np
 import torch
 from sklearn.base import clone
@@ -89,7 +94,73 @@ def fold_scores(y, predictions, classification):
     }
 
 
-def run_task(task, members, pretrained, verbose):
+class KeptRows:
+    """What every model of a task has predicted so far, on disk.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    fresh : bool
+        Whether to forget what the file holds.
+    """
+
+    def __init__(self, path, fresh):
+        self.path = path
+        self.rows = joblib.load(path) if path.exists() and not fresh else {}
+
+    def get(self, name, model, compute):
+        """What `compute` returns, or returned for an equal model and the same package."""
+        key = f"{package_hash()} {joblib.hash(model)}"
+        if self.rows.get(name, {}).get("key") != key:
+            self.rows[name] = {"key": key, "value": compute()}
+            self.path.parent.mkdir(exist_ok=True)
+            unfinished = self.path.with_suffix(".part")
+            joblib.dump(self.rows, unfinished)
+            unfinished.replace(self.path)
+        return self.rows[name]["value"]
+
+
+@cache
+def package_hash():
+    """Hash of trisk's code and weights."""
+    root = Path(trisk.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*root.rglob("*.py"), *root.rglob("*.safetensors")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def run_network(name, pipeline, verbose, X, y, folds, classification):
+    """Fit one pipeline on all folds: predictions, seconds and weights of its companion."""
+    started = time.perf_counter()
+    fitted, _ = fit_folds(clone(pipeline).set_params(model__verbose=verbose), X, y, cv=folds)
+    total = time.perf_counter() - started
+    networks = training_seconds(fitted)
+    both, companion = BOTH.format(name), COMPANION.format(name)
+    # Trees and the inner fits that weigh them are not told apart.
+    seconds = {both: total, name: networks, companion: total - networks}
+    predictions = {
+        row: [
+            (test, predict(reweighed(model, weight), X.iloc[test], classification))
+            for model, (_, test) in zip(fitted, folds, strict=True)
+        ]
+        for row, weight in ((name, 0.0), (both, None), (companion, 1.0))
+    }
+    return predictions, seconds, [float(model[-1].companion_weight_) for model in fitted]
+
+
+def run_forest(name, forest, X, y, folds, classification):
+    """Fit one forest on all folds: predictions and seconds."""
+    started = time.perf_counter()
+    predictions = []
+    for train, test in folds:
+        model = clone(forest).fit(X.iloc[train], y.iloc[train])
+        predictions.append((test, predict(model, X.iloc[test], classification)))
+    return {name: predictions}, {name: time.perf_counter() - started}
+
+
+def run_task(task, members, pretrained, verbose, fresh=False):
     """Fit all models on the official folds; return the results and the predictions."""
     X, y = load(task)
     classification = y.dtype == bool
@@ -102,33 +173,23 @@ def run_task(task, members, pretrained, verbose):
             companion="auto",
             pretrained=encoded,
             random_state=0,
-            verbose=verbose,
             **settings,
         )
         for name, encoded in variants
     }
+    data = (X, y, folds, classification)
+    kept = KeptRows(RESULTS.parent / "unfinished" / f"{stem(task, members)}.joblib", fresh)
     predictions, seconds, weights = {}, {}, {}
     for name, pipeline in networks.items():
-        started = time.perf_counter()
-        fitted, _ = fit_folds(pipeline, X, y, cv=folds)
-        both, companion = BOTH.format(name), COMPANION.format(name)
-        seconds[both] = time.perf_counter() - started
-        seconds[name] = training_seconds(fitted)
-        # Trees and the inner fits that weigh them are not told apart.
-        seconds[companion] = seconds[both] - seconds[name]
-        for row, weight in ((name, 0.0), (both, None), (companion, 1.0)):
-            predictions[row] = [
-                (test, predict(reweighed(model, weight), X.iloc[test], classification))
-                for model, (_, test) in zip(fitted, folds, strict=True)
-            ]
-        weights[name] = [float(model[-1].companion_weight_) for model in fitted]
+        rows, times, weights[name] = kept.get(
+            name, pipeline, partial(run_network, name, pipeline, verbose, *data)
+        )
+        predictions |= rows
+        seconds |= times
     for name, forest in forests(classification).items():
-        started = time.perf_counter()
-        predictions[name] = []
-        for train, test in folds:
-            model = clone(forest).fit(X.iloc[train], y.iloc[train])
-            predictions[name].append((test, predict(model, X.iloc[test], classification)))
-        seconds[name] = time.perf_counter() - started
+        rows, times = kept.get(name, forest, partial(run_forest, name, forest, *data))
+        predictions |= rows
+        seconds |= times
     scores = {n: fold_scores(y, p, classification) for n, p in predictions.items()}
     results = {
         "task": f"matbench_{task}",
@@ -144,6 +205,11 @@ def run_task(task, members, pretrained, verbose):
         "seconds": seconds,
     }
     return results, predictions, y
+
+
+def stem(task, members):
+    """Name of a run's files."""
+    return f"matbench_{task}_{members}_members" if members else f"matbench_{task}"
 
 
 def reweighed(model, weight):
@@ -233,19 +299,23 @@ def main():
     parser.add_argument("--members", type=int, help="networks per ensemble")
     parser.add_argument("--no-pretrained", action="store_true", help="only from scratch")
     parser.add_argument("--record", action="store_true", help="write a leaderboard file too")
+    parser.add_argument("--fresh", action="store_true", help="do not go on with an earlier run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     recorded = {}
     for task in RECIPES if arguments.task == "all" else [arguments.task]:
         results, predictions, y = run_task(
-            task, arguments.members, not arguments.no_pretrained, int(not arguments.quiet)
+            task,
+            arguments.members,
+            not arguments.no_pretrained,
+            int(not arguments.quiet),
+            arguments.fresh,
         )
         print_table(results)
         if y.dtype != bool and not arguments.members:
             write_parity(task, predictions, y)
-        members = f"_{arguments.members}_members" if arguments.members else ""
-        path = RESULTS / f"matbench_{task}{members}.json"
+        path = RESULTS / f"{stem(task, arguments.members)}.json"
         path.write_text(json.dumps(results, indent=1) + "\n")
         recorded[task] = [p for _, p in predictions[BOTH.format(TRISK)]]
     if arguments.record:
