@@ -46,6 +46,14 @@ RESULTS = Path(__file__).parent / "results"
 TRISK = "HybridTRIADS"
 #: The same recipe with the columns of an encoder that was trained on calculated properties.
 PRETRAINED = "HybridTRIADS, pre-trained"
+#: That network, and with the encoder trained on for the task as its companion.
+FINE_TUNED = "HybridTRIADS, fine-tuned"
+#: Kinds of pipelines by the word of the command line: name, `pretrained=`, companion.
+VARIANTS = {
+    "scratch": (TRISK, False, "auto"),
+    "pretrained": (PRETRAINED, True, "auto"),
+    "fine-tuned": (FINE_TUNED, "fine-tuned", None),
+}
 #: What one fit gives: the network, its recipe's trees stacked with it inside `fit`, these alone.
 BOTH, COMPANION = "{} + companion", "companion of {} alone"
 #: Untuned forests from scratch, and one that sees what the encoder says.
@@ -160,22 +168,21 @@ def run_forest(name, forest, X, y, folds, classification):
     return {name: predictions}, {name: time.perf_counter() - started}
 
 
-def run_task(task, members, pretrained, verbose, fresh=False):
+def run_task(task, members, variants, verbose, fresh=False):
     """Fit all models on the official folds; return the results and the predictions."""
     X, y = load(task)
     classification = y.dtype == bool
     folds = list(trisk.matbench_folds(task).split(X, y))
     settings = {} if members is None else {"n_members": members}
-    variants = [(TRISK, False), (PRETRAINED, True)] if pretrained else [(TRISK, False)]
     networks = {
         name: trisk.composition_pipeline(
             RECIPES[task],
-            companion="auto",
-            pretrained=encoded,
+            companion=companion,
+            pretrained=pretrained,
             random_state=0,
             **settings,
         )
-        for name, encoded in variants
+        for name, pretrained, companion in (VARIANTS[variant] for variant in variants)
     }
     data = (X, y, folds, classification)
     kept = KeptRows(RESULTS.parent / "unfinished" / f"{stem(task, members)}.joblib", fresh)
@@ -297,7 +304,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=[*RECIPES, "all"])
     parser.add_argument("--members", type=int, help="networks per ensemble")
-    parser.add_argument("--no-pretrained", action="store_true", help="only from scratch")
+    parser.add_argument(
+        "--variants",
+        nargs="*",
+        choices=VARIANTS,
+        default=["scratch", "pretrained"],
+        help="networks from scratch, on columns of the pre-trained encoder, and beside it",
+    )
     parser.add_argument("--record", action="store_true", help="write a leaderboard file too")
     parser.add_argument("--fresh", action="store_true", help="do not go on with an earlier run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -308,7 +321,7 @@ def main():
         results, predictions, y = run_task(
             task,
             arguments.members,
-            not arguments.no_pretrained,
+            arguments.variants,
             int(not arguments.quiet),
             arguments.fresh,
         )

@@ -24,7 +24,7 @@ def table():
             "Official Matbench folds, mean ± standard deviation over the five test folds, all",
             "models in one run on the same rows (`python benchmarks/matbench.py all`; seconds on",
             f"{threads()}, two tasks side by side and other work beside them; the column networks",
-            "gives the members of an ensemble, with `--members 4 --no-pretrained` for four):",
+            "gives the members of an ensemble, with `--members 4` for four):",
             "",
             (
                 f"| task (rows) | score | {' | '.join(MODELS)} | best of three untuned forests "

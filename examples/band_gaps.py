@@ -2,9 +2,10 @@
 
     python examples/band_gaps.py --out demo
 
-Reads the table of band gaps that ships with trisk, cross-validates an ensemble of HybridTRIADS
-networks and a forest on equal features, draws both in one parity plot, and saves a model fitted
-on all rows. Takes about a minute on two cores. Writes into the folder given by --out:
+Reads the table of band gaps that ships with trisk and cross-validates ensembles of HybridTRIADS
+networks and forests on equal columns: Magpie alone, and with the columns of the pre-trained encoder
+that comes with trisk. Draws the best network and forest in one parity plot, and saves a model
+fitted on all rows. Takes about two minutes on two cores. Writes into the folder given by --out:
 
     parity.png        predicted against measured gaps, every row predicted while held out
     scores.md         the table that is printed
@@ -21,7 +22,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.pipeline import Pipeline
 
 import trisk
-from trisk import HybridTRIADSRegressor, MagpieFeaturizer, ParityDisplay
+from trisk import CompositionFeaturizer, HybridTRIADSRegressor, ParityDisplay
 
 # Alloys that the table does not hold, with their gaps at room temperature (eV), rounded: III-V
 # alloys after Vurgaftman 2001, HgCdTe after Hansen 1982, CdSSe by its usual bowing. A little
@@ -35,9 +36,11 @@ NEW_FORMULAS = {
     "Hg0.8Cd0.2Te": 0.15,
 }
 
+KEPT = "HybridTRIADS, pre-trained columns"
+
 
 def make_models(quick):
-    """Two pipelines from formulas to band gaps that differ in their last step only."""
+    """Pipelines from formulas to band gaps, network and forest on the same columns."""
     network = HybridTRIADSRegressor(
         n_members=2 if quick else 4,
         max_epochs=2 if quick else "auto",
@@ -45,9 +48,14 @@ def make_models(quick):
         verbose=1,
     )
     forest = ExtraTreesRegressor(20 if quick else 300, n_jobs=-1, random_state=0)
+    columns = {
+        "": CompositionFeaturizer(blocks=["magpie"]),
+        ", pre-trained columns": CompositionFeaturizer(blocks=["magpie", "pretrained"]),
+    }
     return {
-        "HybridTRIADS": Pipeline([("features", MagpieFeaturizer()), ("model", network)]),
-        "ExtraTrees": Pipeline([("features", MagpieFeaturizer()), ("model", forest)]),
+        f"{name}{suffix}": Pipeline([("features", features), ("model", model)])
+        for suffix, features in columns.items()
+        for name, model in (("HybridTRIADS", network), ("ExtraTrees", forest))
     }
 
 
@@ -67,28 +75,41 @@ def cross_validate(models, X, y, folds):
     return pd.DataFrame(scores), seconds, predictions
 
 
+def summary(values):
+    """Mean and standard deviation over folds."""
+    return f"{values.mean():.3f} ± {values.std(ddof=0):.3f}"
+
+
 def make_table(scores, seconds, predictions):
     """Markdown: mean and standard deviation over folds, and the difference fold by fold."""
     lines = [
         "| model | MAE, eV (mean ± std of folds) | training, s |",
         "|---|---|---|",
     ]
-    for name, errors in scores.items():
-        row = f"| {name} | {errors.mean():.3f} ± {errors.std(ddof=0):.3f} | {seconds[name]:.1f} |"
-        lines.append(row)
-    network, forest = scores.columns
-    both = predictions[[network, forest]].mean(axis=1)
-    errors = (both - predictions["measured"]).abs().groupby(predictions["fold"]).mean()
-    lines.append(f"| mean of the two | {errors.mean():.3f} ± {errors.std(ddof=0):.3f} | |")
-    gap = scores[network] - scores[forest]
-    difference = f"{gap.mean():+.3f} ± {gap.std(ddof=0):.3f} eV"
-    better = f"{network} is better in {(gap < 0).sum()} of {len(gap)} folds"
-    lines += ["", f"{network} minus {forest}, fold by fold: {difference} ({better})."]
+    differences = [""]
+    for network, forest in (scores.columns[:2], scores.columns[2:]):
+        lines += [
+            f"| {name} | {summary(scores[name])} | {seconds[name]:.1f} |"
+            for name in (network, forest)
+        ]
+        both = predictions[[network, forest]].mean(axis=1)
+        errors = (both - predictions["measured"]).abs().groupby(predictions["fold"]).mean()
+        lines.append(f"| mean of these two | {summary(errors)} | |")
+        gap = scores[network] - scores[forest]
+        differences.append(
+            f"- {network} minus {forest}, fold by fold: {gap.mean():+.3f} ± {gap.std(ddof=0):.3f} eV; "
+            f"better in {(gap < 0).sum()} of {len(gap)} folds."
+        )
+    lines += [
+        *differences,
+        "",
+        "The encoder learned calculated gaps of 96 % of these formulas; no measured gap was used.",
+    ]
     return "\n".join(lines)
 
 
 def draw(predictions, names, y, path):
-    """Both models in one parity plot."""
+    """Network and forest in one parity plot."""
     ax = None
     for name in names:
         display = ParityDisplay.from_predictions(
@@ -122,10 +143,10 @@ def main():
     print(f"\n{table}\n")
     (arguments.out / "scores.md").write_text(table + "\n", encoding="utf-8")
     predictions.to_csv(arguments.out / "predictions.csv", index=False, float_format="%.4f")
-    draw(predictions, scores.columns, y, arguments.out / "parity.png")
+    draw(predictions, scores.columns[2:], y, arguments.out / "parity.png")
 
-    print("Training HybridTRIADS on all rows, to keep …", flush=True)
-    model = models["HybridTRIADS"].fit(X, y)
+    print(f"Training {KEPT} on all rows, to keep …", flush=True)
+    model = models[KEPT].fit(X, y)
     trisk.save(model, arguments.out / "band_gaps.trisk")
     loaded = trisk.load(arguments.out / "band_gaps.trisk")
     same = np.array_equal(loaded.predict(X), model.predict(X))
