@@ -97,8 +97,8 @@ def make_table(scores, seconds, predictions):
         lines.append(f"| mean of these two | {summary(errors)} | |")
         gap = scores[network] - scores[forest]
         differences.append(
-            f"- {network} minus {forest}, fold by fold: {gap.mean():+.3f} ± {gap.std(ddof=0):.3f} eV; "
-            f"better in {(gap < 0).sum()} of {len(gap)} folds."
+            f"- {network} minus {forest}, fold by fold: {gap.mean():+.3f} ± "
+            f"{gap.std(ddof=0):.3f} eV; better in {(gap < 0).sum()} of {len(gap)} folds."
         )
     lines += [
         *differences,
