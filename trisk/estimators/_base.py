@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
 from trisk.estimators._saving import SavingMixin
 from trisk.estimators._search_space import SearchSpaceMixin
@@ -67,10 +66,6 @@ class BaseMemberEstimator(SavingMixin, SearchSpaceMixin, BaseEstimator):
     def _net_params(self):
         """Further parameters of the net."""
         return {}
-
-    def _draw_seeds(self):
-        entropy = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        return np.random.SeedSequence(entropy).generate_state(self.n_members).tolist()
 
     def _resolve_batch_size(self, n_rows):
         if self.batch_size != "auto":

@@ -12,6 +12,8 @@ from trisk.estimators._base import BaseMemberEstimator, pass_on_interruption
 from trisk.estimators._graph_parameters import GRAPH_NETWORK_CONSTRAINTS, GRAPH_NETWORK_SEARCH_SPACE
 from trisk.estimators._parameters import OPTIMISATION_CONSTRAINTS, OPTIMISATION_SEARCH_SPACE
 from trisk.estimators._preprocessing import ColumnScaler
+from trisk.estimators._seeding import member_seeds
+from trisk.estimators._structure_input import StructureInputMixin
 from trisk.estimators._training import MemberNet, resolve_device, train_members
 from trisk.estimators.graphs._batches import GraphBatches, GraphDataset, collate, pack
 from trisk.graphs import CrystalGraphs
@@ -132,7 +134,7 @@ def _log(sensors, signed):
     return np.where(signed, np.sign(sensors) * np.log1p(np.abs(sensors)), logarithms)
 
 
-class BaseGraphTRIADS(BaseMemberEstimator):
+class BaseGraphTRIADS(StructureInputMixin, BaseMemberEstimator):
     """Crystal graphs in, scaled graphs to the network."""
 
     _module = GraphTRIADSNetwork
@@ -212,12 +214,6 @@ class BaseGraphTRIADS(BaseMemberEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        return tags
-
     def fit(self, X, y, sample_weight=None):
         """Fit the ensemble.
 
@@ -266,7 +262,7 @@ class BaseGraphTRIADS(BaseMemberEstimator):
             graphs,
             target,
             weight / weight.mean(),
-            seeds=self._draw_seeds(),
+            seeds=member_seeds(self.random_state, self.n_members),
             order_seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
             validation_fraction=self.validation_fraction,
             device=resolve_device(self.device),

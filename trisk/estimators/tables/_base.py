@@ -15,6 +15,7 @@ from trisk.estimators._parameters import (
     OPTIMISATION_SEARCH_SPACE,
 )
 from trisk.estimators._preprocessing import ColumnScaler
+from trisk.estimators._seeding import member_seeds
 from trisk.estimators.tables._batches import TrainingSet
 from trisk.estimators.tables._columns import divide_columns, token_names
 from trisk.estimators.tables._held_out import HeldOutFit
@@ -132,7 +133,7 @@ class BaseHybridTRIADS(BaseTableNetwork):
                 "distinct rows to train on."
             )
         names = getattr(self, "feature_names_in_", None)
-        seeds = self._draw_seeds()
+        seeds = member_seeds(self.random_state, self.n_members)
         self.neighbors_, draws, n_near = None, None, 0
         if self.n_neighbors is not None and len(X) > 1:
             draws = NeighborDraws(X, target, weight, names=names, n_neighbors=self.n_neighbors)

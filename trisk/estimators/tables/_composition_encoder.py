@@ -17,6 +17,7 @@ from trisk.estimators._parameters import (
     document_parameters,
 )
 from trisk.estimators._search_space import Choice
+from trisk.estimators._seeding import member_seeds
 from trisk.estimators._training import MemberNet
 from trisk.estimators.tables._batches import TrainingSet
 from trisk.estimators.tables._networks import (
@@ -122,7 +123,7 @@ class BaseCompositionEncoder(BaseTableNetwork):
             X=_to_fractions(X),
             target=target,
             weight=weight,
-            seeds=self._draw_seeds(),
+            seeds=member_seeds(self.random_state, self.n_members),
             validation_fraction=self.validation_fraction,
         )
         module_params = {"n_outputs": target.shape[1], **self._encoder_sizes()}

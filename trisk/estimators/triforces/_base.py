@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 
 from trisk.estimators._base import pass_on_interruption
+from trisk.estimators._seeding import member_seeds
 from trisk.estimators._training import NetSnapshot
 from trisk.estimators.triforces._crystal_estimator import BaseCrystalEstimator
 from trisk.estimators.triforces._crystal_training import train_crystals
@@ -133,11 +133,9 @@ class BaseTriForces(BaseCrystalEstimator):
 
     def _train(self, dataset, module_params, criterion):
         """Fit all members."""
-        entropy = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        seeds = np.random.SeedSequence(entropy).generate_state(self.n_members).tolist()
         source = find_streams(self.pretrained, self._encoder_params())
         nets = []
-        for member, seed in enumerate(seeds):
+        for member, seed in enumerate(member_seeds(self.random_state, self.n_members)):
             seed %= np.iinfo(np.int32).max
             path = None if self.checkpoint is None else Path(self.checkpoint)
             if path is not None and self.n_members > 1:

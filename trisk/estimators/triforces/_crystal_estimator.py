@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from trisk.estimators._saving import SavingMixin
 from trisk.estimators._search_space import SearchSpaceMixin
+from trisk.estimators._structure_input import StructureInputMixin
 from trisk.estimators._training import resolve_device, restore_net
 from trisk.estimators.graphs._batches import pack
 from trisk.estimators.triforces._crystal_training import CrystalNet
@@ -21,14 +22,8 @@ from trisk.nn._triforces import STREAMS
 _PREDICTION_COST = 4000
 
 
-class BaseCrystalEstimator(SavingMixin, SearchSpaceMixin, BaseEstimator):
+class BaseCrystalEstimator(StructureInputMixin, SavingMixin, SearchSpaceMixin, BaseEstimator):
     """Trained nets with an encoder; a subclass says how they are built and trained."""
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        return tags
 
     def __sklearn_is_fitted__(self):
         """A fit that failed half-way leaves attributes, but no nets."""
