@@ -1,5 +1,6 @@
 """Pre-training: learns from structures alone, embeds, survives files, resumes after a kill."""
 
+import copy
 import os
 import pickle
 import signal
@@ -59,6 +60,17 @@ def test_embeddings_are_named_blocks(fitted, structures):
     np.testing.assert_array_equal(part.to_numpy(), table[part.columns].to_numpy())
     with pytest.raises(ValueError, match="streams must name some of"):
         fitted.transform(structures, streams="elements")
+
+
+@pytest.mark.parametrize("container", ["default", "pandas"])
+def test_streams_can_be_chosen_after_set_output(fitted, structures, container):
+    embedder = copy.deepcopy(fitted).set_output(transform=container)
+    whole = embedder.transform(structures)
+    assert list(whole.columns) == embedder.get_feature_names_out().tolist()
+    names = [f"{s} {i}" for s in ("structure", "composition") for i in range(8)]
+    part = embedder.transform(structures, streams=("structure", "composition"))
+    assert list(part.columns) == names
+    np.testing.assert_array_equal(part.to_numpy(), fitted.transform(structures)[names].to_numpy())
 
 
 def test_embeddings_follow_the_crystal(fitted, structures):

@@ -3,16 +3,15 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from trisk.estimators._base import pass_on_interruption
 from trisk.estimators._training import resolve_device
-from trisk.estimators.triforces._crystal_estimator import BaseCrystalEstimator
 from trisk.estimators.triforces._crystal_training import train_crystals
-from trisk.estimators.triforces._crystals import check_atoms, read_atoms, read_crystals
+from trisk.estimators.triforces._crystals import check_atoms, read_atoms
+from trisk.estimators.triforces._embedding import StreamChoice, StreamEmbedder
 from trisk.estimators.triforces._pretrained import load_pretrained
 from trisk.estimators.triforces._streams import (
     ENCODER_CONSTRAINTS,
@@ -23,7 +22,7 @@ from trisk.estimators.triforces._streams import (
 
 
 @document_parameters
-class TriForcesPretrainer(TransformerMixin, BaseCrystalEstimator):
+class TriForcesPretrainer(StreamChoice, StreamEmbedder):
     """Three streams that learn from structures without targets, and embed structures.
 
     Every crystal is seen twice, each time with its atoms displaced, some elements hidden and a
@@ -297,68 +296,6 @@ class TriForcesPretrainer(TransformerMixin, BaseCrystalEstimator):
                     f"give {source}."
                 )
         return weights
-
-    def transform(self, X, streams=None):
-        """Embed structures.
-
-        Parameters
-        ----------
-        X : CrystalGraphs or collection of Atoms or Structure, of length n_samples
-            Crystals.
-        streams : str or tuple of str, default=None
-            Streams whose blocks are wanted, in this order; all if None.
-
-        Returns
-        -------
-        pandas.DataFrame of shape (n_samples, n_features_out)
-            Columns ``"composition 0"``, …, ``"structure 0"``, …, ``"interaction 0"``, …, under
-            the index of X if X is a pandas object; NaN for a structure without atoms.
-
-        Raises
-        ------
-        ValueError
-            If a structure cannot be used, or a stream is none that was trained.
-        """
-        import pandas as pd
-        import torch
-
-        check_is_fitted(self)
-        names = self._names(streams)
-        graphs = read_crystals(X, self.cutoff)
-        encoder = self.nets_[0].module_.encoder
-        wanted = list(dict.fromkeys(name.split()[0] for name in names))
-        values = np.full((len(graphs), len(names)), np.nan)
-        with torch.no_grad():
-            for rows, batch in self._predict_batches(graphs):
-                blocks = encoder(batch).structures
-                values[rows] = torch.cat([blocks[s] for s in wanted], dim=1).cpu().numpy()
-        index = X.index if hasattr(X, "iloc") else None
-        return pd.DataFrame(values, columns=names, index=index)
-
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored.
-
-        Returns
-        -------
-        ndarray of str objects of shape (n_features_out,)
-            The names.
-        """
-        check_is_fitted(self)
-        return np.asarray(self._names(None), dtype=object)
-
-    def _names(self, streams):
-        widths = self.nets_[0].module_.encoder.widths
-        streams = tuple(widths) if streams is None else streams
-        streams = (streams,) if isinstance(streams, str) else tuple(streams)
-        unknown = [s for s in streams if s not in widths]
-        if unknown or not streams:
-            raise ValueError(f"streams must name some of {tuple(widths)}, but is {streams!r}.")
-        return [f"{name} {i}" for name in streams for i in range(widths[name])]
 
     @property
     def history_(self):
