@@ -18,10 +18,11 @@ measured. Needs the Matbench files: the variable ``MATMINER_DATA`` names their f
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matbench import describe_machine
+from matbench import RESULTS, KeptRows, describe_machine
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
@@ -36,7 +37,7 @@ from trisk.featurizers import (
     SpringModelFeaturizer,
 )
 
-RESULTS = Path(__file__).parent / "results"
+UNFINISHED = RESULTS.parent / "unfinished"
 TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
 UNCORRECTED = "GraphTRIADS, without layers"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
@@ -112,21 +113,22 @@ def sensed(task, folder, memory, verbose):
 
 
 def ablation(task, verbose):
-    """The same network with one sensor more from line to line."""
+    """The same network with one kind of input more from line to line."""
+    inputs = [
+        (order, physics, composition)
+        for composition in (None, ("magpie", "mat2vec"))
+        for physics in (False, True)
+        for order in (1, 2, 3)
+        if composition or order == 1
+    ]
     table = {}
-    for composition in (None, ("magpie", "mat2vec")):
-        for physics in (False, True):
-            for order in (1, 2, 3):
-                if composition is None and (physics or order > 1):
-                    continue  # composition comes first, as in the published table
-                name = f"order {order}" + (", physics" if physics else "")
-                name += ", composition" if composition else ""
-                network = GraphTRIADSRegressor(
-                    **{**SETTINGS[task], "order": order, "physics": physics, "verbose": verbose}
-                )
-                table[name] = make_pipeline(
-                    CrystalGraphFeaturizer(order=order, composition=composition), network
-                )
+    for order, physics, composition in inputs:
+        added = ["physics"] * physics + ["composition"] * bool(composition)
+        settings = {**SETTINGS[task], "order": order, "physics": physics, "verbose": verbose}
+        table[", ".join([f"order {order}", *added])] = make_pipeline(
+            CrystalGraphFeaturizer(order=order, composition=composition),
+            GraphTRIADSRegressor(**settings),
+        )
     return table
 
 
@@ -213,6 +215,29 @@ def write_parity(results, y, folds):
     display.figure_.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
 
 
+def run_folds(stem, table, data, numbers, fresh):
+    """Rows of all models by name and fold; what was computed before is taken from the disk."""
+    X, y, folds = data
+    rows = {name: {} for name in table}
+    for number in numbers:
+        kept = KeptRows(UNFINISHED / f"{stem}_fold_{number}.joblib", fresh)
+        for name, model in table.items():
+            compute = partial(run_fold, model, X, y, *folds[number])
+            rows[name][str(number)] = row = kept.get(name, model, compute)
+            print(f"{name}, fold {number}: {row['mae']:.2f}", flush=True)
+    return rows
+
+
+def merge(path, results, rows):
+    """Rows put among those that the file holds, which other processes may have written."""
+    if path.exists():
+        results = json.loads(path.read_text())
+    for name, folds in rows.items():
+        merged = results["models"].get(name, {}) | folds
+        results["models"][name] = dict(sorted(merged.items()))
+    return results
+
+
 def main():
     """Run the folds and models named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -222,40 +247,29 @@ def main():
     parser.add_argument("--ablation", action="store_true", help="sensors one by one")
     parser.add_argument("--potential", type=Path, help="folder of the weights of a potential")
     parser.add_argument("--memory", type=Path, help="folder that keeps its force constants")
+    parser.add_argument("--fresh", action="store_true", help="do not go on with an earlier run")
     parser.add_argument("--verbose", action="store_true", help="progress bars")
     arguments = parser.parse_args()
     X, y = trisk.load_matbench(arguments.task)
     folds = list(trisk.matbench_folds(arguments.task).split(X, y))
-    path = RESULTS / (
-        f"structures_{arguments.task}{'_ablation' if arguments.ablation else ''}.json"
-    )
-    if path.exists():
-        results = json.loads(path.read_text())
-    else:
-        results = {
-            "task": f"matbench_{arguments.task}",
-            "n_samples": len(y),
-            "unit": y.attrs.get("unit"),
-            "machine": describe_machine(),
-            "settings": SETTINGS[arguments.task],
-            "models": {},
-        }
     verbose = int(arguments.verbose)
     if arguments.potential:
         table = sensed(arguments.task, arguments.potential, arguments.memory, verbose)
     else:
         table = (ablation if arguments.ablation else models)(arguments.task, verbose)
-    for name, model in table.items():
-        if arguments.models and name not in arguments.models:
-            continue
-        done = results["models"].setdefault(name, {})
-        for number in arguments.folds:
-            if str(number) in done:
-                continue
-            done[str(number)] = run_fold(model, X, y, *folds[number])
-            results["models"][name] = done = dict(sorted(done.items()))
-            path.write_text(json.dumps(results, indent=1) + "\n")
-            print(f"{name}, fold {number}: {done[str(number)]['mae']:.2f}", flush=True)
+    table = {n: m for n, m in table.items() if not arguments.models or n in arguments.models}
+    stem = f"structures_{arguments.task}{'_ablation' if arguments.ablation else ''}"
+    rows = run_folds(stem, table, (X, y, folds), arguments.folds, arguments.fresh)
+    results = {
+        "task": f"matbench_{arguments.task}",
+        "n_samples": len(y),
+        "unit": y.attrs.get("unit"),
+        "machine": describe_machine(),
+        "settings": SETTINGS[arguments.task],
+        "models": {},
+    }
+    path = RESULTS / f"{stem}.json"
+    results = merge(path, results, rows)
     add_mean(results, y, folds)
     path.write_text(json.dumps(results, indent=1) + "\n")
     print_table(results)

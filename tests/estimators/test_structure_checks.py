@@ -49,6 +49,12 @@ ESTIMATORS += [
 ESTIMATORS += [
     estimator(**_SMALL_STREAMS) for estimator in (TriForcesRegressor, TriForcesClassifier)
 ]
+ESTIMATORS += [
+    make_pipeline(
+        CrystalGraphFeaturizer(order=1, structure=SpringModelFeaturizer()),
+        TriForcesRegressor(context=True, **_SMALL_STREAMS),
+    )
+]
 CHECKS = [pair for e in ESTIMATORS for pair in structure_estimator_checks(e)]
 
 

@@ -146,7 +146,12 @@ def fingerprint(settings, dataset, validation, module_params, seed):
             continue
         graphs = part.graphs
         arrays = [graphs.atomic_numbers, graphs.positions, graphs.lattices]
-        arrays += [graphs.offsets["atom"], *part.of_structures.values(), *part.of_atoms.values()]
+        arrays += [
+            graphs.context,
+            graphs.offsets["atom"],
+            *part.of_structures.values(),
+            *part.of_atoms.values(),
+        ]
         for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -42,6 +42,8 @@ class CrystalBatch:
         First pair, number of centres and neighbours per centre of every block.
     block_rank : Tensor of shape (n_atoms,), int64, or None
         Where the atoms stand in the order of the blocks; None if in their own order.
+    context : Tensor of shape (n_structures, n_context)
+        Further columns of every structure; usually none.
     """
 
     atomic_numbers: Tensor
@@ -55,6 +57,7 @@ class CrystalBatch:
     padding: Tensor
     blocks: tuple[tuple[int, int, int], ...]
     block_rank: Tensor | None
+    context: Tensor
 
     @classmethod
     def from_arrays(
@@ -66,6 +69,7 @@ class CrystalBatch:
         bond_atoms: np.ndarray,
         bond_images: np.ndarray,
         dtype: torch.dtype = torch.float32,
+        context: np.ndarray | None = None,
     ) -> "CrystalBatch":
         """Arrange the pairs of neighbours in blocks.
 
@@ -85,6 +89,8 @@ class CrystalBatch:
             Cell of the neighbour.
         dtype : torch.dtype, default=torch.float32
             Floating-point type.
+        context : ndarray of shape (n_structures, n_context), default=None
+            Further columns of every structure; None for none.
 
         Returns
         -------
@@ -134,6 +140,7 @@ class CrystalBatch:
             padding=real(is_pad[:, None] * 1e3),
             blocks=tuple(blocks),
             block_rank=integer(rank) if len(blocks) > 1 else None,
+            context=real(np.empty((len(lattices), 0)) if context is None else context),
         )
 
     def __len__(self) -> int:

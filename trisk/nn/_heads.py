@@ -31,13 +31,15 @@ class PropertyHead(nn.Module):
         Mean over atoms for intensive properties, sum for extensive ones.
     dropout : float, default=0.0
         Dropout rate before the last layers.
+    n_context : int, default=0
+        Further columns of structures, which pass one layer and then stand beside the blocks.
 
     Notes
     -----
     `forward` takes :class:`StreamEmbeddings` and their :class:`CrystalBatch`, and gives
     ``(n_structures, n_outputs)``. With the mean, atoms pass one layer, are averaged, and two
     more layers follow that also see the blocks of the structure; with the sum, each atom has its
-    own contribution, and nothing follows.
+    own contribution, for which it sees the columns of its structure, and nothing follows.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class PropertyHead(nn.Module):
         *,
         pooling: str = "mean",
         dropout: float = 0.0,
+        n_context: int = 0,
     ):
         super().__init__()
         if pooling not in ("mean", "sum"):
@@ -57,14 +60,21 @@ class PropertyHead(nn.Module):
         self.of_atom = nn.Sequential(nn.Linear(width, hidden_dim), nn.SiLU())
         self.dropout = nn.Dropout(dropout)
         n_inputs = hidden_dim + (width if pooling == "mean" else 0)
+        self.of_context = None
+        if n_context:
+            n_inputs += hidden_dim
+            self.of_context = nn.Sequential(nn.Linear(n_context, hidden_dim), nn.SiLU())
         self.readout = _readout(n_inputs, hidden_dim, n_outputs)
 
     def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
         """Predict."""
         of_atom = self.of_atom(torch.cat(list(embeddings.atoms.values()), dim=1))
+        context = [] if self.of_context is None else [self.of_context(batch.context)]
         if self.pooling == "sum":
-            return batch.sum_over_atoms(self.readout(self.dropout(of_atom)))
-        blocks = [batch.mean_over_atoms(of_atom), *embeddings.structures.values()]
+            context = [block.index_select(0, batch.atom_structure) for block in context]
+            inputs = torch.cat([of_atom, *context], dim=1)
+            return batch.sum_over_atoms(self.readout(self.dropout(inputs)))
+        blocks = [batch.mean_over_atoms(of_atom), *embeddings.structures.values(), *context]
         return self.readout(self.dropout(torch.cat(blocks, dim=1)))
 
 

@@ -95,6 +95,51 @@ def test_works_in_pipelines_and_cross_validation(crystals, volumes):
     assert np.isfinite(cross_val_score(pipeline, crystals, volumes, cv=2)).all()
 
 
+def test_head_sees_the_context_of_graphs(crystals, volumes, tmp_path):
+    graphs = CrystalGraphFeaturizer(order=1, composition=("magpie",)).fit_transform(crystals)
+    settings = {**SMALL, "streams": ("structure",), "random_state": 1}
+    name = "MagpieData mean Electronegativity"
+    settings |= {"max_epochs": 60, "batch_size": 9, "learning_rate": 1e-2}
+    electronegativity = graphs.context[:, graphs.names["context"].index(name)].astype(float)
+    blind = TriForcesRegressor(**settings).fit(graphs, electronegativity)
+    model = TriForcesRegressor(context=True, **settings).fit(graphs, electronegativity)
+    expected = model.predict(graphs)
+    errors = [np.abs(p - electronegativity).mean() for p in (expected, blind.predict(graphs))]
+    assert errors[0] < 0.3 * errors[1]
+    np.testing.assert_allclose(model.predict(graphs[4:5]), expected[4:5], rtol=1e-9)
+    model.save(tmp_path / "model.trisk")
+    np.testing.assert_array_equal(trisk.load(tmp_path / "model.trisk").predict(graphs), expected)
+
+
+def test_sums_over_atoms_see_the_context_too(crystals, volumes):
+    pipeline = make_pipeline(
+        CrystalGraphFeaturizer(order=1, composition=("magpie",)),
+        TriForcesRegressor(pooling="sum", context=True, **SMALL),
+    ).fit(crystals, volumes)
+    large = [c.repeat((2, 1, 2)) for c in crystals]
+    np.testing.assert_allclose(pipeline.predict(large), 4 * pipeline.predict(crystals), rtol=1e-6)
+
+
+def test_missing_context_is_named(crystals, volumes):
+    model = TriForcesRegressor(context=True, **SMALL)
+    with pytest.raises(TypeError, match="takes CrystalGraphs, not list"):
+        model.fit(crystals, volumes)
+    graphs = CrystalGraphFeaturizer(order=1, composition=None).fit_transform(crystals)
+    with pytest.raises(ValueError, match="these graphs have no such columns"):
+        model.fit(graphs, volumes)
+    of_composition = CrystalGraphFeaturizer(order=1, composition=("magpie",)).fit_transform(
+        crystals
+    )
+    of_composition.context[3, 5] = np.nan
+    with pytest.raises(ValueError, match="Row 3 has nan in the context column 'Magpie"):
+        model.fit(of_composition, volumes)
+    of_composition.context[3, 5] = 0
+    model.fit(of_composition, volumes)
+    others = CrystalGraphFeaturizer(order=1, composition=("mat2vec",)).fit_transform(crystals)
+    with pytest.raises(ValueError, match="other columns of context than those seen in fit"):
+        model.predict(others)
+
+
 class _Crash(Callback):
     def __init__(self, epoch):
         self.epoch = epoch

@@ -127,9 +127,13 @@ class BaseTriForces(BaseCrystalEstimator):
             raise ValueError(
                 f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which is None."
             )
-        graphs = read_crystals(X, self.cutoff)
+        graphs = self._read(X)
         check_atoms(graphs)
         return graphs
+
+    def _read(self, X):
+        """Atoms and bonds of structures."""
+        return read_crystals(X, self.cutoff)
 
     def _train(self, dataset, module_params, criterion):
         """Fit all members."""

@@ -14,7 +14,6 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from trisk.estimators.triforces._crystals import read_crystals
 from trisk.estimators.triforces._property import PropertyTriForces
 from trisk.estimators.triforces._streams import CONSTRAINTS, document_parameters
 
@@ -32,6 +31,11 @@ class TriForcesClassifier(ClassifierMixin, PropertyTriForces):
         Weights of classes, as in scikit-learn.
     dropout : float, default=0.0
         Dropout rate in the head.
+    context : bool, default=False
+        Whether the head also sees what a :class:`~trisk.featurizers.CrystalGraphFeaturizer` put
+        into the context of its graphs: columns of the composition, and sensors of the structure
+        such as those of a :class:`~trisk.featurizers.PotentialFeaturizer`. It must then stand
+        before the estimator.
     {encoder}
     {fine_tuning}
     {training}
@@ -42,6 +46,10 @@ class TriForcesClassifier(ClassifierMixin, PropertyTriForces):
         The trained net of every member: ``nets_[0].history``, ``nets_[0].module_``.
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    context_columns_ : tuple of str
+        Names of the context columns seen in `fit`; only with `context`.
+    context_scaler_ : ColumnScaler
+        Centre and scale of these columns; only with `context`.
 
     See Also
     --------
@@ -65,6 +73,7 @@ class TriForcesClassifier(ClassifierMixin, PropertyTriForces):
         **CONSTRAINTS,
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "context": ["boolean"],
     }
 
     def __init__(
@@ -72,6 +81,7 @@ class TriForcesClassifier(ClassifierMixin, PropertyTriForces):
         *,
         class_weight=None,
         dropout=0.0,
+        context=False,
         backbone="builtin",
         backbone_params=None,
         streams=("composition", "structure", "interaction"),
@@ -125,6 +135,7 @@ class TriForcesClassifier(ClassifierMixin, PropertyTriForces):
         )
         self.class_weight = class_weight
         self.dropout = dropout
+        self.context = context
 
     def fit(self, X, y, sample_weight=None):
         """Fit the ensemble.
@@ -189,7 +200,7 @@ class TriForcesClassifier(ClassifierMixin, PropertyTriForces):
             In the order of ``classes_``; NaN for a structure without atoms.
         """
         check_is_fitted(self)
-        outputs = self._outputs(read_crystals(X, self.cutoff))
+        outputs = self._outputs(self._read(X))
         shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
         return (shifted / shifted.sum(-1, keepdims=True)).mean(axis=0)
 

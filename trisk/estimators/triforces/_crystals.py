@@ -1,5 +1,7 @@
 """Structures of any kind → graphs of all neighbours within a cutoff → batches of tensors."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -34,6 +36,48 @@ def read_crystals(X, cutoff):
         If a structure is not one of ordered atoms in a cell of three dimensions.
     """
     return _graphs_of(X, cutoff)
+
+
+def with_context(graphs, X):
+    """Put the context columns of crystal graphs beside what was read from them.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+        What :func:`read_crystals` made of `X`.
+    X : CrystalGraphs
+        Output of a :class:`~trisk.featurizers.CrystalGraphFeaturizer`.
+
+    Returns
+    -------
+    CrystalGraphs
+        Atoms, bonds and context.
+
+    Raises
+    ------
+    TypeError
+        If `X` is no such output.
+    ValueError
+        If it has no such columns, or a structure with atoms has a value that is not finite.
+    """
+    if not isinstance(X, CrystalGraphs):
+        raise TypeError(
+            f"context=True takes CrystalGraphs, not {type(X).__name__}. Put a "
+            "trisk.featurizers.CrystalGraphFeaturizer before the estimator in a Pipeline."
+        )
+    names = X.names["context"]
+    if not names:
+        raise ValueError(
+            "context=True, but these graphs have no such columns: give CrystalGraphFeaturizer "
+            "composition= or structure=, or set context=False."
+        )
+    faults = ~np.isfinite(X.context) & (X.counts("atom") > 0)[:, None]
+    for row, column in np.argwhere(faults)[:1]:
+        raise ValueError(
+            f"Row {row} has {X.context[row, column]} in the context column {names[column]!r}. "
+            "Leave such rows out, or featurize without this column."
+        )
+    return replace(graphs, context=X.context, names={**graphs.names, "context": names})
 
 
 def read_atoms(X):
@@ -163,6 +207,7 @@ def to_batch(graphs, device="cpu", dtype=torch.float32):
         graphs.bond_atoms,
         graphs.bond_images,
         dtype,
+        graphs.context,
     )
     return batch.to(device)
 

@@ -13,7 +13,6 @@ from sklearn.utils.validation import (
 )
 
 from trisk.estimators._preprocessing import TargetScaler
-from trisk.estimators.triforces._crystals import read_crystals
 from trisk.estimators.triforces._property import PropertyTriForces
 from trisk.estimators.triforces._streams import CONSTRAINTS, document_parameters
 
@@ -34,6 +33,11 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
         Mean over atoms, for properties that a supercell shares; sum, for extensive ones.
     dropout : float, default=0.0
         Dropout rate in the head.
+    context : bool, default=False
+        Whether the head also sees what a :class:`~trisk.featurizers.CrystalGraphFeaturizer` put
+        into the context of its graphs: columns of the composition, and sensors of the structure
+        such as those of a :class:`~trisk.featurizers.PotentialFeaturizer`. It must then stand
+        before the estimator.
     {encoder}
     {fine_tuning}
     {training}
@@ -46,6 +50,10 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
         Centre and scale of the target (per atom, with sum pooling).
     single_target_ : bool
         Whether the target was one-dimensional.
+    context_columns_ : tuple of str
+        Names of the context columns seen in `fit`; only with `context`.
+    context_scaler_ : ColumnScaler
+        Centre and scale of these columns; only with `context`.
 
     See Also
     --------
@@ -71,6 +79,7 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
         "pooling": [StrOptions({"mean", "sum"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "context": ["boolean"],
     }
 
     def __init__(
@@ -79,6 +88,7 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
         loss="absolute_error",
         pooling="mean",
         dropout=0.0,
+        context=False,
         backbone="builtin",
         backbone_params=None,
         streams=("composition", "structure", "interaction"),
@@ -133,6 +143,7 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
         self.loss = loss
         self.pooling = pooling
         self.dropout = dropout
+        self.context = context
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -203,7 +214,7 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
             Spread of the members, only with `return_std`.
         """
         check_is_fitted(self)
-        graphs = read_crystals(X, self.cutoff)
+        graphs = self._read(X)
         sizes = self._sizes(graphs)
         scaled = self._outputs(graphs) / np.maximum(sizes, 1)
         predictions = self.target_scaler_.inverse_transform(scaled) * sizes

@@ -200,10 +200,17 @@ def build_encoder(
     return TriForcesEncoder(composition, structure, interaction)
 
 
-def build_property_network(*, n_outputs, pooling, dropout, hidden_dim, **encoder):
+def build_property_network(*, n_outputs, pooling, dropout, hidden_dim, n_context=0, **encoder):
     """Make a network for properties."""
     streams = build_encoder(hidden_dim=hidden_dim, **encoder)
-    head = PropertyHead(streams.widths, hidden_dim, n_outputs, pooling=pooling, dropout=dropout)
+    head = PropertyHead(
+        streams.widths,
+        hidden_dim,
+        n_outputs,
+        pooling=pooling,
+        dropout=dropout,
+        n_context=n_context,
+    )
     return PropertyNetwork(streams, head)
 
 
