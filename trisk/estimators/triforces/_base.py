@@ -127,13 +127,9 @@ class BaseTriForces(BaseCrystalEstimator):
             raise ValueError(
                 f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which is None."
             )
-        graphs = self._read(X)
+        graphs = read_crystals(X, self.cutoff)
         check_atoms(graphs)
         return graphs
-
-    def _read(self, X):
-        """Atoms and bonds of structures."""
-        return read_crystals(X, self.cutoff)
 
     def _train(self, dataset, module_params, criterion):
         """Fit all members."""

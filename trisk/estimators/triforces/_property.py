@@ -9,7 +9,7 @@ from trisk.estimators._preprocessing import ColumnScaler
 from trisk.estimators._training import resolve_device
 from trisk.estimators.triforces._base import BaseTriForces
 from trisk.estimators.triforces._crystal_batches import CrystalDataset
-from trisk.estimators.triforces._crystals import with_context
+from trisk.estimators.triforces._crystals import read_crystals, with_context
 from trisk.estimators.triforces._streams import build_property_network
 from trisk.nn import PropertyLoss
 
@@ -19,8 +19,14 @@ class PropertyTriForces(BaseTriForces):
 
     _build = staticmethod(build_property_network)
 
+    def _read_training(self, X):
+        return self._with_context(super()._read_training(X), X)
+
     def _read(self, X):
-        graphs = super()._read(X)
+        """Atoms and bonds of structures, and their context where the head sees it."""
+        return self._with_context(read_crystals(X, self.cutoff), X)
+
+    def _with_context(self, graphs, X):
         return with_context(graphs, X) if self.context else graphs
 
     def _fit_outputs(self, graphs, target, weight, loss, pooling="mean"):
