@@ -1,12 +1,14 @@
 """Crystal graphs of phonons and jdft2d: time and memory beside pymatgen and matgl, and per atom.
 
     python benchmarks/graph_building.py
+    python benchmarks/graph_building.py --sizes
 
 Builds every graph of both tasks to third order, without a cache, then with one (first and second
 run), beside the loop over pymatgen's neighbours that CGCNN's loader made common and, where matgl
 is installed, its converter; both peers give bonds alone. Then time and memory against the number
-of atoms. One process, one thread. Writes benchmarks/results/graph_building.json and .png; exits
-with an error if the phonon graphs take 60 s or 200 MB.
+of atoms, of a graph and of a step that trains GraphTRIADS on it; ``--sizes`` measures these alone.
+One process, one thread. Writes benchmarks/results/graph_building.json and .png; exits with an
+error if the phonon graphs take 60 s or 200 MB.
 """
 
 import argparse
@@ -25,6 +27,7 @@ import numpy as np
 from ase.build import bulk
 from pymatgen.core import Element
 from pymatgen.io.ase import AseAtomsAdaptor
+from training_step import measure_step
 
 from trisk import CrystalGraphFeaturizer, load_matbench
 
@@ -61,13 +64,13 @@ def matgl_converter():
     return lambda structures: [converter.get_graph(structure) for structure in structures]
 
 
-def fastest(function, structures, n_repeats=3):
+def fastest(function, structures, n_repeats=3, clock=time.perf_counter):
     """Seconds of the fastest of some runs."""
     seconds = []
     for _ in range(n_repeats):
-        start = time.perf_counter()
+        start = clock()
         function(structures)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return min(seconds)
 
 
@@ -113,7 +116,7 @@ def rattled_rock_salt(repeat, seed):
 
 
 def measure_sizes(matgl):
-    """Seconds and kB per structure against the number of atoms."""
+    """CPU seconds and kB of a graph, and of a training step, against the number of atoms."""
     builders = {f"trisk, order={order}": CrystalGraphFeaturizer(order=order, composition=None)
                 for order in (1, 2, 3)}  # fmt: skip
     peers = {"pymatgen, 12 nearest": nearest_by_pymatgen}
@@ -125,43 +128,52 @@ def measure_sizes(matgl):
         structures = [rattled_rock_salt(repeat, seed) for seed in range(n_structures)]
         functions = {name: f.fit(structures).transform for name, f in builders.items()}
         graphs = {name: function(structures).nbytes for name, function in functions.items()}
-        seconds = {name: fastest(f, structures) for name, f in {**functions, **peers}.items()}
+        seconds = {
+            name: fastest(f, structures, clock=time.process_time)
+            for name, f in {**functions, **peers}.items()
+        }
+        steps = {order: measure_step(structures[0], order) for order in (1, 2, 3)}
         rows.append(
             {
                 "n_atoms": n_atoms,
                 "seconds": {name: value / n_structures for name, value in seconds.items()},
                 "graph_kb": {name: value / 1e3 / n_structures for name, value in graphs.items()},
+                "step_seconds": {f"training step, order={o}": s for o, (s, _) in steps.items()},
+                "step_mb": {f"training step, order={o}": mb for o, (_, mb) in steps.items()},
             }
         )
     return rows
 
 
 def plot_sizes(rows, path):
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+    """Graphs below, training steps above, both against the number of atoms."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
     atoms = [row["n_atoms"] for row in rows]
-    for ax, quantity, factor, label in (
-        (axes[0], "seconds", 1e3, "Time per structure (ms)"),
-        (axes[1], "graph_kb", 1, "Memory of the graph (kB)"),
-    ):
-        for name in rows[0][quantity]:
-            values = [factor * row[quantity][name] for row in rows]
-            style = "o-" if name.startswith("trisk") else "s--"
-            ax.plot(atoms, values, style, label=name, markersize=4)
+    panels = (
+        (axes[0], "seconds", "step_seconds", 1e3, 1e3, "CPU time for one structure (ms)"),
+        (axes[1], "graph_kb", "step_mb", 1e-3, 1, "Memory for one structure (MB)"),
+    )
+    for ax, graph, step, of_graph, of_step, label in panels:
+        for quantity, factor, marker in ((step, of_step, "^-"), (graph, of_graph, "o--")):
+            for number, name in enumerate(rows[0][quantity]):
+                ours = "order=" in name
+                ax.plot(
+                    atoms,
+                    [factor * row[quantity][name] for row in rows],
+                    marker if ours else "s:",
+                    color=f"C{number}" if ours else ("0.4", "0.7")[number - 3],
+                    label=name.replace("trisk", "graph").replace("order=", "order "),
+                    markersize=4,
+                )
         ax.set(xscale="log", yscale="log", xlabel="Atoms per cell", ylabel=label)
         ax.grid(alpha=0.3)
-        ax.legend(frameon=False, fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4,
+                  frameon=False, fontsize=8)  # fmt: skip
     figure.savefig(path, dpi=150)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "graph_building.json")
-    arguments = parser.parse_args()
-
-    matgl = matgl_converter()
-    if matgl is None:
-        print("matgl is not installed: its rows are left out")
-    report = {name: measure_task(name, matgl) for name in TASKS}
+def print_tasks(report):
+    """Rows, memory and seconds of every task."""
     for name, task in report.items():
         print(f"\n{name}: {task['n_structures']} structures, {task['n_rows']}")
         print(
@@ -170,11 +182,28 @@ def main():
         )
         for builder, seconds in task["seconds"].items():
             print(f"  {builder:56s} {seconds:7.2f} s")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "graph_building.json")
+    parser.add_argument("--sizes", action="store_true", help="only against the number of atoms")
+    arguments = parser.parse_args()
+    matgl = matgl_converter()
+    if matgl is None:
+        print("matgl is not installed: its rows are left out")
+    if arguments.sizes:
+        report = json.loads(arguments.out.read_text(encoding="utf-8"))
+    else:
+        report = {name: measure_task(name, matgl) for name in TASKS}
+        print_tasks(report)
     report["sizes"] = measure_sizes(matgl)
-    print("\natoms  ms per structure")
+    print("\natoms  ms per structure; MB of a training step")
     for row in report["sizes"]:
-        times = ", ".join(f"{name} {1e3 * s:.2f}" for name, s in row["seconds"].items())
-        print(f"{row['n_atoms']:5d}  {times}")
+        times = {**row["seconds"], **row["step_seconds"]}
+        shown = ", ".join(f"{name} {1e3 * s:.2f}" for name, s in times.items())
+        memory = ", ".join(f"{mb:.1f}" for mb in row["step_mb"].values())
+        print(f"{row['n_atoms']:5d}  {shown}; {memory}")
     arguments.out.parent.mkdir(exist_ok=True)
     arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     plot_sizes(report["sizes"], arguments.out.with_suffix(".png"))

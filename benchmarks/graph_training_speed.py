@@ -5,14 +5,13 @@
 
 On graphs of matbench_phonons (MATMINER_DATA names its folder), one thread, in one run: training
 structures per second of GraphTRIADS of three orders and of a CGCNN as published (three
-convolutions of width 64, 41 Gaussians, twelve neighbours); then what halting saves in prediction;
-then time and memory of a training step against the number of atoms in the cell. Models take
-turns; the median of the turns counts. Writes results/graph_training_speed.json and .png.
+convolutions of width 64, 41 Gaussians, twelve neighbours); then what halting saves in prediction.
+Models take turns; the median of the turns counts. Writes results/graph_training_speed.json. What a
+step takes against the number of atoms is in graph_building.py.
 """
 
 import argparse
 import json
-import multiprocessing
 import time
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from trisk.featurizers import CrystalGraphFeaturizer
 
 RESULTS = Path(__file__).resolve().parent / "results"
 BATCH_SIZE = 32
-SIZES = (2, 8, 32, 128, 500)
 
 
 class CGCNN(torch.nn.Module):
@@ -115,66 +113,6 @@ def measure_halting(graphs, target):
     return result
 
 
-def peak_megabytes():
-    """Peak memory of this process alone; getrusage would give that of the parent it came from."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
-
-
-def measure_size(n_atoms, queue):
-    """Seconds and MB of a training step on one crystal of so many atoms, in its own process."""
-    from pymatgen.core import Lattice, Structure
-
-    torch.set_num_threads(1)
-    cell = Structure(
-        Lattice.cubic(5.4).matrix @ ((np.ones((3, 3)) - np.eye(3)) / 2),
-        ["Zn", "S"],
-        [[0, 0, 0], [0.25, 0.25, 0.25]],
-    )
-    cell.make_supercell([n_atoms // 2, 1, 1])
-    graphs = CrystalGraphFeaturizer().fit_transform([cell, cell])
-    network(max_epochs=1, batch_size=1, hidden_dim=4, bond_dim=2).fit(graphs[:2], [1.0, 2.0])
-    before = peak_megabytes()
-    model = network(max_epochs=3, batch_size=1)
-    started = time.process_time()
-    model.fit(graphs, [1.0, 2.0])
-    seconds = (time.process_time() - started) / 6
-    megabytes = peak_megabytes() - before
-    queue.put({"atoms": n_atoms, "step_seconds": seconds, "megabytes": megabytes})
-
-
-def measure_sizes(sizes):
-    """The same for several sizes."""
-    context = multiprocessing.get_context("spawn")
-    results = []
-    for size in sizes:
-        queue = context.SimpleQueue()
-        process = context.Process(target=measure_size, args=(size, queue))
-        process.start()
-        process.join()
-        if process.exitcode:
-            raise SystemExit(f"the measurement with {size} atoms failed")
-        results.append(queue.get())
-    return results
-
-
-def write_plot(sizes):
-    """Time and memory of a step against the number of atoms."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(5, 3.5), layout="constrained")
-    atoms = [s["atoms"] for s in sizes]
-    axis.loglog(atoms, [1e3 * s["step_seconds"] for s in sizes], "o-", label="time (ms)")
-    axis.loglog(atoms, [max(s["megabytes"], 0.1) for s in sizes], "s--", label="memory (MB)")
-    axis.set(xlabel="atoms in the cell", ylabel="training step on one crystal")
-    axis.legend()
-    path = RESULTS / "graph_training_speed.png"
-    figure.savefig(path, dpi=120, metadata={"Software": None})
-
-
 def main():
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -196,15 +134,11 @@ def main():
             graphs, target, arguments.turns, arguments.epochs
         ),
         "halting": measure_halting(graphs, target),
-        "sizes": measure_sizes(SIZES),
     }
     for name, rate in results["training_structures_per_second"].items():
         print(f"{name:28s} {rate:8.0f} training structures/s")
     print("halting:", {k: round(v, 2) for k, v in results["halting"].items()})
-    for size in results["sizes"]:
-        print("{atoms:4d} atoms: {step_seconds:.3f} s, {megabytes:.0f} MB a step".format(**size))
     (RESULTS / "graph_training_speed.json").write_text(json.dumps(results, indent=1) + "\n")
-    write_plot(results["sizes"])
 
 
 if __name__ == "__main__":

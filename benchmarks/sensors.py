@@ -2,6 +2,7 @@
 
     python benchmarks/sensors.py phonons --potential FOLDER --memory CACHE
     python benchmarks/sensors.py phonons --potential FOLDER --memory CACHE --inner
+    python benchmarks/sensors.py perovskites --potential FOLDER --memory CACHE
     python benchmarks/sensors.py cost --potential FOLDER
 
 FOLDER holds the weights that ``tensornet.py`` reads (TensorNet, trained on MatPES PBE energies,
@@ -11,106 +12,56 @@ training rows. Rows that use a potential stand apart: its training set holds DFT
 trained on the fold alone has not seen. ``--inner`` compares recipes by validation inside the
 training folds, which is how those of the table were chosen; ``cost`` times the sensors;
 ``--without-networks`` leaves out the rows that take minutes, and ``--dos`` adds the phonon density
-of states to the sensors. Needs the Matbench files: ``MATMINER_DATA`` names their folder.
+of states to the sensors. The perovskites are measured without vibrations, and corrected are their
+formation energies: the potential's energy minus energies of the elements that are fitted to the
+training rows. Rows are kept in ``unfinished/``, and a run that was stopped goes on. Needs the
+Matbench files: ``MATMINER_DATA`` names their folder.
 """
 
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from matbench import RESULTS, describe_machine
+from crystal_tasks import TASKS, load_task, official_name
+from matbench import RESULTS, KeptRows, describe_machine
+from reference_energies import FORMATION, ReferenceEnergies
+from sensor_tables import (
+    ESTIMATE,
+    POTENTIAL,
+    SENSORS,
+    SETTINGS,
+    STATIC,
+    TRAINED_ON,
+    load_potential,
+    tables,
+)
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import KFold
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVR
 
 import trisk
-from trisk import (
-    DeltaRegressor,
-    HybridTRIADSRegressor,
-    MagpieFeaturizer,
-    PotentialFeaturizer,
-    SpringModelFeaturizer,
-)
-from trisk.featurizers import verify_potential
+from trisk import DeltaRegressor, HybridTRIADSRegressor, PotentialFeaturizer
 from trisk.model_selection import fit_folds
-
-POTENTIAL = "TensorNet-MatPES-PBE-v2025.1"
-TRAINED_ON = "MatPES PBE (energies, forces, stresses)"
-STATIC = ["energy", "stress", "forces"]
-VIBRATIONS = ["gamma", "einstein"]
-SENSORS = [*STATIC, *VIBRATIONS]
-SETTINGS = {"supercell_length": 7.0, "mesh_length": 30.0, "batch_atoms": 128}
-HIGHEST_MODE = "Potential gamma highest 1 (1/cm)"
-DOS_MAXIMUM = "Potential DOS maximum (1/cm)"
-HIGHEST_PAIR = "SpringModel highest pair frequency (1/cm)"
-ESTIMATE = "estimate (1/cm)"
-
-
-def load_potential(folder):
-    """The potential, once two known energies show that its weights are read rightly."""
-    from ase.build import bulk
-    from tensornet import TensorNet
-
-    potential = TensorNet(folder)
-    references = [("NaCl", 5.64, -3.356), ("MgO", 4.21, -5.864)]
-    verify_potential(potential, [(bulk(f, "rocksalt", a=a), e) for f, a, e in references])
-    return potential
-
-
-def tables(X, potential, memory, dos):
-    """Feature tables by name, and the seconds that each featurizer took."""
-    featurizers = {
-        "sensors": PotentialFeaturizer(
-            potential,
-            sensors=[*SENSORS, "phonon_dos"] if dos else SENSORS,
-            memory=memory,
-            potential_name=POTENTIAL,
-            on_error="nan",
-            verbose=1,
-            **SETTINGS,
-        ),
-        "springs": SpringModelFeaturizer(on_error="nan"),
-        "Magpie": MagpieFeaturizer(),
-    }
-    parts, seconds = {}, {}
-    for name, featurizer in featurizers.items():
-        started = time.perf_counter()
-        parts[name] = featurizer.fit_transform(X)
-        seconds[name] = time.perf_counter() - started
-        if len(featurizer.errors_):
-            print(featurizer.errors_.to_string())
-    pair = parts["springs"][HIGHEST_PAIR]
-    # The potential finds soft polar modes where the last peak is a longitudinal one: the springs,
-    # which know no such softness, hold the estimate up. A mesh knows of modes beyond Γ.
-    mode = parts["sensors"][DOS_MAXIMUM if dos else HIGHEST_MODE].clip(lower=pair / 2)
-    frames = {
-        **parts,
-        "Magpie, springs": join(parts, ["Magpie", "springs"], pair),
-        "Magpie, sensors": parts["sensors"].join(parts["Magpie"]),
-        "Magpie, springs, sensors": join(parts, list(parts), np.sqrt(mode * pair)),
-    }
-    return frames, seconds
-
-
-def join(parts, names, estimate):
-    """Columns side by side, the estimate, and every frequency in units of it too."""
-    joined = pd.concat([parts[name] for name in names], axis=1)
-    frequencies = [name for name in joined if name.endswith("(1/cm)")]
-    quotients = joined[frequencies].div(estimate, axis=0).add_suffix(" over estimate")
-    return joined.join(quotients).assign(**{ESTIMATE: estimate})
 
 
 def corrected(model):
     """A model of the logarithm of the target over the estimate."""
     ratio = TransformedTargetRegressor(model, func=np.log, inverse_func=np.exp)
     return DeltaRegressor(ratio, reference=ESTIMATE)
+
+
+def referenced(model):
+    """A model of what the potential's formation energy is off."""
+    difference = DeltaRegressor(model, reference=FORMATION, kind="difference")
+    return make_pipeline(ReferenceEnergies(), difference)
 
 
 def extra_trees():
@@ -173,6 +124,13 @@ def recipes(task, networks):
         rows[f"ExtraTrees: {columns}"] = columns, extra_trees()
         if networks:
             rows[f"HybridTRIADS: {columns}"] = columns, hybrid_triads()
+    if task == "perovskites":
+        columns = "Magpie, fractions, sensors"
+        rows["potential alone: sensors, corrected"] = columns, referenced(DummyRegressor())
+        rows[f"ExtraTrees: {columns}, corrected"] = columns, referenced(extra_trees())
+        if networks:
+            rows[f"HybridTRIADS: {columns}, corrected"] = columns, referenced(hybrid_triads())
+        return rows
     finish, ending = (corrected, ", corrected") if task == "phonons" else (clone, "")
     for columns in ("Magpie, springs", everything):
         vectors = support_vectors(scale=1 if task == "phonons" else 100)
@@ -205,38 +163,54 @@ def mean_of(names, predictions):
     return [np.mean(parts, axis=0) for parts in zip(*(predictions[n] for n in names), strict=True)]
 
 
-def run_task(task, potential, memory, *, dos, networks):
+def timed(function, *args):
+    """What a function returns, and its seconds."""
+    started = time.perf_counter()
+    result = function(*args)
+    return result, time.perf_counter() - started
+
+
+def run_task(task, potential, memory, *, dos, networks, fresh=False):
     """Fit all rows of the table on the official folds and write what came out."""
-    X, y = trisk.load_matbench(task)
-    frames, seconds = tables(X, potential, memory, dos)
-    folds = list(trisk.matbench_folds(task).split(X, y))
+    X, y, folds = load_task(task)
+    frames, seconds = tables(task, X, potential, memory, dos)
+    stem = f"sensors_{task}{'_dos' if dos else ''}"
+    kept = KeptRows(RESULTS.parent / "unfinished" / f"{stem}.joblib", fresh)
     predictions, scores = {}, {}
     for name, (columns, model) in recipes(task, networks).items():
-        started = time.perf_counter()
-        predictions[name] = cross_predict(model, frames[columns], y, folds)
-        seconds[name] = time.perf_counter() - started
+        run = partial(timed, cross_predict, model, frames[columns], y, folds)
+        predictions[name], seconds[name] = kept.get(name, model, run)
         scores[name] = scores_of(predictions[name], y, folds)
         print(f"{name:55s} {np.mean(scores[name]):8.2f}", flush=True)
-    for columns in ("Magpie, springs", "Magpie, springs, sensors"):
+    everything = f"Magpie, {'fractions' if task == 'perovskites' else 'springs'}, sensors"
+    best = name
+    for columns in ("Magpie, springs", everything):
         names = [name for name in predictions if name.partition(": ")[2].startswith(columns)]
         names = [n for n in names if ("sensors" in n) == ("sensors" in columns)]
+        if len(names) < 2:
+            continue
         models = " and ".join(name.partition(": ")[0] for name in names)
-        blend = f"mean of {models}: {names[0].partition(': ')[2]}"
-        predictions[blend] = mean_of(names, predictions)
-        scores[blend] = scores_of(predictions[blend], y, folds)
+        best = f"mean of {models}: {names[0].partition(': ')[2]}"
+        predictions[best] = mean_of(names, predictions)
+        scores[best] = scores_of(predictions[best], y, folds)
     results = {
-        "task": f"matbench_{task}",
+        "task": official_name(task),
         "n_samples": len(y),
         "unit": y.attrs["unit"],
-        "potential": {"name": POTENTIAL, "trained_on": TRAINED_ON, "dos": dos, **SETTINGS},
+        "potential": {
+            "name": POTENTIAL,
+            "trained_on": TRAINED_ON,
+            "dos": dos,
+            "sensors": SENSORS[task],
+            **SETTINGS,
+        },
         "machine": describe_machine(),
         "mae": scores,
         "seconds": seconds,
     }
     print_table(results)
-    stem = f"sensors_{task}{'_dos' if dos else ''}"
     (RESULTS / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
-    write_parity(RESULTS / f"{stem}.png", y, folds, predictions, blend)
+    write_parity(RESULTS / f"{stem}.png", y, folds, predictions, best)
 
 
 def print_table(results):
@@ -275,6 +249,8 @@ def write_parity(path, y, folds, predictions, best):
 
 def candidates(task, networks):
     """Columns and models that ``--inner`` compares."""
+    if task == "perovskites":
+        return recipes(task, networks)
     found = {}
     for columns in ("Magpie, sensors", "Magpie, springs", "Magpie, springs, sensors"):
         models = {"ExtraTrees": (extra_trees(), 1)}
@@ -293,10 +269,10 @@ def candidates(task, networks):
 
 def validate(task, potential, memory, *, dos, networks):
     """Compare candidates by validation inside the official training folds."""
-    X, y = trisk.load_matbench(task)
-    frames, _ = tables(X, potential, memory, dos)
+    X, y, official = load_task(task)
+    frames, _ = tables(task, X, potential, memory, dos)
     folds = []
-    for train, _ in trisk.matbench_folds(task).split(X, y):
+    for train, _ in official:
         inner, held_out = next(KFold(5, shuffle=True, random_state=0).split(train))
         folds.append((train[inner], train[held_out]))
     scores = {}
@@ -315,9 +291,9 @@ def measure_cost(potential, n_structures=40):
     PotentialFeaturizer(potential, sensors=STATIC).fit_transform(X[:2])  # compile first
     groups = {
         "energy, stress, forces": STATIC,
-        "+ gamma, einstein": [*STATIC, *VIBRATIONS],
-        "+ elasticity": [*STATIC, *VIBRATIONS, "elasticity"],
-        "+ phonon_dos": [*STATIC, *VIBRATIONS, "phonon_dos"],
+        "+ gamma, einstein": SENSORS["phonons"],
+        "+ elasticity": [*SENSORS["phonons"], "elasticity"],
+        "+ phonon_dos": [*SENSORS["phonons"], "phonon_dos"],
     }
     rows = []
     for low, high in ((2, 3), (4, 6), (7, 9), (10, 14), (15, 48)):
@@ -343,25 +319,23 @@ def measure_cost(potential, n_structures=40):
 def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["phonons", "jdft2d", "cost"])
+    parser.add_argument("what", choices=[*TASKS, "cost"])
     parser.add_argument("--potential", type=Path, required=True, help="folder of the weights")
     parser.add_argument("--memory", type=Path, help="folder that keeps the measurements")
     parser.add_argument("--inner", action="store_true", help="compare recipes inside folds")
     parser.add_argument("--dos", action="store_true", help="phonon density of states too")
+    parser.add_argument("--fresh", action="store_true", help="do not go on with an earlier run")
     parser.add_argument("--without-networks", action="store_true", help="forests and SVR alone")
     arguments = parser.parse_args()
     potential = load_potential(arguments.potential)
     if arguments.what == "cost":
         measure_cost(potential)
         return
-    run = validate if arguments.inner else run_task
-    run(
-        arguments.what,
-        potential,
-        arguments.memory,
-        dos=arguments.dos,
-        networks=not arguments.without_networks,
-    )
+    settings = {"dos": arguments.dos, "networks": not arguments.without_networks}
+    if arguments.inner:
+        validate(arguments.what, potential, arguments.memory, **settings)
+    else:
+        run_task(arguments.what, potential, arguments.memory, fresh=arguments.fresh, **settings)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,18 @@
     python benchmarks/structures.py phonons --models GraphTRIADS --folds 0 1
     python benchmarks/structures.py phonons --ablation --folds 0
     python benchmarks/structures.py phonons --potential FOLDER --memory CACHE
+    python benchmarks/structures.py perovskites --potential FOLDER --memory CACHE
 
 In every fold all models see the same training rows; the plain network is GraphTRIADS without
 angles, dihedrals, physics sensors and composition, of the same widths. The layers of jdft2d are
 learned per area: the target over the area per atom. Results go to
-``results/structures_<task>.json`` as each fold is done, and what is there is not run again:
-a run can be stopped and resumed. ``--ablation`` adds one sensor after the other, with a single
-network per fold. ``--potential`` runs GraphTRIADS with sensors of sites and bonds from the
-weights that ``tensornet.py`` reads, in place of the empirical ones, and CACHE keeps what is
-measured. Needs the Matbench files: the variable ``MATMINER_DATA`` names their folder.
+``results/structures_<task>.json``; rows are kept in ``unfinished/``, so that a run that was
+stopped goes on and folds may run side by side. ``--ablation`` adds one sensor after the other,
+with a single network per fold. ``--potential`` adds rows with the weights that ``tensornet.py``
+reads: GraphTRIADS with force constants of sites and bonds in place of the empirical ones, and both
+networks with the potential's sensors of the whole structure as context, which learn what its
+estimate is off, as in ``sensors.py``; CACHE keeps what is measured. Needs the Matbench files: the
+variable ``MATMINER_DATA`` names their folder.
 """
 
 import argparse
@@ -22,30 +25,33 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from crystal_tasks import TASKS, load_task, official_name
 from matbench import RESULTS, KeptRows, describe_machine
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import trisk
-from trisk.estimators import DeltaRegressor, GraphTRIADSRegressor
+from trisk.estimators import DeltaRegressor, GraphTRIADSRegressor, TriForcesRegressor
 from trisk.featurizers import (
     CrystalGraphFeaturizer,
     LayerFeaturizer,
     MagpieFeaturizer,
-    PotentialFeaturizer,
     SpringModelFeaturizer,
 )
 
 UNFINISHED = RESULTS.parent / "unfinished"
+STREAMS = "TriForces"
 TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
 UNCORRECTED = "GraphTRIADS, without layers"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
 MEAN = f"mean of {TRISK} and {LAYER_TREES}"
-SENSED = "GraphTRIADS, force constants of {}"
+FORCE_CONSTANTS = "GraphTRIADS, force constants of {}"
+SENSED = "{}, sensors of {}, corrected"
 AREA = "Layer area per atom (A2)"
-#: Chosen on inner validation splits of the first fold's training rows; few epochs and one member,
-#: so that a fold takes minutes on one core.
+#: Chosen on inner validation splits of the first fold's training rows (the perovskites' are not
+#: tuned); few epochs and one member, so that a fold takes minutes on one core.
 SETTINGS = {
     "phonons": {
         "order": 2,
@@ -55,7 +61,10 @@ SETTINGS = {
         "random_state": 0,
     },
     "jdft2d": {"order": 2, "n_members": 1, "max_epochs": 25, "random_state": 0},
+    "perovskites": {"order": 2, "n_members": 1, "max_epochs": 6, "random_state": 0},
 }
+#: Of TriForces: not tuned, as many epochs as GraphTRIADS.
+STREAM_SETTINGS = {"cutoff": 5.0, "n_layers": 2, "random_state": 0}
 
 
 def layer_models(network):
@@ -67,16 +76,27 @@ def layer_models(network):
     blocks = [("Magpie", MagpieFeaturizer()), *zip(("springs", "layers"), geometry, strict=True)]
     columns = FeatureUnion(blocks, verbose_feature_names_out=False).set_output(transform="pandas")
     trees = ExtraTreesRegressor(n_estimators=300, max_features=0.33, random_state=0)
-    of_logarithm = TransformedTargetRegressor(trees, func=np.log, inverse_func=np.exp)
     return {
         TRISK: make_pipeline(
             graphs, DeltaRegressor(GraphTRIADSRegressor(link="log", **network), reference=AREA)
         ),
-        LAYER_TREES: make_pipeline(columns, DeltaRegressor(of_logarithm, reference=AREA)),
+        LAYER_TREES: make_pipeline(columns, DeltaRegressor(of_logarithm(trees), reference=AREA)),
         UNCORRECTED: make_pipeline(
             CrystalGraphFeaturizer(order=network["order"]), GraphTRIADSRegressor(**network)
         ),
     }
+
+
+def streams(task, verbose, **settings):
+    """TriForces from scratch, of logarithms where the target is a frequency."""
+    epochs = SETTINGS[task]["max_epochs"]
+    network = TriForcesRegressor(max_epochs=epochs, verbose=verbose, **STREAM_SETTINGS, **settings)
+    return of_logarithm(network) if task == "phonons" else network
+
+
+def of_logarithm(regressor):
+    """A regressor of the logarithm of a positive target."""
+    return TransformedTargetRegressor(regressor, func=np.log, inverse_func=np.exp)
 
 
 def models(task, verbose):
@@ -86,7 +106,12 @@ def models(task, verbose):
     forest = {"n_estimators": 300, "random_state": 0}
     plain = GraphTRIADSRegressor(**{**network, "order": 1, "physics": False})
     graphs = CrystalGraphFeaturizer(order=order)
-    own = {TRISK: make_pipeline(graphs, GraphTRIADSRegressor(**network))}
+    own = {
+        TRISK: make_pipeline(graphs, GraphTRIADSRegressor(**network)),
+        STREAMS: make_pipeline(
+            CrystalGraphFeaturizer(order=1, composition=None), streams(task, verbose)
+        ),
+    }
     return {
         **(layer_models(network) if task == "jdft2d" else own),
         PLAIN: make_pipeline(CrystalGraphFeaturizer(order=1, composition=None), plain),
@@ -96,20 +121,35 @@ def models(task, verbose):
 
 
 def sensed(task, folder, memory, verbose):
-    """GraphTRIADS with the force constants of a potential."""
-    from sensors import POTENTIAL, load_potential
+    """Networks with what a potential says of the structure, and of its bonds and sites."""
+    from reference_energies import FORMATION, ReferenceEnergies
+    from sensor_tables import ESTIMATE, POTENTIAL, load_potential, potential_sensors, with_estimate
 
-    potential = PotentialFeaturizer(
-        load_potential(folder),
-        supercell_length=7.0,
-        batch_atoms=128,
-        memory=memory,
-        potential_name=POTENTIAL,
-        verbose=verbose,
-    )
-    settings = {**SETTINGS[task], "verbose": verbose}
-    graphs = CrystalGraphFeaturizer(order=settings["order"], potential=potential)
-    return {SENSED.format(POTENTIAL): make_pipeline(graphs, GraphTRIADSRegressor(**settings))}
+    potential = potential_sensors(task, load_potential(folder), memory, dos=task == "phonons")
+    network = {**SETTINGS[task], "verbose": verbose}
+    order = network["order"]
+    of_structures = [potential] if task == "perovskites" else [SpringModelFeaturizer(), potential]
+    graphs = CrystalGraphFeaturizer(order=order, composition=("magpie",), structure=of_structures)
+    if task == "perovskites":
+        steps, reference, kind = [ReferenceEnergies()], FORMATION, "difference"
+    else:
+        steps, reference, kind = [FunctionTransformer(with_estimate)], ESTIMATE, "ratio"
+    networks = {
+        TRISK: GraphTRIADSRegressor(**network),
+        STREAMS: streams(task, verbose, context=True),
+    }
+    rows = {
+        SENSED.format(name, POTENTIAL): make_pipeline(
+            graphs, *steps, DeltaRegressor(regressor, reference=reference, kind=kind)
+        )
+        for name, regressor in networks.items()
+    }
+    if task == "phonons":
+        of_bonds = CrystalGraphFeaturizer(order=order, potential=potential)
+        rows[FORCE_CONSTANTS.format(POTENTIAL)] = make_pipeline(
+            of_bonds, GraphTRIADSRegressor(**network)
+        )
+    return rows
 
 
 def ablation(task, verbose):
@@ -134,12 +174,13 @@ def ablation(task, verbose):
 
 def run_fold(model, X, y, train, test):
     """Fit on a fold's training rows and predict its test rows."""
-    featurizer, estimator = model[0], model[-1]
+    featurizer, estimator = model[:-1], model[-1]
+    target = y.iloc[train].to_numpy()
     started = time.perf_counter()
-    features = featurizer.fit_transform(X.iloc[train])
+    features = featurizer.fit_transform(X.iloc[train], target)
     featurized = time.perf_counter()
     cpu = time.process_time()
-    estimator.fit(features, y.iloc[train].to_numpy())
+    estimator.fit(features, target)
     fitted = time.perf_counter()
     cpu = time.process_time() - cpu
     features = featurizer.transform(X.iloc[test])
@@ -151,12 +192,12 @@ def run_fold(model, X, y, train, test):
         "fit_cpu_seconds": cpu,
         "prediction": np.round(predicted, 3).tolist(),
     }
-    if isinstance(estimator, DeltaRegressor):
-        estimator = estimator.regressor_
-    elif isinstance(estimator, GraphTRIADSRegressor):
+    if isinstance(estimator, GraphTRIADSRegressor):
         result["staged_mae"] = [
             float(np.abs(p - y.iloc[test]).mean()) for p in estimator.staged_predict(features)
         ]
+    if isinstance(estimator, DeltaRegressor):
+        estimator = estimator.regressor_
     if isinstance(estimator, GraphTRIADSRegressor):
         epochs = len(estimator.net_.history)
         result["epochs"] = epochs
@@ -211,7 +252,7 @@ def write_parity(results, y, folds):
         display = trisk.ParityDisplay.from_predictions(
             y.iloc[rows], values, folds=fold, name=name, ax=display.ax_ if display else None
         )
-    path = RESULTS / f"{results['task'].replace('matbench', 'structures')}.png"
+    path = RESULTS / f"structures_{results['task'].removeprefix('matbench_')}.png"
     display.figure_.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
 
 
@@ -241,7 +282,7 @@ def merge(path, results, rows):
 def main():
     """Run the folds and models named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=["phonons", "jdft2d"])
+    parser.add_argument("task", choices=TASKS)
     parser.add_argument("--models", nargs="+", help="names of models; default: all")
     parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--ablation", action="store_true", help="sensors one by one")
@@ -250,8 +291,7 @@ def main():
     parser.add_argument("--fresh", action="store_true", help="do not go on with an earlier run")
     parser.add_argument("--verbose", action="store_true", help="progress bars")
     arguments = parser.parse_args()
-    X, y = trisk.load_matbench(arguments.task)
-    folds = list(trisk.matbench_folds(arguments.task).split(X, y))
+    X, y, folds = load_task(arguments.task)
     verbose = int(arguments.verbose)
     if arguments.potential:
         table = sensed(arguments.task, arguments.potential, arguments.memory, verbose)
@@ -261,11 +301,11 @@ def main():
     stem = f"structures_{arguments.task}{'_ablation' if arguments.ablation else ''}"
     rows = run_folds(stem, table, (X, y, folds), arguments.folds, arguments.fresh)
     results = {
-        "task": f"matbench_{arguments.task}",
+        "task": official_name(arguments.task),
         "n_samples": len(y),
         "unit": y.attrs.get("unit"),
         "machine": describe_machine(),
-        "settings": SETTINGS[arguments.task],
+        "settings": {TRISK: SETTINGS[arguments.task], STREAMS: STREAM_SETTINGS},
         "models": {},
     }
     path = RESULTS / f"{stem}.json"

@@ -14,6 +14,7 @@ https://arxiv.org/abs/2503.04070.
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,11 @@ def _norm(x):
     return (x.square() * _NORM).sum(0)
 
 
+@cache
+def _of_folder(folder):
+    return TensorNet(folder)
+
+
 class TensorNet(Calculator):
     """ASE calculator for a folder of matgl weights, with batched calls.
 
@@ -97,7 +103,7 @@ class TensorNet(Calculator):
 
     def __init__(self, folder):
         super().__init__()
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         settings = json.loads((folder / "model.json").read_text())["kwargs"]["model"]["init_args"]
         self.cutoff, n_radial = float(settings["cutoff"]), settings["max_n"]
         self.weights = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
@@ -111,6 +117,10 @@ class TensorNet(Calculator):
         self.sent = embedding @ sent.T + w["model.tensor_embedding.emb2.bias"]
         self.received = embedding @ received.T
         self.tables = [self._table(f, n_radial) for f in self._radial_functions()]
+
+    def __reduce__(self):
+        """Copies, and what workers get, are the folder's potential; they hash alike."""
+        return _of_folder, (str(self.folder),)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Compute everything for one structure."""
