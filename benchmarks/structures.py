@@ -272,7 +272,7 @@ def run_folds(stem, table, data, numbers, fresh):
 def merge(path, results, rows):
     """Rows put among those that the file holds, which other processes may have written."""
     if path.exists():
-        results = json.loads(path.read_text())
+        results["models"] = json.loads(path.read_text())["models"]
     for name, folds in rows.items():
         merged = results["models"].get(name, {}) | folds
         results["models"][name] = dict(sorted(merged.items()))
