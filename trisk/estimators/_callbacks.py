@@ -79,6 +79,10 @@ class WeightAveraging(Callback):
         if self.kind == "swa" and len(net.history) > self.start:
             self._update(1 / (self.n_updates_ + 1))
 
+    def keep_members(self, members):
+        """Forget the averages of all other members."""
+        self.average_ = [average[members] for average in self.average_]
+
     @contextmanager
     def averaged(self):
         """Put the averaged weights into the module for a while."""
@@ -137,6 +141,14 @@ class MemberValidation(Callback):
         net.history.record("member_valid_loss", loss.tolist())
         if self.patience and (epoch - self.best_epoch_).min() >= self.patience:
             raise KeyboardInterrupt  # skorch's signal for an early end
+
+    def keep_members(self, members):
+        """Forget the rows and the best weights of all other members."""
+        x, (target, weight) = self.batch_
+        self.batch_ = x[members], (target[members], weight[members])
+        if self.best_loss_ is not None:
+            self.best_loss_, self.best_epoch_ = self.best_loss_[members], self.best_epoch_[members]
+            self.best_state_ = {n: best[members] for n, best in self.best_state_.items()}
 
     def on_train_end(self, net, **kwargs):
         """Put each member's best weights into the module."""

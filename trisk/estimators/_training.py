@@ -1,12 +1,10 @@
 """skorch trains the members of one or more estimators as a single batched network."""
 
 import copy
-import math
 import signal
 import threading
 import warnings
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 
 import torch
 from skorch import NeuralNet
@@ -15,7 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from trisk.estimators import _callbacks
 from trisk.estimators._allocation import AllocationLimit
-from trisk.nn import DeepSupervisionLoss, select_members
+from trisk.estimators._optimisation import LearningRateFactor, optimizer_params
+from trisk.nn import DeepSupervisionLoss, keep_members, select_members
 
 
 class MemberNet(NeuralNet):
@@ -51,13 +50,15 @@ class MemberNet(NeuralNet):
         losses.sum().backward()
         return {"loss": losses.detach().mean(), "y_pred": output}
 
-    def with_members(self, members):
+    def with_members(self, members, own):
         """Copy this net without its module and give it one for some of the members.
 
         Parameters
         ----------
         members : slice
             Which members.
+        own : dict
+            Parameters of the net in which these members may differ from others.
 
         Returns
         -------
@@ -67,7 +68,9 @@ class MemberNet(NeuralNet):
         """
         shared = {id(self.module_): None}  # tells deepcopy to leave the module out
         part = copy.deepcopy(self, shared)
-        part.set_params(module__seeds=self.module__seeds[members])
+        part.__dict__.pop("optimizer__n_members", None)
+        part.__dict__.update({"module__seeds": self.module__seeds[members], **own})
+        part.initialize_criterion()
         part.module_ = self.member_module(members)
         return part
 
@@ -85,10 +88,32 @@ class MemberNet(NeuralNet):
             Their weights, averaged if training goes on with averaging, in double precision.
         """
         parameters = self.get_params_for("module")
-        module = self.module(**parameters | {"seeds": parameters["seeds"][members]})
+        module = self.module(**{name: _cut(value, members) for name, value in parameters.items()})
         with self.averaged():
             module.load_state_dict(select_members(self.module_.state_dict(), members))
         return module.to(self.device).double().eval()
+
+    def keep_members(self, dataset, members, parts):
+        """Go on training with some of the members only.
+
+        Parameters
+        ----------
+        dataset : MemberDataset
+            What the net trains on.
+        members : list of int
+            Positions of the members that stay, ascending.
+        parts : list of int
+            The same for the parts that its optimiser tells apart.
+        """
+        for name in [n for n in vars(self) if n.startswith(("module__", "criterion__"))]:
+            value = getattr(self, name)
+            if isinstance(value, list):
+                setattr(self, name, [value[member] for member in members])
+        keep_members(self.module_, members)
+        self.optimizer_.keep_parts(parts)
+        for holder in (self.criterion_, dataset, *dict(self.callbacks_).values()):
+            if hasattr(holder, "keep_members"):
+                holder.keep_members(members)
 
     def averaged(self):
         """Put averaged weights into the module for a while, if training goes on with averaging.
@@ -149,6 +174,11 @@ class MemberNet(NeuralNet):
             raise
 
 
+def _cut(value, members):
+    """Some members' share of a network's parameter; lists have one value per member."""
+    return value[members] if isinstance(value, list) else value
+
+
 class NetSnapshot:
     """As much of a net as predictions need.
 
@@ -164,40 +194,6 @@ class NetSnapshot:
 
 class _EarlyEnd(Exception):  # noqa: N818 - a signal, not an error
     """A callback decided that training is over."""
-
-
-@dataclass(frozen=True)
-class LearningRateFactor:
-    """Learning rate over the initial one, as a function of the step.
-
-    Attributes
-    ----------
-    schedule : {"cosine", "constant"}
-        Warm-up over 5 % of the steps and a cosine to zero, or no change.
-    n_steps : int
-        Steps of the whole training.
-    averaging_start : int or None
-        With plain weight averaging: the step at which it starts. The cosine then falls to a
-        tenth by that step, and the rate is half the initial one from there on, as published.
-    """
-
-    schedule: str
-    n_steps: int
-    averaging_start: int | None = None
-
-    def __call__(self, step):
-        """Evaluate the factor."""
-        if self.schedule == "constant":
-            return 1.0
-        if self.averaging_start is not None:
-            if step >= self.averaging_start:
-                return 0.5
-            return 0.1 + 0.45 * (1 + math.cos(math.pi * step / self.averaging_start))
-        warm_up = max(1, self.n_steps // 20)
-        if step < warm_up:
-            return (step + 1) / warm_up
-        progress = (step - warm_up) / max(1, self.n_steps - warm_up)
-        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 def resolve_device(device):
@@ -251,7 +247,9 @@ def restore_net(net_class, module, state, device):
     return net
 
 
-def train_members(settings, dataset, module, module_params, criterion_params, *, callbacks=()):
+def train_members(
+    settings, dataset, module, module_params, criterion_params, *, callbacks=(), optimizer=None
+):
     """Train all members of a dataset as one network.
 
     Parameters
@@ -268,6 +266,9 @@ def train_members(settings, dataset, module, module_params, criterion_params, *,
         Parameters of :class:`trisk.nn.DeepSupervisionLoss`.
     callbacks : list of skorch callbacks, default=()
         Callbacks beside those that the settings ask for.
+    optimizer : dict, default=None
+        Rates of the optimiser as :func:`optimizer_params` gives them; those of `settings` for
+        all members if None.
 
     Returns
     -------
@@ -308,11 +309,8 @@ def train_members(settings, dataset, module, module_params, criterion_params, *,
     net = settings._net_class(
         module,
         criterion=DeepSupervisionLoss,
-        optimizer=torch.optim.AdamW,
-        optimizer__lr=settings.learning_rate,
+        **(optimizer or optimizer_params([(settings, settings.n_members)])),
         optimizer__betas=(0.9, settings.beta2),
-        optimizer__weight_decay=settings.weight_decay,
-        optimizer__fused=True,
         # Gains, biases, frequencies and phases are not weights to decay.
         optimizer__param_groups=[
             (pattern, {"weight_decay": 0.0})

@@ -12,7 +12,7 @@ _LAZY = {
     "cross_validate": "_batched",
     "fit_folds": "_batched",
     "nested_cross_validate": "_nested",
-    "optuna_search": "_search",
+    "optuna_search": "_tuning",
     "search_space": "_objective",
     "write_matbench_file": "_leaderboard",
 }

@@ -3,13 +3,7 @@
 import optuna
 from sklearn.base import clone
 
-from trisk.model_selection._scoring import score_folds
-
-_SUGGEST = {
-    "FloatDistribution": ("suggest_float", ("low", "high", "step", "log")),
-    "IntDistribution": ("suggest_int", ("low", "high", "step", "log")),
-    "CategoricalDistribution": ("suggest_categorical", ("choices",)),
-}
+from trisk.model_selection._scoring import Candidate, GivenUp, score_candidates
 
 
 def search_space(estimator):
@@ -43,7 +37,7 @@ def search_space(estimator):
 
 
 class Objective:
-    """Mean score of a trial's parameters over the folds.
+    """Mean scores of trials' parameters over the folds.
 
     Parameters
     ----------
@@ -67,22 +61,55 @@ class Objective:
         self.folds = folds
         self.scorer = scorer
 
-    def __call__(self, trial):
-        estimator = clone(self.estimator).set_params(**self._draw(trial))
+    def __call__(self, trials):
+        """Run trials, in one batch where their networks allow it.
 
-        def report(score, share):
-            trial.report(score, round(100 * share))
-            if trial.should_prune():
-                raise optuna.TrialPruned
+        Parameters
+        ----------
+        trials : list of optuna.Trial
+            Trials with their parameters drawn.
 
-        scores = score_folds(estimator, self.X, self.y, self.folds, self.scorer, report)
-        trial.set_user_attr("fold_scores", scores.tolist())
-        return scores.mean()
+        Yields
+        ------
+        trial : optuna.Trial
+            Each of them, as soon as it is finished.
+        outcome : float or Exception
+            The mean score; :class:`optuna.TrialPruned` or FloatingPointError without one.
+        """
+        candidates = {
+            Candidate(
+                clone(self.estimator).set_params(**trial.params),
+                self.X,
+                self.y,
+                self.folds,
+                self.scorer,
+                _Report(trial),
+            ): trial
+            for trial in trials
+        }
+        for finished in score_candidates(list(candidates)):
+            trial = candidates[finished]
+            if finished.error is None:
+                trial.set_user_attr("fold_scores", finished.scores.tolist())
+                yield trial, finished.scores.mean()
+            elif isinstance(finished.error, GivenUp):
+                yield trial, optuna.TrialPruned()
+            else:
+                yield trial, finished.error
 
-    def _draw(self, trial):
-        drawn = {}
-        for name, distribution in self.space.items():
-            method, attributes = _SUGGEST[type(distribution).__name__]
-            arguments = {a: getattr(distribution, a) for a in attributes}
-            drawn[name] = getattr(trial, method)(name, **arguments)
-        return drawn
+
+class _Report:
+    """Tells a trial its scores on the way, once each."""
+
+    def __init__(self, trial):
+        self.trial = trial
+        self.told = 0
+
+    def __call__(self, score, share):
+        step = round(100 * share)
+        if step <= self.told:
+            return  # its batch diverged by another's fault, and it trains again
+        self.told = step
+        self.trial.report(score, step)
+        if self.trial.should_prune():
+            raise GivenUp

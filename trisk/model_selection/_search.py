@@ -21,111 +21,6 @@ from trisk.model_selection._study_progress import StudyProgress
 _FINGERPRINT, _SEED = "made_of", "seed"
 
 
-def optuna_search(
-    estimator,
-    X,
-    y,
-    *,
-    n_trials=30,
-    cv=5,
-    groups=None,
-    scoring=None,
-    space=None,
-    storage=None,
-    study_name=None,
-    pruner=None,
-    sampler=None,
-    timeout=None,
-    refit=True,
-    n_jobs=None,
-    random_state=None,
-    verbose=1,
-):
-    """Tune an estimator by cross-validation and fit it on all rows with what was found.
-
-    The same as :class:`OptunaSearch` and its ``fit``.
-
-    Parameters
-    ----------
-    estimator : estimator
-        What to tune, alone or in a pipeline.
-    X : array-like of shape (n_samples, ...)
-        Inputs.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Targets.
-    n_trials : int, default=30
-        Trials of the study, those of earlier runs and other processes included.
-    cv : int, splitter or iterable, default=5
-        Folds that judge a trial; a number means shuffled ones.
-    groups : array-like of shape (n_samples,), default=None
-        Group labels for the splitter.
-    scoring : str or callable, default=None
-        Score to maximise; the estimator's own if None.
-    space : dict of str to optuna.distributions.BaseDistribution, default=None
-        What to tune; :func:`search_space` of the estimator if None.
-    storage : str, path-like or optuna.storages.BaseStorage, default=None
-        Where the study lives; see :class:`OptunaSearch`.
-    study_name : str, default=None
-        Name of the study in the storage.
-    pruner : optuna.pruners.BasePruner, default=None
-        Which trials to give up early.
-    sampler : optuna.samplers.BaseSampler, default=None
-        How to choose parameters.
-    timeout : float, default=None
-        Seconds after which no further trial is started.
-    refit : bool, default=True
-        Whether to fit the estimator on all rows with the best parameters.
-    n_jobs : int, default=None
-        Processes that run trials.
-    random_state : int or None, default=None
-        Seed of the study.
-    verbose : int, default=1
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    search : OptunaSearch
-        Fitted: ``best_estimator_``, ``best_params_``, ``trials_dataframe()``, ``study_``.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to tune, the storage's study was made of other data, or no trial
-        came to an end.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from optuna.distributions import FloatDistribution
-    >>> from sklearn.linear_model import Ridge
-    >>> from trisk.model_selection import optuna_search
-    >>> X = np.random.default_rng(0).normal(size=(40, 3))
-    >>> space = {"alpha": FloatDistribution(1e-3, 1e3, log=True)}
-    >>> search = optuna_search(
-    ...     Ridge(), X, X @ [1.0, 2.0, 3.0], n_trials=5, space=space, random_state=0, verbose=0
-    ... )
-    >>> search.best_params_["alpha"] < 1
-    True
-    """
-    search = OptunaSearch(
-        estimator,
-        n_trials=n_trials,
-        cv=cv,
-        scoring=scoring,
-        space=space,
-        storage=storage,
-        study_name=study_name,
-        pruner=pruner,
-        sampler=sampler,
-        timeout=timeout,
-        refit=refit,
-        n_jobs=n_jobs,
-        random_state=random_state,
-        verbose=verbose,
-    )
-    return search.fit(X, y, groups=groups)
-
-
 def _best_has(name):
     def check(self):
         getattr(getattr(self, "best_estimator_", self.estimator), name)
@@ -170,6 +65,9 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         Seconds after which no further trial is started.
     refit : bool, default=True
         Whether to fit the estimator on all rows with the best parameters.
+    trials_together : int, default=1
+        Trials that are drawn at once. Those whose networks have equal shapes train as one
+        batched network; see the notes.
     n_jobs : int, default=None
         Processes that run trials, by joblib's current backend; they need a storage that they
         can share.
@@ -233,6 +131,7 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         sampler=None,
         timeout=None,
         refit=True,
+        trials_together=1,
         n_jobs=None,
         random_state=None,
         verbose=1,
@@ -248,6 +147,7 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         self.sampler = sampler
         self.timeout = timeout
         self.refit = refit
+        self.trials_together = trials_together
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -285,8 +185,10 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
             If there is nothing to tune, the storage's study was made of other data, or no trial
             came to an end.
         """
-        if not isinstance(self.n_trials, int | np.integer) or self.n_trials < 1:
-            raise ValueError(f"n_trials must be a positive integer, not {self.n_trials!r}.")
+        for name in ("n_trials", "trials_together"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, not {value!r}.")
         X, y, groups = indexable(X, y, groups)
         folds = shuffled_folds(self.cv, X, y, groups, classification=is_classifier(self.estimator))
         self.scorer_, self.n_splits_ = check_scoring(self.estimator, self.scoring), len(folds)
@@ -317,6 +219,7 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
                     self.study_,
                     objective,
                     self.n_trials,
+                    together=self.trials_together,
                     timeout=self.timeout,
                     on_progress=show,
                 )
@@ -460,4 +363,10 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
 
 def _run_worker(search, made_of, objective):
     """Run trials in a process of its own, which opens the storage itself."""
-    run_trials(search._open_study(made_of), objective, search.n_trials, timeout=search.timeout)
+    run_trials(
+        search._open_study(made_of),
+        objective,
+        search.n_trials,
+        together=search.trials_together,
+        timeout=search.timeout,
+    )

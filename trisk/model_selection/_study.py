@@ -10,13 +10,14 @@ import os
 import socket
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
@@ -176,7 +177,7 @@ def _draw_index(trials, trial):
     return sum(_RETRY_OF not in t.user_attrs for t in trials[: trial.number])
 
 
-def run_trials(study, objective, n_trials, *, timeout=None, on_progress=None):
+def run_trials(study, objective, n_trials, *, together=1, timeout=None, on_progress=None):
     """Run trials until a study has so many, counting those of all processes.
 
     Returns once every one of them is finished, wherever it runs.
@@ -185,25 +186,32 @@ def run_trials(study, objective, n_trials, *, timeout=None, on_progress=None):
     ----------
     study : optuna.Study
         The study.
-    objective : callable
-        Trial → score.
+    objective : Objective
+        What to draw, and trials → outcomes.
     n_trials : int
         Trials of the whole study.
+    together : int, default=1
+        Trials that are drawn before the first of them is run.
     timeout : float, default=None
         Seconds after which no further trial is started.
     on_progress : callable, default=None
-        Called with the study after every trial and while waiting for other processes.
+        Called with the study after every batch of trials and while waiting for other processes.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     while deadline is None or time.monotonic() < deadline:
         _recover(study)
         trials = live_trials(study)
-        waiting = any(t.state == TrialState.WAITING for t in trials)
-        if waiting or len(trials) < n_trials:
-            if not waiting:
+        n_waiting = sum(t.state == TrialState.WAITING for t in trials)
+        # A batch that was interrupted is completed before the next one is drawn, which then
+        # knows as many results as it would have known.
+        n_begun = len(trials) - bool(n_waiting)
+        n_new = min(n_trials, n_begun - n_begun % together + together) - len(trials)
+        n_new = max(0, min(n_new, together - n_waiting))
+        if n_waiting or n_new:
+            for _ in range(n_new):
                 # Signed before it is begun: whenever this process dies, others know whose it was.
                 study.enqueue_trial({}, user_attrs={_WORKER: list(_this_process())})
-            _run_one(study, objective, n_trials)
+            _run_batch(study, objective, n_trials, min(together, n_waiting + n_new))
         elif any(t.state == TrialState.RUNNING for t in trials):
             time.sleep(_PATIENCE)
         else:
@@ -214,28 +222,52 @@ def run_trials(study, objective, n_trials, *, timeout=None, on_progress=None):
         on_progress(study)
 
 
-class _Surplus(Exception):  # noqa: N818 - a signal, not an error
-    """Another process began the study's last trial a moment earlier."""
-
-
-def _run_one(study, objective, n_trials):
-    def run(trial):
-        trial.set_user_attr(_WORKER, list(_this_process()))
-        if sum(t.number < trial.number for t in live_trials(study)) >= n_trials:
-            trial.set_user_attr(_SURPLUS, True)
-            raise _Surplus
+def _run_batch(study, objective, n_trials, size):
+    """Draw trials, run them and tell how each of them ended."""
+    running = {}
+    with _optuna_silent(), ExitStack() as heartbeats:
         try:
-            return objective(trial)
-        except (optuna.TrialPruned, FloatingPointError):
-            raise
+            for _ in range(size):
+                trial = _begin(study, objective.space, n_trials)
+                if trial is not None:
+                    running[trial.number] = trial
+                    heartbeat = get_heartbeat_thread(trial._trial_id, study._storage)
+                    heartbeat.start()
+                    heartbeats.callback(heartbeat.join)
+            for trial, outcome in objective(list(running.values())) if running else ():
+                _tell(study, trial, outcome)
+                del running[trial.number]
         except BaseException:
-            # Ctrl-C, or a mistake to be mended: the trial is still to be run.
-            _queue_again(study, trial)
+            # Ctrl-C, or a mistake to be mended: the trials are still to be run.
+            for trial in running.values():
+                _queue_again(study, trial)
+                study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
             raise
 
-    with _optuna_silent():
+
+def _begin(study, space, n_trials):
+    """Draw a trial, unless another process began the study's last one a moment earlier."""
+    with warnings.catch_warnings():
+        # Each trial gets its heartbeat, as it would from Study.optimize, which runs one at a time.
+        warnings.filterwarnings("ignore", message="Heartbeat of storage", category=UserWarning)
+        trial = study.ask(space)
+    trial.set_user_attr(_WORKER, list(_this_process()))
+    if sum(t.number < trial.number for t in live_trials(study)) < n_trials:
+        return trial
+    trial.set_user_attr(_SURPLUS, True)
+    study.tell(trial, state=TrialState.FAIL)
+    return None
+
+
+def _tell(study, trial, outcome):
+    """Finish a trial, unless others took this process for lost."""
+    if isinstance(outcome, optuna.TrialPruned):
+        study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+    elif isinstance(outcome, FloatingPointError) or np.isnan(outcome):
         # A network that diverges is a finding about its parameters, not an error of the search.
-        study.optimize(run, n_trials=1, catch=(FloatingPointError, _Surplus))
+        study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+    else:
+        study.tell(trial, outcome, skip_if_finished=True)
 
 
 @contextmanager

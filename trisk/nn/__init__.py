@@ -16,8 +16,10 @@ from trisk.nn._members import (
     MemberLinear,
     PeriodicEmbedding,
     initialize_members,
+    keep_members,
     select_members,
 )
+from trisk.nn._optimizer import MemberAdamW
 from trisk.nn._pretraining import PretrainingNetwork
 from trisk.nn._processes import sum_over_processes
 from trisk.nn._radial import BesselBasis
@@ -42,6 +44,7 @@ __all__ = [
     "GraphTRIADSNetwork",
     "HybridTRIADSNetwork",
     "InputLayout",
+    "MemberAdamW",
     "MemberDropout",
     "MemberLayerNorm",
     "MemberLinear",
@@ -59,6 +62,7 @@ __all__ = [
     "TriForcesEncoder",
     "epps_pulley",
     "initialize_members",
+    "keep_members",
     "real_spherical_harmonics",
     "select_members",
     "sigreg",

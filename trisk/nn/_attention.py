@@ -1,5 +1,7 @@
 """Attention over property tokens, one set of weights per member."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -65,15 +67,16 @@ class SelfAttentionLayer(nn.Module):
         Width of the tokens.
     n_heads : int
         Number of heads; must divide `dim`.
-    dropout : float
-        Dropout rate on attention weights and in the feed-forward layer.
+    dropout : float or sequence of float
+        Dropout rate on attention weights and in the feed-forward layer, of all members or of
+        each.
 
     Notes
     -----
     Shapes: input and output ``(K, B, T, dim)``.
     """
 
-    def __init__(self, n_members: int, dim: int, n_heads: int, dropout: float):
+    def __init__(self, n_members: int, dim: int, n_heads: int, dropout: float | Sequence[float]):
         super().__init__()
         self.n_heads = n_heads
         self.query_key_value = MemberLinear(n_members, dim, 3 * dim)

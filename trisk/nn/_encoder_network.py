@@ -38,6 +38,9 @@ class CompositionEncoderNetwork(nn.Module):
     ``steps``, the same as the only step of ``(K, 1, B, n_outputs)``.
     """
 
+    #: Parameters that may have one value per member.
+    member_parameters = ()
+
     def __init__(
         self,
         seeds: Sequence[int],
@@ -65,6 +68,10 @@ class CompositionEncoderNetwork(nn.Module):
 
     def seed_dropout(self, epoch: int) -> None:
         """Do nothing: there is no dropout."""
+
+    def keep_members(self, members: Sequence[int]) -> None:
+        """Forget the seeds of all other members."""
+        self.seeds = [self.seeds[member] for member in members]
 
     @torch.no_grad()
     def load_encoder(self, arrays: Mapping[str, Tensor]) -> None:

@@ -67,12 +67,12 @@ class HybridTRIADSNetwork(nn.Module):
         are.
     n_frequencies : int
         Cosines per embedded column.
-    frequency_scale : float
-        Standard deviation of the initial frequencies.
+    frequency_scale : float or sequence of float
+        Standard deviation of the initial frequencies, of all members or of each.
     hidden_dim, feedforward_dim, n_steps : int
         Width of the states, hidden width of the updates, number of recursion steps.
-    dropout : float
-        Dropout rate.
+    dropout : float or sequence of float
+        Dropout rate, of all members or of each.
     confidence : bool
         Whether to learn a confidence in every step.
 
@@ -87,6 +87,9 @@ class HybridTRIADSNetwork(nn.Module):
     .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026.
     """
 
+    #: Parameters that may have one value per member.
+    member_parameters = ("dropout", "frequency_scale")
+
     def __init__(
         self,
         seeds: Sequence[int],
@@ -99,11 +102,11 @@ class HybridTRIADSNetwork(nn.Module):
         shared_projection: bool,
         embedding_dim: int | None,
         n_frequencies: int,
-        frequency_scale: float,
+        frequency_scale: float | Sequence[float],
         hidden_dim: int,
         feedforward_dim: int,
         n_steps: int,
-        dropout: float,
+        dropout: float | Sequence[float],
         confidence: bool,
     ):
         super().__init__()
@@ -156,6 +159,10 @@ class HybridTRIADSNetwork(nn.Module):
         dropouts = [m for m in self.modules() if isinstance(m, MemberDropout)]
         for site, dropout in enumerate(dropouts):
             dropout.seed([(seed, epoch, site) for seed in self.seeds])
+
+    def keep_members(self, members: Sequence[int]) -> None:
+        """Forget the seeds of all other members."""
+        self.seeds = [self.seeds[member] for member in members]
 
     def _project_tokens(self, x: Tensor) -> Tensor:
         return self.project(x[..., : self.layout.n_tokens * self.layout.token_width])

@@ -1,6 +1,7 @@
 """Objectives with deep supervision over recursion steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +39,9 @@ class DeepSupervisionLoss(nn.Module):
 
     Parameters
     ----------
-    kind : {"absolute_error", "squared_error", "huber", "cross_entropy"}
-        Loss of one row at one step. Cross-entropy takes class probabilities as targets.
+    kind : {"absolute_error", "squared_error", "huber", "cross_entropy"} or list of them
+        Loss of one row at one step, of all members or of each. Cross-entropy takes class
+        probabilities as targets.
     deep : bool, default=True
         Supervise all steps with weights 1, 2, … T (normalised); otherwise the last one only.
     openness_cost : float, default=0.0
@@ -53,11 +55,27 @@ class DeepSupervisionLoss(nn.Module):
     answer is added.
     """
 
-    def __init__(self, kind: str, *, deep: bool = True, openness_cost: float = 0.0):
+    def __init__(self, kind: str | Sequence[str], *, deep: bool = True, openness_cost: float = 0.0):
         super().__init__()
-        self.row_loss = _ROW_LOSSES[kind]
+        self.kind = kind
         self.deep = deep
         self.openness_cost = openness_cost
+
+    def keep_members(self, members: Sequence[int]) -> None:
+        """Forget the kinds of all other members."""
+        if not isinstance(self.kind, str):
+            self.kind = [self.kind[member] for member in members]
+
+    def row_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Loss of every row at every step, ``(K, n_steps, B)``."""
+        if isinstance(self.kind, str):
+            return _ROW_LOSSES[self.kind](prediction, target)
+        losses, start = [], 0
+        for kind, members in groupby(self.kind):
+            stop = start + len(list(members))
+            losses.append(_ROW_LOSSES[kind](prediction[start:stop], target[start:stop]))
+            start = stop
+        return torch.cat(losses)
 
     def forward(self, output: dict[str, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
         """Average the weighted row losses of each member."""

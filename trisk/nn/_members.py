@@ -6,7 +6,7 @@ member as if it trained alone.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,28 +119,37 @@ class MemberDropout(nn.Module):
 
     Parameters
     ----------
-    p : float
-        Probability of dropping an element.
+    p : float or sequence of float
+        Probability of dropping an element, of all members or of each.
     """
 
-    def __init__(self, p: float):
+    def __init__(self, p: float | Sequence[float]):
         super().__init__()
-        self.threshold = min(round(256 * p), 255)
+        bytes_dropped = np.round(256 * np.atleast_1d(np.asarray(p, dtype=np.float64)))
+        self.threshold = np.minimum(bytes_dropped, 255).astype(np.uint8)[:, None]
         self.streams: list[np.random.Generator] = []
 
     def seed(self, seeds: Sequence[Sequence[int]]) -> None:
         """Start one stream per member."""
         self.streams = [np.random.Generator(np.random.SFC64(list(s))) for s in seeds]
 
+    def keep_members(self, members: Sequence[int]) -> None:
+        """Forget the rates and streams of all other members."""
+        if len(self.threshold) > 1:
+            self.threshold = self.threshold[members]
+        self.streams = [self.streams[member] for member in members]
+
     def forward(self, x: Tensor) -> Tensor:
         """Zero elements at random and rescale the rest while training; else do nothing."""
-        if not self.training or self.threshold == 0:
+        if not self.training or not self.threshold.any():
             return x
         n_bytes = x[0].numel()
         words = -(-n_bytes // 8)
         drawn = np.stack([s.integers(0, 2**64, size=words, dtype=np.uint64) for s in self.streams])
         mask = torch.from_numpy(drawn.view(np.uint8)[:, :n_bytes] >= self.threshold)
-        return x * mask.view(x.shape).to(x.device, x.dtype).mul_(256 / (256 - self.threshold))
+        scale = torch.from_numpy(256 / (256.0 - self.threshold)).to(x.device, x.dtype)
+        kept = mask.view(x.shape).to(x.device, x.dtype)
+        return x * kept.mul_(scale.view(-1, *[1] * (x.dim() - 1)))
 
 
 class PeriodicEmbedding(nn.Module):
@@ -159,8 +168,8 @@ class PeriodicEmbedding(nn.Module):
         Cosines per feature.
     dim : int, default=4
         Width each feature is embedded to, its own value included.
-    frequency_scale : float, default=0.7
-        Standard deviation of the initial frequencies.
+    frequency_scale : float or sequence of float, default=0.7
+        Standard deviation of the initial frequencies, of all members or of each.
 
     Notes
     -----
@@ -179,10 +188,10 @@ class PeriodicEmbedding(nn.Module):
         *,
         n_frequencies: int = 16,
         dim: int = 4,
-        frequency_scale: float = 0.7,
+        frequency_scale: float | Sequence[float] = 0.7,
     ):
         super().__init__()
-        self.frequency_scale = frequency_scale
+        self.frequency_scale = np.broadcast_to(frequency_scale, n_members).tolist()
         self.gain = nn.Parameter(torch.empty(n_members, 1, n_features))
         self.frequency = nn.Parameter(torch.empty(n_members, n_features, 1, n_frequencies))
         self.phase = nn.Parameter(torch.empty(n_members, n_features, 1, n_frequencies))
@@ -196,7 +205,8 @@ class PeriodicEmbedding(nn.Module):
     def reset_member(self, member: int, generator: torch.Generator) -> None:
         """Draw one member's frequencies, phases and maps."""
         nn.init.ones_(self.gain[member])
-        nn.init.normal_(self.frequency[member], std=self.frequency_scale, generator=generator)
+        std = self.frequency_scale[member]
+        nn.init.normal_(self.frequency[member], std=std, generator=generator)
         nn.init.uniform_(self.phase[member], -0.5, 0.5, generator=generator)
         bound = math.sqrt(3 / self.weight.shape[2])
         nn.init.uniform_(self.weight[member], -bound, bound, generator=generator)
@@ -249,3 +259,24 @@ def select_members(state: dict[str, Tensor], members: slice) -> dict[str, Tensor
         Copies of those members' parameters.
     """
     return {name: value[members].clone() for name, value in state.items()}
+
+
+@torch.no_grad()
+def keep_members(network: nn.Module, members: Sequence[int]) -> None:
+    """Take all other members out of a network, in place.
+
+    Parameters
+    ----------
+    network : Module
+        A member-batched network. What its parts know of each member they forget by their own
+        ``keep_members(members)``.
+    members : sequence of int
+        Positions of those that stay, ascending.
+    """
+    for parameter in network.parameters():
+        parameter.grad = None
+        parameter.data = parameter.data[members]
+    parts: Iterable[Any] = network.modules()
+    for part in parts:
+        if hasattr(part, "keep_members"):
+            part.keep_members(members)

@@ -1,5 +1,7 @@
 """The weight-tied recursion at the heart of the TRIADS networks."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +12,14 @@ from trisk.nn._members import MemberDropout, MemberLayerNorm, MemberLinear
 class _Update(nn.Module):
     """A two-layer update, ``LayerNorm(W2 dropout(GELU(W1 [inputs] + b1)) + b2)``."""
 
-    def __init__(self, n_members: int, in_features: int, dim: int, hidden: int, dropout: float):
+    def __init__(
+        self,
+        n_members: int,
+        in_features: int,
+        dim: int,
+        hidden: int,
+        dropout: float | Sequence[float],
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(n_members, in_features, hidden))
         self.bias = nn.Parameter(torch.empty(n_members, 1, hidden))
@@ -52,8 +61,8 @@ class RecursiveCore(nn.Module):
         Hidden width of f and g.
     n_steps : int
         Number of recursion steps, T.
-    dropout : float
-        Dropout rate inside f and g.
+    dropout : float or sequence of float
+        Dropout rate inside f and g, of all members or of each.
 
     Notes
     -----
@@ -66,7 +75,9 @@ class RecursiveCore(nn.Module):
        Networks", arXiv:2510.04871.
     """
 
-    def __init__(self, n_members: int, dim: int, hidden: int, n_steps: int, dropout: float):
+    def __init__(
+        self, n_members: int, dim: int, hidden: int, n_steps: int, dropout: float | Sequence[float]
+    ):
         super().__init__()
         self.n_steps = n_steps
         self.latent = _Update(n_members, 3 * dim, dim, hidden, dropout)

@@ -101,6 +101,14 @@ class MemberDataset(Dataset):
         """Rows of an epoch, of each member."""
         return self.train_rows.shape[1]
 
+    def keep_members(self, members: Sequence[int]) -> None:
+        """Serve all other members no more."""
+        self.members = [self.members[member] for member in members]
+        self.seeds = [seed for _, seed in self.members]
+        self.train_rows = self.train_rows[members]
+        self.held_out_rows = self.held_out_rows[members]
+        self._start = self._start[members]
+
     def draw_columns(self, epoch: int) -> Tensor | None:
         """Columns of all members for one epoch, ``(n_members, n_rows, n_drawn_columns)``."""
         return self._draw(epoch, [None] * len(self.members))

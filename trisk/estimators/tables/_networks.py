@@ -25,6 +25,26 @@ class BaseTableNetwork(BaseMemberEstimator):
     """
 
     _batches_class = MemberBatches
+    #: Parameters in which the networks of one batch may differ. Those that stay together with
+    #: equal settings, such as folds, have copies of one list of callbacks.
+    _own_parameters = frozenset(
+        {
+            "aggregation",
+            "calibrate",
+            "callbacks",
+            "class_weight",
+            "companion",
+            "dropout",
+            "frequency_scale",
+            "learning_rate",
+            "loss",
+            "n_neighbors",
+            "random_state",
+            "scaling",
+            "verbose",
+            "weight_decay",
+        }
+    )
 
     def fit(self, X, y, sample_weight=None):
         """Fit the ensemble.
@@ -55,6 +75,17 @@ class BaseTableNetwork(BaseMemberEstimator):
             After an interruption; the estimator is then fitted with the weights reached so far.
         """
         return fit_together([(self, X, y, sample_weight)])[0]
+
+    @property
+    def trains_with_others(self):
+        """Whether nothing that happens to one network ends the training of all."""
+        return self.callbacks is None and self.patience is None
+
+    def _settings_of_batch(self):
+        """What a network must share with the others of its batch, besides its shape."""
+        own = self._own_parameters
+        shared = {k: v for k, v in self.get_params(deep=False).items() if k not in own}
+        return f"{type(self).__name__} {shared}"
 
     def _prepare(self, X, y, sample_weight):
         """Validate and scale; return the training set and the module's parameters."""
