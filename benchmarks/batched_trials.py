@@ -1,67 +1,83 @@
-"""Would a search gain from training concurrent trials of equal shape as one batch?
+"""What a search gains from training concurrent trials of equal shape as one batch.
 
-    python benchmarks/batched_trials.py
+    python benchmarks/batched_trials.py [--members 1 2 4 8] [--trials 4] [--epochs 10]
 
-Every trial is a cross-validation whose folds train as one batch already. This measures, on
-matbench_steels and five folds, trials per minute one after the other and four at a time in one
-batch. The trials of one batch have equal parameters here: learning rates, decay and dropout of
-their own would cost a little more, so the ratio is an upper bound of the gain.
+Every trial is a cross-validation whose five folds train as one batch already. On matbench_steels,
+``optuna_search`` runs the same trials one after the other and all in one batch
+(``trials_together``), each with a learning rate, weight decay and dropout of its own; both ways
+must give the same scores. Times are CPU seconds of one thread, so that other work on the machine
+does not count.
 """
 
+import argparse
 import json
 import os
 import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
+import optuna
 from matbench import RESULTS, describe_machine
-from sklearn.base import clone
-from sklearn.model_selection import KFold
 
 import trisk
-from trisk.estimators.tables._together import fit_together
+from trisk.model_selection import optuna_search, search_space
 
-N_TRIALS = 4
+RATES = ("learning_rate", "weight_decay", "dropout")
 
 
 def main():
     """Time both ways, for ensembles of one to eight networks."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--members", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=10)
+    options = parser.parse_args()
     formulas, y = trisk.load_matbench("steels")
-    pipeline = trisk.composition_pipeline("steels", max_epochs=10)
+    pipeline = trisk.composition_pipeline("steels", max_epochs=options.epochs, random_state=0)
     X = pipeline["features"].fit_transform(formulas)
-    folds = [train for train, _ in KFold(5, shuffle=True, random_state=0).split(X)]
-    rows = []
-    for n_members in (1, 2, 4, 8):
-        trials = [
-            [
-                (
-                    clone(pipeline["model"]).set_params(n_members=n_members, random_state=trial),
-                    X.iloc[train],
-                    y.iloc[train],
-                    None,
-                )
-                for train in folds
-            ]
-            for trial in range(N_TRIALS)
-        ]
-        fit_together(trials[0])  # warm up
-        started = time.perf_counter()
-        for jobs in trials:
-            fit_together(jobs)
-        alone = time.perf_counter() - started
-        started = time.perf_counter()
-        fit_together([job for jobs in trials for job in jobs])
-        together = time.perf_counter() - started
+    measure(pipeline["model"], X, y, n_members=1, n_trials=1, together=1)  # warm up
+    report = {
+        "machine": describe_machine(),
+        "folds": 5,
+        "epochs": options.epochs,
+        "trials": options.trials,
+        "rows": [],
+    }
+    for n_members in options.members:
+        settings = {"n_members": n_members, "n_trials": options.trials}
+        apart, scores = measure(pipeline["model"], X, y, together=1, **settings)
+        together, same = measure(pipeline["model"], X, y, together=options.trials, **settings)
+        np.testing.assert_allclose(same, scores, rtol=1e-3)
         row = {
             "members": n_members,
-            "trials per minute, one by one": 60 * N_TRIALS / alone,
-            "trials per minute, four in a batch": 60 * N_TRIALS / together,
-            "ratio": alone / together,
+            "trials per minute, one by one": 60 * options.trials / apart,
+            "trials per minute, in one batch": 60 * options.trials / together,
+            "ratio": apart / together,
         }
-        rows.append(row)
+        report["rows"].append(row)
         print({name: round(value, 2) for name, value in row.items()}, flush=True)
-    report = {"machine": describe_machine(), "folds": 5, "epochs": 10, "rows": rows}
-    (RESULTS / "batched_trials.json").write_text(json.dumps(report, indent=1) + "\n")
+        (RESULTS / "batched_trials.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+def measure(model, X, y, *, n_members, n_trials, together):
+    """CPU seconds of a search, and the scores of its trials."""
+    space = {name: search_space(model)[name] for name in RATES}
+    started = time.process_time()
+    search = optuna_search(
+        model.set_params(n_members=n_members),
+        X,
+        y,
+        n_trials=n_trials,
+        trials_together=together,
+        scoring="neg_mean_absolute_error",
+        space=space,
+        pruner=optuna.pruners.NopPruner(),
+        refit=False,
+        random_state=0,
+        verbose=0,
+    )
+    return time.process_time() - started, search.trials_dataframe()["score"].to_numpy()
 
 
 if __name__ == "__main__":

@@ -171,6 +171,10 @@ class DivergenceGuard(Callback):
 
     def on_train_end(self, net, **kwargs):
         """Look at what the last step left, which no loss has seen."""
+        self.check_weights(net)
+
+    def check_weights(self, net):
+        """Stop where a weight is no longer a number."""
         if not all(p.isfinite().all() for p in net.module_.parameters()):
             self._stop(net, "weights became infinite or no numbers")
 

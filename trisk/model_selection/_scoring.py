@@ -152,6 +152,7 @@ class Snapshots(Callback):
         judged_before = tenth == (done - 1) * _TENTHS // net.max_epochs
         if judged_before or done == net.max_epochs or not self.owners:
             return
+        dict(net.callbacks_)["divergence"].check_weights(net)
         staying = [estimator for estimator, unit in self.owners if unit.error is None]
         with ExitStack() as lent:
             for estimator, members in zip(staying, member_slices(staying), strict=True):
