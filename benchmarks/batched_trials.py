@@ -1,6 +1,6 @@
 """What a search gains from training concurrent trials of equal shape as one batch.
 
-    python benchmarks/batched_trials.py [--members 1 2 4 8] [--trials 4] [--epochs 10]
+    python benchmarks/batched_trials.py [--members 1 2 4 8] [--trials 4] [--epochs 20]
 
 Every trial is a cross-validation whose five folds train as one batch already. On matbench_steels,
 ``optuna_search`` runs the same trials one after the other and all in one batch
@@ -31,7 +31,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--members", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--trials", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
     formulas, y = trisk.load_matbench("steels")
     pipeline = trisk.composition_pipeline("steels", max_epochs=options.epochs, random_state=0)

@@ -66,8 +66,11 @@ class MemberNet(NeuralNet):
             Same history and settings; the module holds the weights of these members, in double
             precision.
         """
-        shared = {id(self.module_): None}  # tells deepcopy to leave the module out
-        part = copy.deepcopy(self, shared)
+        whole, self.module_ = self.module_, None
+        try:
+            part = copy.deepcopy(self)
+        finally:
+            self.module_ = whole
         part.__dict__.pop("optimizer__n_members", None)
         part.__dict__.update({"module__seeds": self.module__seeds[members], **own})
         part.initialize_criterion()

@@ -105,6 +105,15 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
     noticed by its missing heartbeat after a minute, in a database; a journal file has no
     heartbeats, and its trial is then taken up when the search is next run on that machine.
 
+    With ``trials_together``, so many trials are drawn before the first of them is run, and know
+    nothing of one another. Those that train a HybridTRIADS or a composition encoder become members
+    of one network if they differ only in ``learning_rate``, ``weight_decay``, ``dropout``,
+    ``frequency_scale``, ``loss``, ``class_weight``, ``scaling``, ``n_neighbors`` (None apart) and
+    in other steps of a pipeline. Their results are those that they would have alone; one that is
+    given up leaves the network. All others run one after the other, and so do networks with
+    ``patience`` or callbacks, and on a CPU those that are too large to gain from it. Within the
+    whole published space equal shapes are rare: pass a ``space`` of these parameters.
+
     Examples
     --------
     >>> import numpy as np
