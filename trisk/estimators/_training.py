@@ -66,11 +66,12 @@ class MemberNet(NeuralNet):
             Same history and settings; the module holds the weights of these members, in double
             precision.
         """
-        whole, self.module_ = self.module_, None
+        # skorch would write the module of all members, once for each share of them.
+        whole = self.__dict__.pop("module_")
         try:
             part = copy.deepcopy(self)
         finally:
-            self.module_ = whole
+            self.__dict__["module_"] = whole
         part.__dict__.pop("optimizer__n_members", None)
         part.__dict__.update({"module__seeds": self.module__seeds[members], **own})
         part.initialize_criterion()
