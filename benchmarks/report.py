@@ -9,7 +9,7 @@ from pathlib import Path
 from report_compositions import MODELS, ablations, coverage, matbench_rows, pretraining, threads
 from report_potentials import cost, derivatives, errors
 from report_retrieval import index, probes, retrieval, spectra
-from report_speed import training_speed
+from report_speed import batched_trials, training_speed
 from report_structures import sensor_ablation, sensor_cost, sensors, structures
 
 HERE = Path(__file__).parent
@@ -69,6 +69,7 @@ def details():
                 f"largest difference in value {magpie['largest_difference']:.0e}."
             ),
             *training_speed(),
+            *batched_trials(),
             *spectra(),
             "",
             "## Potentials",

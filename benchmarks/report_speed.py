@@ -44,3 +44,22 @@ def whole_protocols(protocol):
         f"{plain['test_mae_mpa']:.1f} MPa: at least "
         f"{plain['seconds_extrapolated'] / recipe['seconds']:.0f} times as fast at a lower error."
     )
+
+
+def batched_trials():
+    """What ``batched_trials.py`` measured, if it was run."""
+    path = HERE / "results" / "batched_trials.json"
+    if not path.exists():
+        return []
+    report = json.loads(path.read_text())
+    ratios = ", ".join(f"{row['ratio']:.2f}" for row in report["rows"])
+    members = ", ".join(str(row["members"]) for row in report["rows"])
+    return [
+        "",
+        (
+            "A search on steels (`python benchmarks/batched_trials.py`): "
+            f"{report['trials']} trials of equal shape in one batch (`trials_together`) run "
+            f"{ratios} times as many a minute as one after the other, for ensembles of {members} "
+            f"networks; {report['folds']} folds, {report['epochs']} epochs, CPU time of one thread."
+        ),
+    ]
