@@ -10,7 +10,13 @@ from report_compositions import MODELS, ablations, coverage, matbench_rows, pret
 from report_potentials import cost, derivatives, errors
 from report_retrieval import index, probes, retrieval, spectra
 from report_speed import batched_trials, training_speed
-from report_structures import sensor_ablation, sensor_cost, sensors, structures
+from report_structures import (
+    sensor_ablation,
+    sensor_cost,
+    sensors,
+    structures,
+    training_steps,
+)
 
 HERE = Path(__file__).parent
 README, DETAILS = HERE.parent / "README.md", HERE.parent / "docs" / "results.md"
@@ -69,6 +75,7 @@ def details():
                 f"largest difference in value {magpie['largest_difference']:.0e}."
             ),
             *training_speed(),
+            *training_steps(),
             *batched_trials(),
             *spectra(),
             "",

@@ -145,3 +145,28 @@ def sensor_cost():
         f"|---|{'---|' * len(sensors)}",
         *(f"| {row['atoms']} | {' | '.join(f'{row[s]:.2g}' for s in sensors)} |" for row in rows),
     ]
+
+
+def training_steps():
+    """What one training step takes against the size of the cell, if that was measured."""
+    sizes = json.loads((HERE / "results" / "graph_building.json").read_text())["sizes"]
+    if "step_mb" not in sizes[0]:
+        return []
+    small, large = sizes[0], sizes[-1]
+    order = "training step, order=3"
+    return [
+        "",
+        (
+            "One step of training GraphTRIADS (third order, one network, four cycles) on one "
+            f"crystal takes {1e3 * small['step_seconds'][order]:.0f} ms and "
+            f"{small['step_mb'][order]:.1f} MB with {small['n_atoms']} atoms in the cell, "
+            f"{1e3 * large['step_seconds'][order]:.0f} ms and {large['step_mb'][order]:.0f} MB "
+            f"with {large['n_atoms']} (`python benchmarks/graph_building.py --sizes`; CPU time of "
+            "one thread):"
+        ),
+        "",
+        (
+            "![Time and memory of graphs and training steps against atoms per cell]"
+            "(../benchmarks/results/graph_building.png)"
+        ),
+    ]
