@@ -15,7 +15,6 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
-from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
@@ -91,7 +90,8 @@ def main():
 
     crystal = crystal.repeat(2)
     crystal.calc = potential.calculator()
-    thermalize_momenta(crystal, 300, rng=np.random.default_rng(0))
+    momenta = np.random.default_rng(0).normal(size=(len(crystal), 3))
+    crystal.set_momenta(momenta * np.sqrt(crystal.get_masses() * units.kB * 300)[:, None])
     dynamics = VelocityVerlet(crystal, 2 * units.fs)
     energies = []
     dynamics.attach(lambda: energies.append(crystal.get_total_energy() / len(crystal)))

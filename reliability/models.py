@@ -186,7 +186,10 @@ def small_encoder():
         "fraction": (d, 8), "norm": d, "pool": (2, d), "widen": (2 * d, 2 * d),
         "narrow": (6, 2 * d), "answer": (2, 6),
     }  # fmt: skip
-    arrays = {"element": rng.normal(size=(119, d)), "layers.0.weight_of_fraction": np.ones(2)}
+    arrays = {
+        "element": rng.normal(size=(119, d)), "layers.0.weight_of_fraction": np.ones(2),
+        "scale": np.ones(2), "center": np.zeros(2),
+    }  # fmt: skip
     for name, shape in maps.items():
         is_norm = isinstance(shape, int)
         arrays[f"{name}.weight"] = np.ones(shape) if is_norm else rng.normal(0, 0.3, size=shape)
@@ -291,6 +294,15 @@ def _estimators():
     ]  # fmt: skip
 
 
+def _sensors():
+    from sklearn.frozen import FrozenEstimator
+
+    from trisk.featurizers import PotentialFeaturizer
+
+    potential = FrozenEstimator(case("TriForcesPotential").fit())
+    return PotentialFeaturizer(potential, sensors=["energy", "stress", "forces", "einstein"])
+
+
 def _featurizers():
     from trisk import featurizers as f
     from trisk.featurizers.composition._base import BaseCompositionFeaturizer
@@ -304,6 +316,8 @@ def _featurizers():
     special = {
         "CompositionFeaturizer": {"blocks": ["magpie", "element_fraction"]},
         "Mat2VecFeaturizer": {"vectors": "megnet16"},
+        # The one that ships would add 2 MB to the file.
+        "PretrainedFeaturizer": {"weights": small_encoder()},
     }
     cases = [
         Case(n, lambda n=n: getattr(f, n)(**special.get(n, {})), "formulas", None, "transform")
@@ -319,6 +333,7 @@ def _featurizers():
              cutoff=4.0, n_radial=2, max_degree=1), "structures", None, "transform"),
         Case("LayerFeaturizer", f.LayerFeaturizer, "layers", None, "transform"),
         Case("SpringModelFeaturizer", f.SpringModelFeaturizer, "structures", None, "transform"),
+        Case("PotentialFeaturizer", _sensors, "frames", None, "transform"),
     ]  # fmt: skip
 
 

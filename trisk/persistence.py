@@ -25,6 +25,7 @@ FORMAT = 1
 #: Classes that a file may name, and where they live.
 _CLASSES = {
     "Pipeline": "sklearn.pipeline",
+    "FrozenEstimator": "sklearn.frozen",
     "CompositionEncoderClassifier": "trisk.estimators",
     "CompositionEncoderRegressor": "trisk.estimators",
     "DeltaRegressor": "trisk.estimators",
@@ -268,9 +269,11 @@ def _encode(value, name, arrays):
         return encoded
     if type(value).__name__ == "Tree" and type(value).__module__ == "sklearn.tree._tree":
         return {"tree": _encode(tree_to_arrays(value), name, arrays)}
+    kind = value.__name__ if isinstance(value, type) else f"a {type(value).__name__}"
     raise TypeError(
-        f"{name} is a {type(value).__name__}, which trisk does not store without code; "
-        "use pickle or skops for such a model."
+        f"{name} is {kind}, which trisk does not store without code. If it is a parameter, such "
+        "as a calculator or a callback, set it to None by set_params before saving and give it "
+        "back after loading; or use pickle or skops for such a model."
     )
 
 

@@ -49,17 +49,6 @@ def test_same_seed__same_bits(fitted, name):
     np.testing.assert_array_equal(subject.ask(subject.fit(), X), subject.ask(model, X))
 
 
-@pytest.mark.parametrize("name", _NAMES)
-def test_batch_of_a_prediction__changes_no_more_than_its_last_digits(fitted, name):
-    subject, model = fitted(name)
-    X = subject.data()[0]
-    expected = subject.ask(model, X)
-    for size in (1, 7):
-        parts = [subject.ask(model, X[i : i + size]) for i in range(0, len(X), size)]
-        # Sums in another order: not the same bits, but 15 digits.
-        np.testing.assert_allclose(np.concatenate(parts), expected, rtol=1e-13, atol=1e-14)
-
-
 def test_jobs__change_no_bit():
     subject = case("HybridTRIADSRegressor")
     X, y = subject.data()

@@ -1,5 +1,6 @@
 """Torch modules: no scikit-learn, no chemistry objects, no files."""
 
+from trisk.nn._batch_invariance import BatchInvariance
 from trisk.nn._composition_encoder import CompositionEncoder
 from trisk.nn._composition_stream import CompositionStream
 from trisk.nn._crystal_batch import CrystalBatch
@@ -32,6 +33,7 @@ from trisk.nn.backbones import Backbone, EquivariantBackbone
 
 __all__ = [
     "Backbone",
+    "BatchInvariance",
     "BesselBasis",
     "CompositionEncoder",
     "CompositionEncoderNetwork",

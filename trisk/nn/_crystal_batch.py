@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trisk.nn._batch_invariance import BatchInvariance
+
 # Neighbour counts are padded up to one of these widths, so that few blocks of equal shape remain.
 _WIDTHS = np.array([0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 4096])
 
@@ -209,7 +211,8 @@ class CrystalBatch:
     def vectors(self) -> Tensor:
         """Vectors from centre to neighbour in Å, ``(n_pairs, 3)``, differentiable."""
         of_pair = self.lattices.flatten(1)
-        if len(self) > 1:
+        # The derivative of one crystal's cell adds in another order without its index.
+        if len(self) > 1 or BatchInvariance.is_active():
             of_pair = of_pair.index_select(0, self.atom_structure.index_select(0, self.centers))
         shifts = (self.images.unsqueeze(-1) * of_pair.view(-1, 3, 3)).sum(1)
         ends = self.positions.index_select(0, self.neighbors)

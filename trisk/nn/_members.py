@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trisk.nn._batch_invariance import BatchInvariance
+
 
 class MemberLinear(nn.Module):
     """An affine map per member.
@@ -220,7 +222,11 @@ class PeriodicEmbedding(nn.Module):
         frequency = (2 * math.pi * self.frequency).flatten(0, 1).transpose(1, 2)
         phase = (2 * math.pi * self.phase + math.pi / 2).flatten(0, 1).transpose(1, 2)
         angle = torch.baddbmm(phase, frequency, row)
-        waves = torch.bmm(self.weight.flatten(0, 1).transpose(1, 2), angle.sin())
+        weight = self.weight.flatten(0, 1)
+        if BatchInvariance.is_active():  # wants rows on the left, which trains more slowly
+            waves = torch.bmm(angle.sin().transpose(1, 2), weight).transpose(1, 2)
+        else:
+            waves = torch.bmm(weight.transpose(1, 2), angle.sin())
         embedded = torch.cat([row, waves], dim=1).view(n_members, n_features, -1, n_rows)
         return embedded.permute(0, 3, 1, 2).reshape(n_members, n_rows, -1)
 

@@ -17,7 +17,7 @@ from trisk.estimators._structure_input import StructureInputMixin
 from trisk.estimators._training import MemberNet, resolve_device, train_members
 from trisk.estimators.graphs._batches import GraphBatches, GraphDataset, collate, pack
 from trisk.graphs import CrystalGraphs
-from trisk.nn import GraphTRIADSNetwork
+from trisk.nn import BatchInvariance, GraphTRIADSNetwork
 
 _MODULE_PARAMETERS = (
     "n_radial",
@@ -367,7 +367,7 @@ class BaseGraphTRIADS(StructureInputMixin, BaseMemberEstimator):
         cycles = np.full((module.n_members, len(graphs)), np.nan)
         n_bonds = graphs.counts("bond")[rows] * module.n_members
         n_batches = max(1, min(len(rows), -(-int(n_bonds.sum()) // _PREDICTION_BONDS)))
-        with torch.inference_mode():
+        with torch.inference_mode(), BatchInvariance():
             for positions in pack(n_bonds + 1, n_batches) if len(rows) else ():
                 chosen = rows[positions]
                 output = module(collate(graphs.take(chosen), device, torch.float64))

@@ -11,6 +11,7 @@ from trisk.estimators._prediction import MemberClassifierMixin, MemberRegressorM
 from trisk.estimators._preprocessing import TargetScaler, merge_duplicates
 from trisk.estimators.tables._batches import MemberBatches
 from trisk.estimators.tables._together import fit_together
+from trisk.nn import BatchInvariance
 
 # Largest number of activations held at once while predicting.
 _PREDICTION_ELEMENTS = 8_000_000
@@ -111,7 +112,7 @@ class BaseTableNetwork(BaseMemberEstimator):
         width = max(table.shape[1] * 32, 2048) * module.n_members
         n_rows = max(1, _PREDICTION_ELEMENTS // width)
         chunks = []
-        with torch.inference_mode():
+        with torch.inference_mode(), BatchInvariance():
             for start in range(0, len(table), n_rows):
                 rows = torch.from_numpy(table[start : start + n_rows]).to(device, torch.float64)
                 chunks.append(module(rows.expand(module.n_members, *rows.shape)))

@@ -16,12 +16,14 @@ class StreamEmbedder(TransformerMixin, BaseCrystalEstimator):
         import pandas as pd
         import torch
 
+        from trisk.nn import BatchInvariance
+
         check_is_fitted(self)
         names = self._names(None)
         graphs = read_crystals(X, self.cutoff)
         encoder = self.nets_[0].module_.encoder
         values = np.full((len(graphs), len(names)), np.nan)
-        with torch.no_grad():
+        with torch.no_grad(), BatchInvariance():
             for rows, batch in self._predict_batches(graphs):
                 blocks = encoder(batch).structures
                 values[rows] = torch.cat([blocks[s] for s in encoder.widths], dim=1).cpu().numpy()

@@ -17,7 +17,7 @@ from trisk.estimators.triforces._streams import (
     build_potential_network,
     document_parameters,
 )
-from trisk.nn import PotentialLoss
+from trisk.nn import BatchInvariance, PotentialLoss
 
 
 @document_parameters
@@ -263,11 +263,12 @@ class TriForcesPotential(BaseTriForces):
             "stress": np.full((len(graphs), 3, 3), np.nan),
         }
         of_atom = np.repeat(np.arange(len(graphs)), graphs.counts("atom"))
-        for rows, batch in self._predict_batches(graphs):
-            atoms = np.flatnonzero(np.isin(of_atom, rows))
-            outputs = self._evaluate_batch(batch)
-            for name, index in (("energy", rows), ("forces", atoms), ("stress", rows)):
-                results[name][index] = outputs[name]
+        with BatchInvariance():
+            for rows, batch in self._predict_batches(graphs):
+                atoms = np.flatnonzero(np.isin(of_atom, rows))
+                outputs = self._evaluate_batch(batch)
+                for name, index in (("energy", rows), ("forces", atoms), ("stress", rows)):
+                    results[name][index] = outputs[name]
         return results
 
     def _evaluate_batch(self, batch):

@@ -11,7 +11,7 @@ from trisk.estimators.triforces._base import BaseTriForces
 from trisk.estimators.triforces._crystal_batches import CrystalDataset
 from trisk.estimators.triforces._crystals import read_crystals, with_context
 from trisk.estimators.triforces._streams import build_property_network
-from trisk.nn import PropertyLoss
+from trisk.nn import BatchInvariance, PropertyLoss
 
 
 class PropertyTriForces(BaseTriForces):
@@ -64,7 +64,7 @@ class PropertyTriForces(BaseTriForces):
         graphs = self._scale_context(graphs)
         n_outputs = self.nets_[0].module_.head.readout[-1].out_features
         outputs = np.full((len(self.nets_), len(graphs), n_outputs), np.nan)
-        with torch.no_grad():
+        with torch.no_grad(), BatchInvariance():
             for rows, batch in self._predict_batches(graphs):
                 for member, net in enumerate(self.nets_):
                     outputs[member, rows] = net.module_(batch).cpu().numpy()
