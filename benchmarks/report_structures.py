@@ -95,7 +95,8 @@ def sensors():
             (
                 "Formation energies of 7,572 of Matbench's perovskites, five folds; sensors are "
                 "energy, stress and forces, and corrected is the potential's formation energy, "
-                "whose references are fitted to the training rows"
+                "whose references are fitted to the training rows; the data call their energies "
+                "those of a cell, but against the potential they are those of an atom"
             ),
             "perovskites",
             "meV/atom",
