@@ -2,13 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint install dist sbom
+.PHONY: demo test test-minimum test-newest lint install dist sbom
 
 demo: .venv/.installed-core
 	$(BIN)/python examples/band_gaps.py --out demo
 
 test: .venv/.installed-dev lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The fast part of the tests in an environment of its own, with the lowest versions that
+# pyproject.toml declares (constraints-minimum.txt), or with the newest there are.
+test-minimum test-newest: .venv/.installed-core
+	$(BIN)/python -m reliability.versions $(subst test-,,$@)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

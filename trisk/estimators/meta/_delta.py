@@ -128,7 +128,7 @@ class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseE
         """
         self._validate_params()
         if isinstance(X, CrystalGraphs):
-            y = column_or_1d(y, dtype=np.float64, input_name="y", warn=True)
+            y = column_or_1d(y, dtype=np.float64, warn=True)
             check_consistent_length(X, y)
         else:
             _, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, **self._checks())
