@@ -232,12 +232,13 @@ class Slow(Ridge):
         return super().fit(X, y)
 
 
-def run_study(storage, log, delay, queue):
+def run_study(storage, log, delay, together, queue):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
     y = X @ [1.0, -2.0, 0.5, 0.0]
     slow = Slow(log=str(log), delay=delay)
-    search = quiet(slow, X, y, space=SPACE, storage=storage, n_trials=12, cv=2)
+    settings = {"space": SPACE, "storage": storage, "n_trials": 12, "cv": 2}
+    search = quiet(slow, X, y, trials_together=together, **settings)
     queue.put(search.trials_dataframe()["alpha"].tolist())
 
 
@@ -245,11 +246,11 @@ def run_study(storage, log, delay, queue):
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
-def start(storage, log, delay=0.1):
+def start(storage, log, delay=0.1, together=1):
     """Begin a search in a process of its own; forked, because importing takes seconds."""
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
-    process = context.Process(target=run_study, args=(storage, log, delay, queue))
+    process = context.Process(target=run_study, args=(storage, log, delay, together, queue))
     process.start()
     return process, queue
 
@@ -342,10 +343,10 @@ def test_search_killed_between_trials__resumed__draws_the_same(tmp_path):
     assert sorted(drawn(resumed)) == sorted(drawn(untouched))
 
 
-def share_a_study(storage, tmp_path):
+def share_a_study(storage, tmp_path, together=1):
     """Three processes on one study, one of them killed; nothing is lost or run twice."""
     log = tmp_path / "fits"
-    processes = [start(storage, log) for _ in range(3)]
+    processes = [start(storage, log, together=together) for _ in range(3)]
     wait_for_lines(log, 6)
     kill(processes[1])
     first, last = finish(processes[0]), finish(processes[2])
@@ -353,9 +354,9 @@ def share_a_study(storage, tmp_path):
     assert_each_once(storage, log, first)
 
 
-@pytest.mark.parametrize("name", ["study.db", "study.log"])
-def test_processes__share_a_study_by_a_file(tmp_path, name):
-    share_a_study(str(tmp_path / name), tmp_path)
+@pytest.mark.parametrize(("name", "together"), [("study.db", 1), ("study.log", 1), ("study.db", 3)])
+def test_processes__share_a_study_by_a_file(tmp_path, name, together):
+    share_a_study(str(tmp_path / name), tmp_path, together)
 
 
 def test_processes__share_a_study_by_postgresql(tmp_path):

@@ -1,9 +1,15 @@
 """What is worth tuning, and how good a trial's parameters are."""
 
-import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from sklearn.base import clone
 
 from trisk.model_selection._scoring import Candidate, GivenUp, score_candidates
+
+_SUGGEST = {
+    "FloatDistribution": ("suggest_float", ("low", "high", "step", "log")),
+    "IntDistribution": ("suggest_int", ("low", "high", "step", "log")),
+    "CategoricalDistribution": ("suggest_categorical", ("choices",)),
+}
 
 
 def search_space(estimator):
@@ -61,6 +67,12 @@ class Objective:
         self.folds = folds
         self.scorer = scorer
 
+    def draw(self, trial):
+        """Draw a trial's parameters."""
+        for name, distribution in self.space.items():
+            method, attributes = _SUGGEST[type(distribution).__name__]
+            getattr(trial, method)(name, **{a: getattr(distribution, a) for a in attributes})
+
     def __call__(self, trials):
         """Run trials, in one batch where their networks allow it.
 
@@ -73,8 +85,8 @@ class Objective:
         ------
         trial : optuna.Trial
             Each of them, as soon as it is finished.
-        outcome : float or Exception
-            The mean score; :class:`optuna.TrialPruned` or FloatingPointError without one.
+        outcome : ndarray of shape (n_folds,), GivenUp or FloatingPointError
+            Its scores, or why there are none.
         """
         candidates = {
             Candidate(
@@ -88,14 +100,7 @@ class Objective:
             for trial in trials
         }
         for finished in score_candidates(list(candidates)):
-            trial = candidates[finished]
-            if finished.error is None:
-                trial.set_user_attr("fold_scores", finished.scores.tolist())
-                yield trial, finished.scores.mean()
-            elif isinstance(finished.error, GivenUp):
-                yield trial, optuna.TrialPruned()
-            else:
-                yield trial, finished.error
+            yield candidates[finished], finished.error or finished.scores
 
 
 class _Report:
@@ -110,6 +115,9 @@ class _Report:
         if step <= self.told:
             return  # its batch diverged by another's fault, and it trains again
         self.told = step
-        self.trial.report(score, step)
+        try:
+            self.trial.report(score, step)
+        except UpdateFinishedTrialError:
+            raise GivenUp from None  # others took this process for lost, and run the trial
         if self.trial.should_prune():
             raise GivenUp

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+
+from trisk.model_selection._scoring import GivenUp
 
 # Seconds between heartbeats, and without one after which a trial's machine counts as lost.
 _HEARTBEAT, _GRACE = 15, 60
@@ -166,8 +168,16 @@ def live_trials(study):
         In the order of their numbers.
     """
     trials = study.get_trials(deepcopy=False)
-    dead = {t.user_attrs[_RETRY_OF] for t in trials if _RETRY_OF in t.user_attrs}
-    return [t for t in trials if t.number not in dead and _SURPLUS not in t.user_attrs]
+    # Processes that notice a death at the same moment all queue the trial; its first retry counts.
+    retried = [t for t in reversed(trials) if _RETRY_OF in t.user_attrs]
+    retries = {t.user_attrs[_RETRY_OF]: t.number for t in retried}
+    return [
+        t
+        for t in trials
+        if t.number not in retries
+        and _SURPLUS not in t.user_attrs
+        and retries.get(t.user_attrs.get(_RETRY_OF), t.number) == t.number
+    ]
 
 
 def _draw_index(trials, trial):
@@ -187,7 +197,7 @@ def run_trials(study, objective, n_trials, *, together=1, timeout=None, on_progr
     study : optuna.Study
         The study.
     objective : Objective
-        What to draw, and trials → outcomes.
+        Draws a trial's parameters, and runs trials.
     n_trials : int
         Trials of the whole study.
     together : int, default=1
@@ -228,7 +238,7 @@ def _run_batch(study, objective, n_trials, size):
     with _optuna_silent(), ExitStack() as heartbeats:
         try:
             for _ in range(size):
-                trial = _begin(study, objective.space, n_trials)
+                trial = _begin(study, objective, n_trials)
                 if trial is not None:
                     running[trial.number] = trial
                     heartbeat = get_heartbeat_thread(trial._trial_id, study._storage)
@@ -239,35 +249,43 @@ def _run_batch(study, objective, n_trials, size):
                 del running[trial.number]
         except BaseException:
             # Ctrl-C, or a mistake to be mended: the trials are still to be run.
-            for trial in running.values():
-                _queue_again(study, trial)
-                study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if trial.number in running:
+                    _queue_again(study, trial)
+                    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
             raise
 
 
-def _begin(study, space, n_trials):
-    """Draw a trial, unless another process began the study's last one a moment earlier."""
+def _begin(study, objective, n_trials):
+    """Draw a trial, unless other processes made it needless a moment earlier."""
     with warnings.catch_warnings():
         # Each trial gets its heartbeat, as it would from Study.optimize, which runs one at a time.
         warnings.filterwarnings("ignore", message="Heartbeat of storage", category=UserWarning)
-        trial = study.ask(space)
-    trial.set_user_attr(_WORKER, list(_this_process()))
-    if sum(t.number < trial.number for t in live_trials(study)) < n_trials:
-        return trial
-    trial.set_user_attr(_SURPLUS, True)
-    study.tell(trial, state=TrialState.FAIL)
-    return None
+        trial = study.ask()
+    try:
+        trial.set_user_attr(_WORKER, list(_this_process()))
+        if trial.number not in [t.number for t in live_trials(study)[:n_trials]]:
+            trial.set_user_attr(_SURPLUS, True)
+            study.tell(trial, state=TrialState.FAIL)
+            return None
+        objective.draw(trial)
+    except UpdateFinishedTrialError:
+        return None  # it was waiting under the name of a process that had died: queued again
+    return trial
 
 
 def _tell(study, trial, outcome):
-    """Finish a trial, unless others took this process for lost."""
-    if isinstance(outcome, optuna.TrialPruned):
-        study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-    elif isinstance(outcome, FloatingPointError) or np.isnan(outcome):
-        # A network that diverges is a finding about its parameters, not an error of the search.
-        study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-    else:
-        study.tell(trial, outcome, skip_if_finished=True)
+    """Finish a trial, unless others took this process for lost and run it now."""
+    state, score = TrialState.FAIL, None
+    if isinstance(outcome, GivenUp):
+        state = TrialState.PRUNED
+    # A network that diverges is a finding about its parameters, not an error of the search.
+    elif not isinstance(outcome, FloatingPointError) and np.isfinite(outcome).all():
+        state, score = TrialState.COMPLETE, outcome.mean()
+    with suppress(UpdateFinishedTrialError):
+        if score is not None:
+            trial.set_user_attr("fold_scores", outcome.tolist())
+        study.tell(trial, score, state=state, skip_if_finished=True)
 
 
 @contextmanager
