@@ -26,7 +26,7 @@ _PLACES = (
 _SETTINGS = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
 
 
-def subjects(n_structures=300):
+def subjects(n_structures=100):
     """Name, estimator, training rows, target, rows to predict."""
     from reliability.models import frames
 
@@ -43,7 +43,7 @@ def subjects(n_structures=300):
     )
     yield "GraphTRIADSRegressor", trisk.GraphTRIADSRegressor(order=3, **_SETTINGS), graphs, y
     yield "TriForcesRegressor", trisk.TriForcesRegressor(**_SETTINGS), structures, y
-    many = [f for seed in range(8) for f in frames(seed)]
+    many = [f for seed in range(3) for f in frames(seed)]
     yield "TriForcesPotential", trisk.TriForcesPotential(**_SETTINGS), many, None
 
 

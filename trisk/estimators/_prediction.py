@@ -4,6 +4,42 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 
+def members_last(values):
+    """Put members, the first axis, last and side by side in memory.
+
+    NumPy adds up numbers that lie side by side in another order than those that do not, and a
+    single row's would: so laid out, a mean over members is the same bits for any number of rows.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_members, ...)
+        Answers.
+
+    Returns
+    -------
+    ndarray of shape (..., n_members)
+        The same.
+    """
+    return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+
+
+def mean_probabilities(outputs):
+    """Average the probabilities of members.
+
+    Parameters
+    ----------
+    outputs : ndarray of shape (n_members, n_samples, n_classes)
+        Logits.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes)
+        Probabilities.
+    """
+    shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
+    return members_last(shifted / shifted.sum(-1, keepdims=True)).mean(axis=-1)
+
+
 class MemberRegressorMixin(RegressorMixin):
     """Members' answers, averaged in the unit of the target."""
 
@@ -12,8 +48,9 @@ class MemberRegressorMixin(RegressorMixin):
         predictions = self.target_scaler_.inverse_transform(outputs)
         if self.single_target_:
             predictions = predictions[..., 0]
+        predictions = members_last(predictions)
         combine = np.median if self.aggregation == "median" else np.mean
-        return combine(predictions, axis=0), predictions.std(axis=0)
+        return combine(predictions, axis=-1), predictions.std(axis=-1)
 
     def predict(self, X, return_std=False):
         """Predict the target.
@@ -56,11 +93,6 @@ class MemberRegressorMixin(RegressorMixin):
 class MemberClassifierMixin(ClassifierMixin):
     """Members' probabilities, averaged."""
 
-    def _probabilities(self, outputs):
-        """Average members' probabilities; arrays with members first."""
-        shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
-        return (shifted / shifted.sum(-1, keepdims=True)).mean(axis=0)
-
     def _labels(self, probabilities):
         return self.classes_[probabilities.argmax(axis=1)]
 
@@ -77,7 +109,7 @@ class MemberClassifierMixin(ClassifierMixin):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
-        return self._probabilities(self._member_outputs(X)["answer"])
+        return mean_probabilities(self._member_outputs(X)["answer"])
 
     def predict(self, X):
         """Predict the most probable class.
@@ -109,7 +141,7 @@ class MemberClassifierMixin(ClassifierMixin):
         """
         steps = self._member_outputs(X)["steps"]
         for step in range(steps.shape[1]):
-            yield self._probabilities(steps[:, step])
+            yield mean_probabilities(steps[:, step])
 
     def staged_predict(self, X):
         """Predict the most probable class after each recursion step.

@@ -58,7 +58,7 @@ class MemberLinear(nn.Module):
             out = torch.bmm(flat, self.weight)
         else:
             out = torch.baddbmm(self.bias, flat, self.weight)
-        return out.view(*x.shape[:-1], -1)
+        return out.view(*x.shape[:-1], self.out_features)
 
 
 class ZeroLinear(MemberLinear):

@@ -134,6 +134,14 @@ def test_levels_that_no_graph_has_are_left_out(crystals, graphs, built, missing)
     assert np.allclose(model.predict(graphs[:8]), model.predict(lower))
 
 
+def test_a_crystal_without_dihedrals_is_predicted_alone(crystals):
+    graphs = CrystalGraphFeaturizer(order=3).fit_transform(crystals[0])
+    without = np.flatnonzero(graphs.counts("dihedral") == 0)
+    model = GraphTRIADSRegressor(order=3, **_SMALL).fit(graphs, crystals[1])
+    assert len(without)
+    assert model.predict(graphs.take(without[:1])) == model.predict(graphs)[without[0]]
+
+
 def test_targets_that_do_not_fit(graphs, crystals):
     regressor = GraphTRIADSRegressor(**_SMALL)
     with pytest.raises(ValueError, match="y has 39 samples, but there are 40 structures"):

@@ -5,6 +5,7 @@ from scipy.special import huber
 from sklearn.utils._param_validation import StrOptions
 
 from trisk.estimators._parameters import document_parameters
+from trisk.estimators._prediction import mean_probabilities
 from trisk.estimators._search_space import Choice
 from trisk.estimators.tables._base import BaseHybridTRIADS
 from trisk.estimators.tables._companion import mix
@@ -387,7 +388,7 @@ class HybridTRIADSClassifier(TableClassifierMixin, BaseHybridTRIADS):
         self.class_weight = class_weight
 
     def _network_answer(self, X):
-        probabilities = self._probabilities(self._member_outputs(X)["answer"])
+        probabilities = mean_probabilities(self._member_outputs(X)["answer"])
         return probabilities, np.zeros_like(probabilities)
 
     def _ask_companion(self, companion, X):
@@ -437,4 +438,4 @@ class HybridTRIADSClassifier(TableClassifierMixin, BaseHybridTRIADS):
         steps = self._member_outputs(X)["steps"]
         second = 0.0 if self.companion_ is None else self._ask_companion(self.companion_, X)
         for step in range(steps.shape[1]):
-            yield mix(self.companion_weight_, self._probabilities(steps[:, step]), 0.0, second)[0]
+            yield mix(self.companion_weight_, mean_probabilities(steps[:, step]), 0.0, second)[0]

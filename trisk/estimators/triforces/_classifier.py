@@ -14,6 +14,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from trisk.estimators._prediction import mean_probabilities
 from trisk.estimators.triforces._property import PropertyTriForces
 from trisk.estimators.triforces._streams import CONSTRAINTS, document_parameters
 
@@ -200,9 +201,7 @@ class TriForcesClassifier(ClassifierMixin, PropertyTriForces):
             In the order of ``classes_``; NaN for a structure without atoms.
         """
         check_is_fitted(self)
-        outputs = self._outputs(self._read(X))
-        shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
-        return (shifted / shifted.sum(-1, keepdims=True)).mean(axis=0)
+        return mean_probabilities(self._outputs(self._read(X)))
 
     def predict(self, X):
         """Predict the most probable class.

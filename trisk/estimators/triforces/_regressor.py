@@ -12,6 +12,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from trisk.estimators._prediction import members_last
 from trisk.estimators._preprocessing import TargetScaler
 from trisk.estimators.triforces._property import PropertyTriForces
 from trisk.estimators.triforces._streams import CONSTRAINTS, document_parameters
@@ -220,5 +221,6 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
         predictions = self.target_scaler_.inverse_transform(scaled) * sizes
         if self.single_target_:
             predictions = predictions[..., 0]
-        mean = predictions.mean(axis=0)
-        return (mean, predictions.std(axis=0)) if return_std else mean
+        predictions = members_last(predictions)
+        mean = predictions.mean(axis=-1)
+        return (mean, predictions.std(axis=-1)) if return_std else mean
