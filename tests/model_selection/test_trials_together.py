@@ -125,7 +125,9 @@ def test_other_shapes__train_in_batches_of_their_own(data, networks):
     assert sorted(n for n, _ in networks) == sorted(2 * n for n in drawn)
 
 
-@pytest.mark.parametrize("option", [{"patience": 3}, {"callbacks": [EpochTimer()]}], ids=str)
+@pytest.mark.parametrize(
+    "option", [{"patience": 3}, {"callbacks": [EpochTimer()]}], ids=["patience", "callbacks"]
+)
 def test_what_ends_a_whole_training__keeps_trials_apart(data, networks, option):
     model = HybridTRIADSRegressor(**TINY, **option, validation_fraction=0.2, random_state=0)
     tune(model, data, 2, n_trials=2, cv=[(np.arange(20), np.arange(20, 41))])
