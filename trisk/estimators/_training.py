@@ -50,15 +50,15 @@ class MemberNet(NeuralNet):
         losses.sum().backward()
         return {"loss": losses.detach().mean(), "y_pred": output}
 
-    def with_members(self, members, own):
+    def with_members(self, members, own=None):
         """Copy this net without its module and give it one for some of the members.
 
         Parameters
         ----------
         members : slice
             Which members.
-        own : dict
-            Parameters of the net in which these members may differ from others.
+        own : dict, default=None
+            Parameters of the net in which these members differ from others; none if None.
 
         Returns
         -------
@@ -73,7 +73,7 @@ class MemberNet(NeuralNet):
         finally:
             self.__dict__["module_"] = whole
         part.__dict__.pop("optimizer__n_members", None)
-        part.__dict__.update({"module__seeds": self.module__seeds[members], **own})
+        part.__dict__.update({"module__seeds": self.module__seeds[members], **(own or {})})
         part.initialize_criterion()
         part.module_ = self.member_module(members)
         return part

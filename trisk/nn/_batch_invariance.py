@@ -53,7 +53,7 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
     left = _filled(left, -(-n_rows // _ROWS) * _ROWS, left.shape[-1])
     right = _filled(right, right.shape[-2], -(-n_columns // _COLUMNS) * _COLUMNS)
     multiply = torch.bmm if left.dim() == 3 else torch.mm
-    return multiply(left, right)[..., :n_rows, :n_columns]
+    return multiply(left, right)[..., :n_rows, :n_columns].contiguous()
 
 
 def _sum_and_product(
