@@ -364,6 +364,47 @@ def test_processes__share_a_study_by_postgresql(tmp_path):
         share_a_study(url, tmp_path)
 
 
+TAKES_A_TRIAL_AND_DIES = """
+import os, signal, sys
+import optuna
+from trisk.model_selection._study import open_storage
+
+study = optuna.load_study(study_name="trisk", storage=open_storage(sys.argv[1]))
+study.ask()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_trial_queued_by_one_process__and_taken_by_another_that_dies__is_run(
+    data, tmp_path, monkeypatch
+):
+    # The process that queued it lives: only time tells that nobody runs the trial.
+    from trisk.model_selection import _study
+
+    storage = str(tmp_path / "study.db")
+    quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=2)
+    study = optuna.load_study(study_name="trisk", storage=_study.open_storage(storage))
+    study.enqueue_trial({}, user_attrs={"queued_by": list(_study._this_process())})
+    command = [sys.executable, "-c", TAKES_A_TRIAL_AND_DIES, storage]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    monkeypatch.setattr(_study, "_GRACE", 1)
+    search = quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=4)
+    assert search.trials_dataframe()["state"].tolist() == ["complete"] * 4
+    untouched = quiet(Ridge(), *data, space=SPACE, n_trials=4)
+    assert sorted(drawn(search)) == sorted(drawn(untouched))
+
+
+def test_failed_trial__of_a_process_that_died_before_it_queued_it_again__is_run(data, tmp_path):
+    from trisk.model_selection import _study
+
+    storage = str(tmp_path / "study.db")
+    quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=2)
+    study = optuna.load_study(study_name="trisk", storage=_study.open_storage(storage))
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
+    search = quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=4)
+    assert search.trials_dataframe()["state"].tolist() == ["complete"] * 4
+
+
 def test_machine_that_is_lost__is_noticed_by_its_missing_heartbeat(data, tmp_path, monkeypatch):
     from trisk.model_selection import _study
 

@@ -27,7 +27,10 @@ from trisk.model_selection._scoring import GivenUp
 _HEARTBEAT, _GRACE = 15, 60
 # Seconds between looks at what other processes are doing.
 _PATIENCE = 0.5
-_RETRY_OF, _SURPLUS, _WORKER = "retry_of", "surplus", "worker"
+# What a trial's notes say: which trial it repeats, which process put it into the queue, which one
+# runs it, and why one that failed is not repeated: it was one too many, or its network diverged.
+_RETRY_OF, _QUEUED_BY, _WORKER = "retry_of", "queued_by", "worker"
+_SURPLUS, _DIVERGED = "surplus", "diverged"
 
 
 def open_storage(storage):
@@ -101,7 +104,6 @@ def _open_database(url, attempts=5):
                 engine_kwargs={"poolclass": NullPool},
                 heartbeat_interval=_HEARTBEAT,
                 grace_period=_GRACE,
-                heartbeat_stale_trial_callback=_queue_again,
             )
         except (IntegrityError, OperationalError, ProgrammingError):
             # Processes that start together all find an empty database and make its tables.
@@ -219,8 +221,9 @@ def run_trials(study, objective, n_trials, *, together=1, timeout=None, on_progr
         n_new = max(0, min(n_new, together - n_waiting))
         if n_waiting or n_new:
             for _ in range(n_new):
-                # Signed before it is begun: whenever this process dies, others know whose it was.
-                study.enqueue_trial({}, user_attrs={_WORKER: list(_this_process())})
+                # Signed before it is begun: if this process dies while it begins the trial, others
+                # know at once.
+                study.enqueue_trial({}, user_attrs={_QUEUED_BY: list(_this_process())})
             _run_batch(study, objective, n_trials, min(together, n_waiting + n_new))
         elif any(t.state == TrialState.RUNNING for t in trials):
             time.sleep(_PATIENCE)
@@ -266,7 +269,7 @@ def _begin(study, objective, n_trials):
         trial.set_user_attr(_WORKER, list(_this_process()))
         if trial.number not in [t.number for t in live_trials(study)[:n_trials]]:
             trial.set_user_attr(_SURPLUS, True)
-            study.tell(trial, state=TrialState.FAIL)
+            study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
             return None
         objective.draw(trial)
     except UpdateFinishedTrialError:
@@ -283,7 +286,9 @@ def _tell(study, trial, outcome):
     elif not isinstance(outcome, FloatingPointError) and np.isfinite(outcome).all():
         state, score = TrialState.COMPLETE, outcome.mean()
     with suppress(UpdateFinishedTrialError):
-        if score is not None:
+        if state == TrialState.FAIL:
+            trial.set_user_attr(_DIVERGED, True)
+        elif score is not None:
             trial.set_user_attr("fold_scores", outcome.tolist())
         study.tell(trial, score, state=state, skip_if_finished=True)
 
@@ -307,10 +312,12 @@ def _this_process():
 def _start_of(pid):
     """When a process started, which tells it from a later one of the same number."""
     try:
-        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        line = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
-    return after_name.rpartition(")")[2].split()[19]
+    after_name = line.rpartition(")")[2].split()
+    # A zombie was killed, and its parent has not asked after it.
+    return "" if after_name[0] == "Z" else after_name[19]
 
 
 def _is_dead(worker):
@@ -332,17 +339,28 @@ def _recover(study):
     with _quietly():
         optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if _WORKER in trial.user_attrs:
-            dead = _is_dead(trial.user_attrs[_WORKER])
-        else:
-            # A process that died before it could sign its trial.
-            dead = time.time() - trial.datetime_start.timestamp() > _GRACE
-        if dead:
-            try:
+        if _was_lost(trial):
+            with suppress(UpdateFinishedTrialError, ValueError):  # another process was faster
                 study.tell(trial.number, state=TrialState.FAIL)
-            except (UpdateFinishedTrialError, ValueError):
-                continue  # another process was faster
+    # Also those that a process failed which died itself before it could queue them again.
+    trials = study.get_trials(deepcopy=False)
+    repeated = {t.user_attrs.get(_RETRY_OF) for t in trials}
+    for trial in trials:
+        explained = _SURPLUS in trial.user_attrs or _DIVERGED in trial.user_attrs
+        if trial.state == TrialState.FAIL and not explained and trial.number not in repeated:
             _queue_again(study, trial)
+
+
+def _was_lost(trial):
+    """Whether a running trial's process is known to be dead."""
+    if _WORKER in trial.user_attrs:
+        return _is_dead(trial.user_attrs[_WORKER])
+    # The process that began it has not signed it yet, or died before it could. Often it is the one
+    # that queued it; but any other may have taken it from the queue.
+    queued_by = trial.user_attrs.get(_QUEUED_BY)
+    if queued_by is not None and _is_dead(queued_by):
+        return True
+    return time.time() - trial.datetime_start.timestamp() > _GRACE
 
 
 def _queue_again(study, trial):
