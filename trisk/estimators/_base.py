@@ -1,12 +1,11 @@
 """What every member-batched estimator does, whatever its input."""
 
-import math
 from contextlib import contextmanager
 
-import numpy as np
 from sklearn.base import BaseEstimator
 
 from trisk.estimators._saving import SavingMixin
+from trisk.estimators._schedule import AutomaticSchedule
 from trisk.estimators._search_space import SearchSpaceMixin
 from trisk.estimators._training import MemberNet, NetSnapshot, resolve_device, restore_net
 
@@ -22,6 +21,7 @@ class BaseMemberEstimator(SavingMixin, SearchSpaceMixin, BaseEstimator):
     _net_class: type[MemberNet] = MemberNet
     #: What serves the batches of an epoch.
     _batches_class: type
+    _schedule = AutomaticSchedule(n_steps=320, n_rows=250, n_batches=32, smallest=32, largest=512)
 
     def __trisk_state__(self):
         """Fitted attributes for :mod:`trisk.persistence`, the net as parameters and arrays."""
@@ -66,17 +66,6 @@ class BaseMemberEstimator(SavingMixin, SearchSpaceMixin, BaseEstimator):
     def _net_params(self):
         """Further parameters of the net."""
         return {}
-
-    def _resolve_batch_size(self, n_rows):
-        if self.batch_size != "auto":
-            return self.batch_size
-        return int(np.clip(2 ** round(math.log2(n_rows / 32)), 32, 512))
-
-    def _resolve_max_epochs(self, n_rows, batch_size):
-        if self.max_epochs != "auto":
-            return self.max_epochs
-        n_steps = 320 * math.sqrt(max(1.0, n_rows / 250))
-        return math.ceil(n_steps / math.ceil(n_rows / batch_size))
 
 
 def pass_on_interruption(net):

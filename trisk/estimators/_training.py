@@ -281,8 +281,7 @@ def train_members(
         the batch it is made in.
     """
     n_rows = dataset.n_rows
-    batch_size = settings._resolve_batch_size(n_rows)
-    max_epochs = settings._resolve_max_epochs(n_rows, batch_size)
+    batch_size, max_epochs = settings._schedule.resolve(settings, n_rows)
     steps_per_epoch = -(-n_rows // min(batch_size, n_rows))
     start = (2 * max_epochs) // 3
 

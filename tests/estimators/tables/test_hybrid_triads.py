@@ -142,9 +142,9 @@ def test_auto_settings_spend_a_bounded_budget(few_features, gaps, small):
     settings = {**small, "batch_size": "auto", "max_epochs": "auto"}
     model = HybridTRIADSRegressor(**settings)
     for n_rows in (2, 30, 300, 5_000, 100_000, 1_000_000):
-        batch_size = model._resolve_batch_size(n_rows)
+        batch_size, max_epochs = model._schedule.resolve(model, n_rows)
         assert 32 <= batch_size <= 512
-        steps = model._resolve_max_epochs(n_rows, batch_size) * -(-n_rows // batch_size)
+        steps = max_epochs * -(-n_rows // batch_size)
         assert 300 < steps < 25_000
 
 

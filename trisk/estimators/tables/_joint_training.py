@@ -31,7 +31,8 @@ def fits_per_batch(estimator, n_rows):
     """
     if resolve_device(estimator.device) != "cpu":
         return None
-    rows_per_step = estimator.n_members * min(estimator._resolve_batch_size(n_rows), n_rows)
+    batch_size, _ = estimator._schedule.resolve(estimator, n_rows)
+    rows_per_step = estimator.n_members * min(batch_size, n_rows)
     return max(1, _CPU_ROWS_PER_STEP // rows_per_step)
 
 

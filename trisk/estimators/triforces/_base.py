@@ -1,5 +1,6 @@
 """What all TriForces estimators with a target do: streams trained with a head."""
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from trisk.estimators._base import pass_on_interruption
+from trisk.estimators._schedule import AutomaticSchedule
 from trisk.estimators._seeding import member_seeds
 from trisk.estimators._training import NetSnapshot
 from trisk.estimators.triforces._crystal_estimator import BaseCrystalEstimator
@@ -23,15 +25,9 @@ class BaseTriForces(BaseCrystalEstimator):
     _parameter_constraints: dict = CONSTRAINTS
     _search_space = SEARCH_SPACE
 
-    # Steps of an automatic schedule, on how many structures, limits of the batch size, and the
-    # default learning rate: for the schedule and for the documentation.
-    _schedule: dict[str, float] = {
-        "n_steps": 2500,
-        "n_rows": 300,
-        "smallest": 4,
-        "largest": 64,
-        "learning_rate": 2e-3,
-    }
+    _schedule = AutomaticSchedule(n_steps=2500, n_rows=300, n_batches=40, smallest=4, largest=64)
+    #: Defaults that the documentation names.
+    _documented: Mapping[str, Any] = {"learning_rate": 2e-3}
 
     def __init__(
         self,

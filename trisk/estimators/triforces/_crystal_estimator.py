@@ -57,17 +57,6 @@ class BaseCrystalEstimator(StructureInputMixin, SavingMixin, SearchSpaceMixin, B
             "backbone_params": dict(self.backbone_params or {}),
         }
 
-    def _resolve_schedule(self, n_rows):
-        """Batch size and number of epochs."""
-        plan, batch_size, max_epochs = self._schedule, self.batch_size, self.max_epochs
-        if batch_size == "auto":
-            power = 2 ** round(math.log2(max(n_rows / 40, 1)))
-            batch_size = int(np.clip(power, plan["smallest"], plan["largest"]))
-        if max_epochs == "auto":
-            n_steps = plan["n_steps"] * math.sqrt(max(n_rows / plan["n_rows"], 1))
-            max_epochs = math.ceil(n_steps / math.ceil(n_rows / batch_size))
-        return batch_size, max_epochs
-
     def _predict_batches(self, graphs):
         """Yield rows with atoms and their batch, in double precision."""
         check_is_fitted(self)

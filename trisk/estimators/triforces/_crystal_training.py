@@ -231,7 +231,7 @@ def train_crystals(
         Trained net whose module is in double precision.
     """
     dataset, validation = data
-    batch_size, max_epochs = settings._resolve_schedule(len(dataset))
+    batch_size, max_epochs = settings._schedule.resolve(settings, len(dataset))
     is_main, of_net = processes is None or processes.is_main_process, {}
     if processes is not None:
         batch_size *= processes.num_processes

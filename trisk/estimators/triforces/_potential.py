@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from trisk.estimators._schedule import AutomaticSchedule
 from trisk.estimators._training import resolve_device
 from trisk.estimators.triforces._base import BaseTriForces
 from trisk.estimators.triforces._crystal_batches import CrystalDataset
@@ -76,13 +77,8 @@ class TriForcesPotential(BaseTriForces):
     """
 
     _build = staticmethod(build_potential_network)
-    _schedule = {
-        "n_steps": 4000,
-        "n_rows": 100,
-        "smallest": 2,
-        "largest": 16,
-        "learning_rate": 5e-3,
-    }
+    _schedule = AutomaticSchedule(n_steps=4000, n_rows=100, n_batches=40, smallest=2, largest=16)
+    _documented = {"learning_rate": 5e-3}
     _parameter_constraints = {
         **CONSTRAINTS,
         "energy_weight": [Interval(Real, 0, None, closed="left")],

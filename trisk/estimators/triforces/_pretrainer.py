@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from trisk.estimators._base import pass_on_interruption
+from trisk.estimators._schedule import AutomaticSchedule
 from trisk.estimators._training import resolve_device
 from trisk.estimators.triforces._crystal_training import train_crystals
 from trisk.estimators.triforces._crystals import check_atoms, read_atoms
@@ -97,11 +98,8 @@ class TriForcesPretrainer(StreamChoice, StreamEmbedder):
     """
 
     _build = staticmethod(build_pretraining_network)
-    _schedule = {
-        "n_steps": 2500,
-        "n_rows": 1000,
-        "smallest": 8,
-        "largest": 64,
+    _schedule = AutomaticSchedule(n_steps=2500, n_rows=1000, n_batches=40, smallest=8, largest=64)
+    _documented = {
         "learning_rate": 2e-3,
         "max_grad_norm": 1.0,
         "ema_decay": 0.999,

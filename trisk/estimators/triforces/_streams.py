@@ -1,6 +1,7 @@
 """Parameters that all TriForces estimators share, and the networks they stand for."""
 
 import copy
+from dataclasses import asdict
 from numbers import Integral, Real
 
 import torch
@@ -161,7 +162,7 @@ ENCODER_PARAMETERS = (
 def document_parameters(cls):
     """Fill the shared parameter texts into a class docstring."""
     plan = {"max_grad_norm": 10.0, "ema_decay": 0.995, "drawn": "dropout and validation splits"}
-    plan |= cls._schedule
+    plan |= asdict(cls._schedule) | cls._documented
     cls.__doc__ = cls.__doc__.format(
         encoder=ENCODER_TEXT.strip().format(),
         fine_tuning=FINE_TUNING_TEXT.strip().format(),
