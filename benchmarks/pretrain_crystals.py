@@ -47,7 +47,7 @@ def frames(path):
     return [found[row] for row in np.concatenate(rows)]
 
 
-def collect(folder):
+def collect(folder, n_decorated=N_DECORATED):
     """All structures, by where they come from."""
     import pandas as pd
 
@@ -55,7 +55,7 @@ def collect(folder):
     prototypes = [s for s in load_prototypes()[0] if len(s) <= MAX_ATOMS]
     phonons, layers = (list(load_matbench(task)[0]) for task in ("phonons", "jdft2d"))
     formulas = pd.read_csv(folder / "mp_formulas_e_form.csv.gz")["formula"].to_numpy()
-    made = decorate_prototypes(formulas, prototypes + phonons, N_DECORATED)
+    made = decorate_prototypes(formulas, prototypes + phonons, n_decorated)
     found = {
         "perovskites": perovskites(folder),
         "phonons": phonons,

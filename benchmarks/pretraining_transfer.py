@@ -3,8 +3,9 @@
     python benchmarks/pretraining_transfer.py ../shared/data
     python benchmarks/pretraining_transfer.py ../shared/data --fine-tune
 
-Highest phonon frequencies (matbench_phonons) and heats of formation of perovskites, learned from
-50, 100, 300 and 1,000 labels drawn by seed; 250 other structures are the test set of a seed. The
+Highest phonon frequencies (matbench_phonons), heats of formation of perovskites and energies of
+indium phosphide's cells of up to 65 atoms, strained, sheared and with defects, learned from 50,
+100, 300 and 1,000 labels drawn by seed; 250 other structures are the test set of a seed. The
 probe is a ridge regression on the frozen embedding, its strength chosen by leave-one-out on the
 labels, beside the same on the embedding of an untrained network of the same shape and on element
 fractions with the averaged power spectrum. With ``--fine-tune``, networks are trained with the
@@ -17,8 +18,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+from ase.io import read
 from matbench import RESULTS, describe_machine
 from pretrain_crystals import perovskites
+from pymatgen.io.ase import AseAtomsAdaptor
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import mean_absolute_error
 from sklearn.pipeline import make_pipeline
@@ -28,7 +31,7 @@ from trisk import TriForcesPretrainer, TriForcesRegressor, load_matbench
 from trisk.featurizers import ElementFractionFeaturizer, PowerSpectrumFeaturizer
 
 SIZES, SEEDS, N_TEST = (50, 100, 300, 1000), (0, 1, 2), 250
-N_PEROVSKITES = 2500
+N_PEROVSKITES, MAX_ATOMS = 2500, 65
 STREAMS = ("composition", "structure", "interaction")
 #: Fine-tuning: what is pre-trained, and which streams there are.
 ARMS = {
@@ -47,6 +50,10 @@ def tasks(folder):
     rows = np.random.default_rng(0).permutation(len(heats))[:N_PEROVSKITES]
     cells = perovskites(folder)
     yield "perovskites", [cells[r] for r in rows], 1e3 * heats[rows], np.array, "meV/atom"
+    frames = [f for f in read(folder / "inp.extxyz.gz", ":") if len(f) <= MAX_ATOMS]
+    energies = np.array([f.get_potential_energy() / len(f) for f in frames])
+    cells = [AseAtomsAdaptor.get_structure(f) for f in frames]
+    yield "InP", cells, 1e3 * energies, np.array, "meV/atom"
 
 
 def untrained():
@@ -100,7 +107,7 @@ def main():
     parser.add_argument("--weights", default="default", help="pre-trained weights")
     parser.add_argument("--fine-tune", action="store_true", help="train networks")
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
-    parser.add_argument("--tasks", nargs="*", default=("phonons", "perovskites"))
+    parser.add_argument("--tasks", nargs="*", default=("phonons", "perovskites", "InP"))
     parser.add_argument("--arms", nargs="*", help="of fine-tuning: those that contain a word")
     arguments = parser.parse_args()
     name = "pretraining_fine_tuning" if arguments.fine_tune else "pretraining_probes"

@@ -82,6 +82,13 @@ def properties(crystals):
     return table
 
 
+def probed():
+    """Crystals and their properties."""
+    parts = [labelled_crystals.phonons(), labelled_crystals.decorated()]
+    crystals = pd.concat(parts, ignore_index=True)
+    return crystals, properties(crystals)
+
+
 def probe(columns, target, groups, classify):
     """Cross-validated score of a linear model."""
     if classify:
@@ -108,23 +115,32 @@ def shuffled(target, groups, rng):
     return first[rng.permutation(len(formulas))][codes]
 
 
+def score_block(columns, targets, groups, rng=None):
+    """Score of every property; with a generator, of properties shuffled between formulas."""
+    scores = {}
+    for quantity in (*NUMBERS, *CLASSES):
+        known = targets[quantity].notna().to_numpy()
+        target, group = targets[quantity][known].to_numpy(), groups[known]
+        target = target if rng is None else shuffled(target, group, rng)
+        scores[quantity] = probe(columns[known], target, group, quantity in CLASSES)
+    return scores
+
+
+def select(table, block):
+    """Columns of a block, by the start of their names."""
+    return table[[c for c in table if c.rpartition(" ")[0] == block]].to_numpy()
+
+
 def matrix(targets, groups, tables):
     """Scores by row and property."""
     rng = np.random.default_rng(0)
-    rows = {f"pre-trained {s}": ("pre-trained", s, False) for s in STREAMS}
-    rows |= {f"untrained {s}": ("untrained", s, False) for s in STREAMS}
-    rows |= {name: ("features", name, False) for name in PEERS}
-    rows |= {f"shuffled labels, {s}": ("pre-trained", s, True) for s in STREAMS}
+    rows = {f"pre-trained {s}": ("pre-trained", s, None) for s in STREAMS}
+    rows |= {f"untrained {s}": ("untrained", s, None) for s in STREAMS}
+    rows |= {name: ("features", name, None) for name in PEERS}
+    rows |= {f"shuffled labels, {s}": ("pre-trained", s, rng) for s in STREAMS}
     scores = {}
-    for name, (kind, block, shuffle) in rows.items():
-        places = [c for c in tables[kind] if c.rpartition(" ")[0] == block]
-        columns = tables[kind][places].to_numpy()
-        scores[name] = {}
-        for quantity in (*NUMBERS, *CLASSES):
-            known = targets[quantity].notna().to_numpy()
-            target, group = targets[quantity][known].to_numpy(), groups[known]
-            target = shuffled(target, group, rng) if shuffle else target
-            scores[name][quantity] = probe(columns[known], target, group, quantity in CLASSES)
+    for name, (kind, block, shuffler) in rows.items():
+        scores[name] = score_block(select(tables[kind], block), targets, groups, shuffler)
         print(f"{name:32}" + "".join(f"{v:8.2f}" for v in scores[name].values()), flush=True)
     return scores
 
@@ -161,10 +177,8 @@ def main():
     arguments = parser.parse_args()
 
     pretrained = TriForcesPretrainer.from_pretrained(arguments.weights)
-    parts = [labelled_crystals.phonons(), labelled_crystals.decorated()]
-    crystals = pd.concat(parts, ignore_index=True)
+    crystals, targets = probed()
     structures = list(crystals["structure"])
-    targets = properties(crystals)
     pretrainers = {"pre-trained": pretrained, "untrained": untrained(pretrained, structures)}
     tables = embeddings(structures, pretrainers, at_one_volume=False)
     print(f"{len(crystals)} crystals, {crystals['formula'].nunique()} formulas; classes: "

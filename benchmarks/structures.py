@@ -8,7 +8,9 @@
 
 In every fold all models see the same training rows; the plain network is GraphTRIADS without
 angles, dihedrals, physics sensors and composition, of the same widths. The layers of jdft2d are
-learned per area: the target over the area per atom. Results go to
+learned per area: the target over the area per atom. TriForces of its default shape is trained from
+scratch and from the weights that come with trisk, which have seen these structures, but no target
+(``--models`` names them). Results go to
 ``results/structures_<task>.json``; rows are kept in ``unfinished/``, so that a run that was
 stopped goes on and folds may run side by side. ``--ablation`` adds one sensor after the other,
 with a single network per fold. ``--potential`` adds rows with the weights that ``tensornet.py``
@@ -43,6 +45,7 @@ from trisk.featurizers import (
 
 UNFINISHED = RESULTS.parent / "unfinished"
 STREAMS = "TriForces"
+LARGER, PRETRAINED = "TriForces, default shape", "TriForces, default shape, pre-trained"
 TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
 UNCORRECTED = "GraphTRIADS, without layers"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
@@ -65,6 +68,8 @@ SETTINGS = {
 }
 #: Of TriForces: not tuned, as many epochs as GraphTRIADS.
 STREAM_SETTINGS = {"cutoff": 5.0, "n_layers": 2, "random_state": 0}
+#: The shape that weights exist for.
+DEFAULT_SHAPE = {"cutoff": 6.0, "n_layers": 3}
 
 
 def layer_models(network):
@@ -90,7 +95,8 @@ def layer_models(network):
 def streams(task, verbose, **settings):
     """TriForces from scratch, of logarithms where the target is a frequency."""
     epochs = SETTINGS[task]["max_epochs"]
-    network = TriForcesRegressor(max_epochs=epochs, verbose=verbose, **STREAM_SETTINGS, **settings)
+    settings = {**STREAM_SETTINGS, **settings}
+    network = TriForcesRegressor(max_epochs=epochs, verbose=verbose, **settings)
     return of_logarithm(network) if task == "phonons" else network
 
 
@@ -106,15 +112,18 @@ def models(task, verbose):
     forest = {"n_estimators": 300, "random_state": 0}
     plain = GraphTRIADSRegressor(**{**network, "order": 1, "physics": False})
     graphs = CrystalGraphFeaturizer(order=order)
+    bare = CrystalGraphFeaturizer(order=1, composition=None)
     own = {
         TRISK: make_pipeline(graphs, GraphTRIADSRegressor(**network)),
-        STREAMS: make_pipeline(
-            CrystalGraphFeaturizer(order=1, composition=None), streams(task, verbose)
+        STREAMS: make_pipeline(bare, streams(task, verbose)),
+        LARGER: make_pipeline(bare, streams(task, verbose, **DEFAULT_SHAPE)),
+        PRETRAINED: make_pipeline(
+            bare, streams(task, verbose, pretrained="default", **DEFAULT_SHAPE)
         ),
     }
     return {
         **(layer_models(network) if task == "jdft2d" else own),
-        PLAIN: make_pipeline(CrystalGraphFeaturizer(order=1, composition=None), plain),
+        PLAIN: make_pipeline(bare, plain),
         "ExtraTrees, Magpie": make_pipeline(MagpieFeaturizer(), ExtraTreesRegressor(**forest)),
         "RandomForest, Magpie": make_pipeline(MagpieFeaturizer(), RandomForestRegressor(**forest)),
     }
