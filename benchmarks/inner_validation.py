@@ -34,6 +34,7 @@ COLUMNS = {
 CANDIDATES = [
     {},
     {"pretrained": True},
+    {"pretrained": "fine-tuned"},
     *({"columns": name} for name in COLUMNS),
     {"n_neighbors": None},
     {"n_neighbors": 8},

@@ -46,7 +46,7 @@ RESULTS = Path(__file__).parent / "results"
 TRISK = "HybridTRIADS"
 #: The same recipe with the columns of an encoder that was trained on calculated properties.
 PRETRAINED = "HybridTRIADS, pre-trained"
-#: That network, and with the encoder trained on for the task as its companion.
+#: The network from scratch, whose companion is the encoder, trained on for the task.
 FINE_TUNED = "HybridTRIADS, fine-tuned"
 #: Kinds of pipelines by the word of the command line: name, `pretrained=`, companion.
 VARIANTS = {

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.pipeline import Pipeline
@@ -56,7 +57,7 @@ def test_unknown_recipe_lists_the_known_ones():
 
 
 @pytest.mark.parametrize("recipe", ["steels", "metallicity", "exfoliation"])
-def test_fine_tuned_encoder_stands_beside_its_frozen_columns(recipe):
+def test_fine_tuned_encoder_stands_beside_the_network_from_scratch(recipe):
     X, y = load_band_gaps()
     pipeline = composition_pipeline(recipe, pretrained="fine-tuned", **QUICK)
     encoder = pipeline["model"].companion[-1].set_params(n_members=1, max_epochs=1)
@@ -64,7 +65,12 @@ def test_fine_tuned_encoder_stands_beside_its_frozen_columns(recipe):
     pipeline.fit(X[:30], target[:30])
     assert pipeline["model"].companion_[-1].n_features_in_ == 118
     assert type(pipeline["model"].companion_[-1]) is type(encoder)
-    assert any("Pretrained" in name for name in pipeline["model"].feature_names_in_)
+    # Without weight for the encoder, the prediction is that of the recipe from scratch.
+    pipeline["model"].companion_weight_ = 0.0
+    scratch = composition_pipeline(recipe, **QUICK).fit(X[:30], target[:30])
+    answer = "predict_proba" if RECIPES[recipe].classification else "predict"
+    new, old = (getattr(p, answer)(X[30:60]) for p in (pipeline, scratch))
+    np.testing.assert_allclose(new, old, rtol=1e-9)
 
 
 def test_fine_tuning_takes_no_second_companion():

@@ -135,9 +135,9 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
     pretrained : bool or "fine-tuned", default=False
         Whether to add the columns of :class:`~trisk.featurizers.PretrainedFeaturizer`: formation
         energies and band gaps predicted by an encoder that was trained on them.
-        ``"fine-tuned"`` also trains this encoder on for the task, as the companion of the network
-        that sees its columns unchanged: where held-out rows say that training on does harm, its
-        weight is small or zero.
+        ``"fine-tuned"`` trains this encoder on for the task, as the companion of a network that
+        is trained from scratch and sees none of this: where held-out rows say that the encoder
+        does harm, its weight is zero, and the prediction that from scratch.
     **parameters
         Parameters of the estimator, over those of the recipe. ``companion="auto"`` is the
         companion of the recipe: trees, for steels on plain element fractions only, or a
@@ -167,29 +167,31 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
     if classification is None:
         classification = chosen.classification
     estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
+    if pretrained not in (False, True, "fine-tuned"):
+        raise ValueError(f'pretrained={pretrained!r} is none of False, True and "fine-tuned".')
+    # A recipe is shared: whoever changes a pipeline must not change the recipe.
+    featurizer, further = clone(chosen.featurizer), []
+    if pretrained and featurizer.blocks is None:
+        raise ValueError(f"The recipe {recipe!r} has no pre-trained form; choose another one.")
     if pretrained == "fine-tuned":
         if parameters.get("companion") is not None:
             raise ValueError(
                 'pretrained="fine-tuned" makes the encoder the companion of the network; leave '
                 f"companion={parameters['companion']!r} out, or use pretrained=True."
             )
-        encoder = (
-            CompositionEncoderClassifier() if classification else CompositionEncoderRegressor()
+        parameters["companion"] = make_pipeline(
+            ColumnSelector(_FRACTIONS),
+            CompositionEncoderClassifier() if classification else CompositionEncoderRegressor(),
         )
-        parameters["companion"] = make_pipeline(ColumnSelector(_FRACTIONS), encoder)
-    elif pretrained not in (False, True):
-        raise ValueError(f'pretrained={pretrained!r} is none of False, True and "fine-tuned".')
+        if not _holds_fractions(featurizer):
+            further, parameters["companion_only"] = ["element_fraction"], _FRACTIONS
+    elif pretrained:
+        further = ["pretrained"]
     if parameters.get("companion") == "auto":
         parameters["companion"] = clone(chosen.companion, safe=False)
+    if further:
+        featurizer.set_params(blocks=[*featurizer.blocks, *further])
     model = estimator(**{**chosen.settings, **parameters})
-    # A recipe is shared: whoever changes a pipeline must not change the recipe.
-    featurizer = clone(chosen.featurizer)
-    if pretrained:
-        if featurizer.blocks is None:
-            raise ValueError(f"The recipe {recipe!r} has no pre-trained form; choose another one.")
-        fractions = [] if _holds_fractions(featurizer) else ["element_fraction"]
-        wanted = fractions if pretrained == "fine-tuned" else []
-        featurizer.set_params(blocks=[*featurizer.blocks, *wanted, "pretrained"])
     return Pipeline([("features", featurizer), ("model", model)])
 
 

@@ -146,10 +146,14 @@ COMPANION_TEXT = """
         hundred rows there, the one nearest to one half within a standard error of it; one half
         below twenty rows, or where a class has one row only). For this, up to five ensembles of
         up to three further members are trained: fitting takes half as long again on thousands
-        of rows, some three times as long on hundreds."""
+        of rows, some three times as long on hundreds.
+    companion_only : str or None, default=None
+        Regular expression, searched in the names of columns: those that match are for the
+        companion alone, and the network does not see them. None shows it all columns."""
 
 COMPANION_CONSTRAINTS = {
     "companion": [HasMethods(["fit", "predict"]), StrOptions({"extra_trees"}), None],
+    "companion_only": [str, None],
 }
 
 

@@ -59,6 +59,33 @@ def test_prediction_is_the_stated_average(small, table):
     np.testing.assert_allclose(last, both.predict(X), rtol=1e-12)
 
 
+@pytest.mark.parametrize("n_attention_layers", [None, 1])
+def test_columns_for_the_companion_alone__the_network_does_not_see(
+    small, features, gaps, n_attention_layers
+):
+    settings = {**small, "n_attention_layers": n_attention_layers, "n_neighbors": 4}
+    more = features.assign(secret=gaps)
+    alone = HybridTRIADSRegressor(**settings).fit(features, gaps)
+    told = HybridTRIADSRegressor(companion=_TREES, companion_only="^secret$", **settings)
+    told.fit(more, gaps)
+    assert told.companion_.n_features_in_ == more.shape[1]
+    told.companion_weight_ = 0.0
+    np.testing.assert_allclose(told.predict(more), alone.predict(features), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("pattern", "message"), [
+    ("nothing", r"'nothing' matches none of \d+ columns, first '\S+"),
+    ("", "matches all"),
+    ("(", "no regular expression"),
+])  # fmt: skip
+def test_columns_for_the_companion_alone__must_be_some(small, features, gaps, pattern, message):
+    model = HybridTRIADSRegressor(companion=_TREES, companion_only=pattern, **small)
+    with pytest.raises(ValueError, match=message):
+        model.fit(features, gaps)
+    with pytest.raises(ValueError, match="give a DataFrame"):
+        model.fit(features.to_numpy(), gaps)
+
+
 def test_a_perfect_companion_takes_over_and_a_useless_one_is_left_out(small, table):
     X, _ = table
     perfect = HybridTRIADSRegressor(companion=_Oracle(), **small).fit(X, X[:, 0])

@@ -17,7 +17,7 @@ from trisk.estimators._parameters import (
 from trisk.estimators._preprocessing import ColumnScaler
 from trisk.estimators._seeding import member_seeds
 from trisk.estimators.tables._batches import TrainingSet
-from trisk.estimators.tables._columns import divide_columns, token_names
+from trisk.estimators.tables._columns import divide_columns, hide_columns, token_names
 from trisk.estimators.tables._held_out import HeldOutFit
 from trisk.estimators.tables._neighbors import NeighborDraws
 from trisk.estimators.tables._networks import BaseTableNetwork
@@ -72,6 +72,7 @@ class BaseHybridTRIADS(BaseTableNetwork):
         scaling,
         n_neighbors,
         companion,
+        companion_only,
         n_members,
         max_epochs,
         batch_size,
@@ -105,6 +106,7 @@ class BaseHybridTRIADS(BaseTableNetwork):
         self.scaling = scaling
         self.n_neighbors = n_neighbors
         self.companion = companion
+        self.companion_only = companion_only
         self.n_members = n_members
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -132,16 +134,18 @@ class BaseHybridTRIADS(BaseTableNetwork):
                 f"validation_fraction={self.validation_fraction} leaves none of the {len(X)} "
                 "distinct rows to train on."
             )
-        names = getattr(self, "feature_names_in_", None)
+        names, table = getattr(self, "feature_names_in_", None), X
+        if self.companion_only is not None:
+            names, table = hide_columns(names, X, self.companion_only)
         seeds = member_seeds(self.random_state, self.n_members)
         self.neighbors_, draws, n_near = None, None, 0
         if self.n_neighbors is not None and len(X) > 1:
-            draws = NeighborDraws(X, target, weight, names=names, n_neighbors=self.n_neighbors)
+            draws = NeighborDraws(table, target, weight, names=names, n_neighbors=self.n_neighbors)
             self.neighbors_ = draws.columns
             near = draws.draw(seeds[0], 0)
             self.neighbor_scaler_ = ColumnScaler.fit(near, weight, self.scaling)
             n_near = near.shape[1]
-        self.scaler_ = ColumnScaler.fit(X, weight, self.scaling)
+        self.scaler_ = ColumnScaler.fit(table, weight, self.scaling)
         self.columns_, self.layout_ = divide_columns(
             names,
             X.shape[1],
@@ -155,7 +159,7 @@ class BaseHybridTRIADS(BaseTableNetwork):
             "n_outputs": target.shape[1],
             "n_attention_layers": self.n_attention_layers or 0,
         }
-        scaled = self.scaler_.transform(X)[:, self.columns_]
+        scaled = self.scaler_.transform(table)[:, self.columns_]
         training_set = TrainingSet(
             X=scaled,
             target=target,

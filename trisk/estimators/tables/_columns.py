@@ -57,6 +57,49 @@ def divide_columns(
     return order, InputLayout(len(tokens), len(tokens[0]), len(context), len(rest))
 
 
+def hide_columns(names, X, pattern):
+    """Make columns of a training table constant and nameless, so that none of them is used.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        Column names.
+    X : ndarray of shape (n_rows, n_columns)
+        Training rows.
+    pattern : str
+        Regular expression, searched in the names.
+
+    Returns
+    -------
+    names : ndarray of str of shape (n_columns,)
+        The names, empty where they match.
+    X : ndarray of shape (n_rows, n_columns)
+        The rows, zero there.
+
+    Raises
+    ------
+    ValueError
+        If the columns have no names, the pattern is no regular expression, or it matches no
+        column or all of them.
+    """
+    if names is None:
+        raise ValueError(
+            f"companion_only={pattern!r} needs the names of columns: give a DataFrame."
+        )
+    try:
+        hidden = np.array([bool(re.search(pattern, name)) for name in names])
+    except re.error as error:
+        raise ValueError(
+            f"companion_only={pattern!r} is no regular expression: {error}."
+        ) from error
+    if hidden.all() or not hidden.any():
+        raise ValueError(
+            f"companion_only={pattern!r} matches {'all' if hidden.all() else 'none'} of "
+            f"{len(names)} columns, first {names[0]!r}; it must match some, not all."
+        )
+    return np.where(hidden, "", names), np.where(hidden, 0.0, X)
+
+
 def token_names(names: Sequence[str] | None, order: np.ndarray, layout: InputLayout) -> list[str]:
     """Name the property of each token.
 

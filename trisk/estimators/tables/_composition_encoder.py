@@ -182,8 +182,8 @@ class CompositionEncoderRegressor(TableRegressorMixin, BaseCompositionEncoder):
     calculated formation energies and band gaps of 92,000 formulas; a head reads its embedding.
     Takes the table of element fractions that
     :class:`trisk.featurizers.ElementFractionFeaturizer` gives. As the companion of a
-    :class:`HybridTRIADSRegressor` that sees the same encoder's columns unchanged, it gets the
-    weight that inner folds give it: none where training on does harm.
+    :class:`HybridTRIADSRegressor` that is trained from scratch, it gets the weight that inner
+    folds give it: none where it does harm.
 
     Parameters
     ----------
