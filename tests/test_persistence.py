@@ -26,12 +26,12 @@ from skorch.callbacks import EpochScoring
 
 import trisk.estimators
 import trisk.featurizers
-from trisk import persistence
 from trisk.datasets import load_band_gaps
 from trisk.estimators import HurdleRegressor, HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.featurizers import CompositionFeaturizer, MagpieFeaturizer, Mat2VecFeaturizer
 from trisk.featurizers.composition._base import BaseCompositionFeaturizer
-from trisk.persistence import ModelFileError, load, save
+from trisk.persistence import ModelFileError, _files, load, save
+from trisk.persistence._classes import CLASSES
 
 _SMALL = {
     "n_members": 2,
@@ -80,7 +80,7 @@ def _rewrite(path, change=None, *, model=None):
         text = json.dumps(description)
     if model is not None:
         text = model
-    metadata = {"trisk": text, "sha256": persistence._checksum(text, arrays)}
+    metadata = {"trisk": text, "sha256": _files._checksum(text, arrays)}
     path.write_bytes(to_bytes(arrays, metadata))
 
 
@@ -509,7 +509,7 @@ def test_forged_tree_is_refused(features, band_gaps, tmp_path, field, forge):
     trees = [dict(node["tree"]["dict"]) for node in _tree(description) if "tree" in node]
     name = trees[0][field]["array"]
     arrays[name] = forge(arrays[name])
-    checksum = persistence._checksum(text, arrays)
+    checksum = _files._checksum(text, arrays)
     path.write_bytes(to_bytes(arrays, {"trisk": text, "sha256": checksum}))
     with pytest.raises(ModelFileError, match="decision tree"):
         load(path)
@@ -529,4 +529,4 @@ def test_every_public_estimator_and_featurizer_is_on_the_list():
         for name in module.__all__:
             exported = getattr(module, name)
             if inspect.isclass(exported) and issubclass(exported, BaseEstimator):
-                assert persistence._CLASSES[name] == module.__name__
+                assert CLASSES[name] == module.__name__

@@ -4,7 +4,7 @@ import importlib
 
 import numpy as np
 
-from trisk._trees import check_trees, tree_from_arrays
+from trisk.persistence._trees import check_trees, tree_from_arrays
 
 # Characters that one array of fixed-width strings may take: a long one widens all others.
 _LARGEST_STRINGS = 2**24
