@@ -1,4 +1,4 @@
-"""Seeds for models that are part of another, and for the members of an ensemble."""
+"""What is drawn from a seed: those of parts and members, and rows kept for validation."""
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -21,6 +21,28 @@ def member_seeds(random_state, n_members):
     """
     entropy = check_random_state(random_state).randint(np.iinfo(np.int32).max)
     return np.random.SeedSequence(entropy).generate_state(n_members).tolist()
+
+
+def draw_validation(seed, n_rows, fraction):
+    """Draw the rows that a member keeps for validation.
+
+    Parameters
+    ----------
+    seed : int
+        The member's seed.
+    n_rows : int
+        Rows there are.
+    fraction : float
+        Share of them to keep.
+
+    Returns
+    -------
+    training, held_out : ndarray of int
+        Rows to train on and rows to validate on, in order.
+    """
+    order = np.random.default_rng([seed, 0]).permutation(n_rows)
+    n_held_out = round(fraction * n_rows)
+    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 
 def seed_parts(model, seed):

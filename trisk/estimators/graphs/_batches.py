@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from trisk.estimators._seeding import draw_validation
 from trisk.graphs import CrystalGraphs
 from trisk.nn import GraphBatch
 
@@ -127,10 +128,8 @@ class GraphDataset(Dataset):
         self.order_seed = order_seed
         self.device = device
         held_out = np.zeros((len(self.seeds), len(graphs)), dtype=bool)
-        n_held_out = round(validation_fraction * len(graphs))
         for member, seed in enumerate(self.seeds):
-            order = np.random.default_rng([seed, 0]).permutation(len(graphs))
-            held_out[member, order[:n_held_out]] = True
+            held_out[member, draw_validation(seed, len(graphs), validation_fraction)[1]] = True
         self.train_weight = np.where(held_out, 0, weight)
         self.train_weight /= self.train_weight.mean(axis=1, keepdims=True)
         self.validation_weight = np.where(held_out, weight, 0)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from trisk.estimators._preprocessing import ColumnScaler
+from trisk.estimators._seeding import draw_validation
 from trisk.estimators.tables._neighbors import NeighborDraws
 
 if TYPE_CHECKING:
@@ -53,11 +54,7 @@ class TrainingSet:
 
     def split(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows that the member with this seed trains on and validates on."""
-        n_held_out = round(self.validation_fraction * len(self.X))
-        if n_held_out == 0:
-            return np.arange(len(self.X)), np.arange(0)
-        shuffled = np.random.default_rng([seed, 0]).permutation(len(self.X))
-        return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
+        return draw_validation(seed, len(self.X), self.validation_fraction)
 
     def drawn_columns(self, seed: int, epoch: int, visible: np.ndarray | None) -> np.ndarray | None:
         """Scaled columns of one member and epoch, ``(n_rows, n_drawn_columns)``, if any."""

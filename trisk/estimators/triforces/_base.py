@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from trisk.estimators._base import pass_on_interruption
 from trisk.estimators._schedule import AutomaticSchedule
-from trisk.estimators._seeding import member_seeds
+from trisk.estimators._seeding import draw_validation, member_seeds
 from trisk.estimators._training import NetSnapshot
 from trisk.estimators.triforces._crystal_estimator import BaseCrystalEstimator
 from trisk.estimators.triforces._crystal_training import train_crystals
@@ -155,16 +155,15 @@ class BaseTriForces(BaseCrystalEstimator):
 
     def _split(self, dataset, seed):
         """Structures to train on and to validate on."""
-        n_held_out = round(self.validation_fraction * len(dataset))
-        if n_held_out == 0:
+        training, held_out = draw_validation(seed, len(dataset), self.validation_fraction)
+        if len(held_out) == 0:
             return dataset, None
-        if n_held_out == len(dataset):
+        if len(training) == 0:
             raise ValueError(
                 f"validation_fraction={self.validation_fraction} leaves none of the "
                 f"{len(dataset)} structures to train on."
             )
-        order = np.random.default_rng([seed, 0]).permutation(len(dataset))
-        return dataset.take(np.sort(order[n_held_out:])), dataset.take(np.sort(order[:n_held_out]))
+        return dataset.take(training), dataset.take(held_out)
 
     def _start_from(self, module, source):
         """Give a fresh network its pre-trained streams."""
