@@ -8,6 +8,7 @@ from pathlib import Path
 
 from report_compositions import MODELS, ablations, coverage, matbench_rows, pretraining, threads
 from report_potentials import cost, derivatives, errors
+from report_pretraining import objectives, transfer
 from report_retrieval import index, probes, retrieval, spectra
 from report_speed import batched_trials, training_speed
 from report_structures import (
@@ -83,6 +84,10 @@ def details():
             *derivatives(),
             *cost(),
             *errors(),
+            "",
+            "## Pre-training on structures",
+            *transfer(),
+            *objectives(),
             "",
             "## Retrieval and embeddings",
             *retrieval(),

@@ -1,0 +1,94 @@
+"""Lines of ``docs/results.md`` on self-supervised pre-training, from the files in ``results/``."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+RESULTS = Path(__file__).parent / "results"
+#: File of ``pretraining_transfer.py`` → how its models learn.
+KINDS = {
+    "pretraining_probes": "ridge regression on the frozen embedding",
+    "pretraining_fine_tuning": "networks trained on the labels, 60 epochs (`--fine-tune`)",
+}
+
+
+def _read(name):
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def transfer():
+    """What pre-training is worth where labels are few."""
+    lines = []
+    for name, kind in KINDS.items():
+        report = _read(name)
+        for task, scores in (report or {"tasks": {}})["tasks"].items():
+            by_arm = scores["mae"]
+            sizes = sorted({size for arm in by_arm.values() for size in arm}, key=int)
+            lines += [
+                "",
+                f"{task}, {kind}: MAE in {scores['unit']}, mean over three draws of the labels "
+                "(lowest to highest)",
+                "",
+                f"| labels | {' | '.join(sizes)} |",
+                f"|---|{'---|' * len(sizes)}",
+                *(
+                    f"| {arm} | {' | '.join(_spread(errors.get(size)) for size in sizes)} |"
+                    for arm, errors in by_arm.items()
+                ),
+            ]
+    if not lines:
+        return []
+    return [
+        "",
+        "What the weights that come with trisk are worth where labels are few "
+        "(`python benchmarks/pretraining_transfer.py ../shared/data`). They have seen these "
+        "structures, never a label.",
+        *lines,
+    ]
+
+
+def _spread(errors):
+    if not errors:
+        return "–"
+    return f"{np.mean(errors):.1f} ({min(errors):.1f} to {max(errors):.1f})"
+
+
+def objectives():
+    """What each objective of pre-training is for."""
+    report = _read("objective_ablation")
+    if report is None:
+        return []
+    rows = report["rows"]
+    sizes = {task: list(errors) for task, errors in next(iter(rows.values()))["errors"].items()}
+    quantities = list(next(iter(next(iter(rows.values()))["probes"].values())))
+    return [
+        "",
+        f"Each objective alone, in pairs and all together: {report['structures']:,} structures, "
+        f"{report['epochs']} epochs, one seed (`python benchmarks/objective_ablation.py`). MAE of "
+        "a ridge regression on the frozen embedding by number of labels, mean of three draws:",
+        "",
+        "| objectives | "
+        + " | ".join(f"{t}, {n}, {report['units'][t]}" for t, ns in sizes.items() for n in ns)
+        + " |",
+        f"|---|{'---|' * sum(map(len, sizes.values()))}",
+        *(
+            f"| {name} | "
+            + " | ".join(
+                f"{np.mean(row['errors'][t][n]):.1f}" for t, ns in sizes.items() for n in ns
+            )
+            + " |"
+            for name, row in rows.items()
+        ),
+        "",
+        "What their streams tell by linear probes, as in the matrix of probes:",
+        "",
+        f"| objectives | stream | {' | '.join(quantities)} |",
+        f"|---|---|{'---|' * len(quantities)}",
+        *(
+            f"| {name} | {stream} | {' | '.join(f'{scores[q]:.2f}' for q in quantities)} |"
+            for name, row in rows.items()
+            for stream, scores in row["probes"].items()
+        ),
+    ]
