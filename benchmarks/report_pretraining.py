@@ -28,8 +28,10 @@ def transfer():
             sizes = sorted({size for arm in by_arm.values() for size in arm}, key=int)
             lines += [
                 "",
-                f"{task}, {kind}: MAE in {scores['unit']}, mean over three draws of the labels "
-                "(lowest to highest)",
+                (
+                    f"{task}, {kind}: MAE in {scores['unit']}, mean over three draws of the labels "
+                    "(lowest to highest)"
+                ),
                 "",
                 f"| labels | {' | '.join(sizes)} |",
                 f"|---|{'---|' * len(sizes)}",
@@ -42,9 +44,11 @@ def transfer():
         return []
     return [
         "",
-        "What the weights that come with trisk are worth where labels are few "
-        "(`python benchmarks/pretraining_transfer.py ../shared/data`). They have seen these "
-        "structures, never a label.",
+        (
+            "What the weights that come with trisk are worth where labels are few "
+            "(`python benchmarks/pretraining_transfer.py ../shared/data`). They have seen these "
+            "structures, never a label."
+        ),
         *lines,
     ]
 
@@ -65,9 +69,12 @@ def objectives():
     quantities = list(next(iter(next(iter(rows.values()))["probes"].values())))
     return [
         "",
-        f"Each objective alone, in pairs and all together: {report['structures']:,} structures, "
-        f"{report['epochs']} epochs, one seed (`python benchmarks/objective_ablation.py`). MAE of "
-        "a ridge regression on the frozen embedding by number of labels, mean of three draws:",
+        (
+            f"Each objective alone, in pairs and all together: {report['structures']:,} "
+            f"structures, {report['epochs']} epochs, one seed "
+            "(`python benchmarks/objective_ablation.py`). MAE of a ridge regression on the frozen "
+            "embedding by number of labels, mean of three draws:"
+        ),
         "",
         "| objectives | "
         + " | ".join(f"{t}, {n}, {report['units'][t]}" for t, ns in sizes.items() for n in ns)
