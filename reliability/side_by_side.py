@@ -1,15 +1,20 @@
 """trisk beside the packages that users of potentials have: each in an environment of its own.
 
-``python -m reliability.side_by_side mace=/path/to/bin/python orb=... esen=... matgl=...`` asks each
-environment whether its packages agree (``pip check``), imports trisk beside the package, and fits,
-saves and loads a TriForces estimator, on that package's backbone where trisk has one.
+``python -m reliability.side_by_side [mace orb esen matgl]`` makes an environment for each in a
+temporary folder, one after the other: PyTorch first, then trisk, the package and what both ask
+for, as pip finds it. It notes what ``pip check`` says, imports trisk beside the package, and fits,
+saves and loads a TriForces estimator, on that package's backbone where trisk has one. The results
+of environments that are not named stay as they are.
 """
 
 import json
 import subprocess
 import sys
+import tempfile
+import time
 
 from reliability import _report
+from reliability.versions import make_environment
 
 _PACKAGES = {"mace": "mace-torch", "orb": "orb-models", "esen": "fairchem-core", "matgl": "matgl"}
 _USE = """
@@ -32,27 +37,45 @@ model.save(path)
 assert np.isfinite(model.predict(X)).all()
 np.testing.assert_allclose(trisk.load(path).predict(X), model.predict(X), rtol=1e-9)
 names = [sys.argv[2], "torch", "numpy", "scikit-learn", "e3nn"]
-versions = {n: importlib.metadata.version(n) for n in names}
+found = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
+versions = {n: found.get(n) for n in names}
 print(json.dumps({"backbone": backbone, "versions": versions}))
 """
 
 
-def try_environment(name, python):
-    """What an environment says of itself, and whether trisk works in it."""
-    check = subprocess.run([python, "-m", "pip", "check"], capture_output=True, text=True)
+def _use(name, python):
+    """Whether trisk works in an environment."""
     used = subprocess.run(
         [python, "-c", _USE, name, _PACKAGES[name]], capture_output=True, text=True, timeout=600
     )
-    result = {"pip_check": check.stdout.strip().splitlines(), "works": used.returncode == 0}
     if used.returncode:
-        return result | {"error": used.stderr[-1500:]}
-    return result | json.loads(used.stdout.splitlines()[-1])
+        return {"works": False, "error": used.stderr[-1500:]}
+    return {"works": True} | json.loads(used.stdout.splitlines()[-1])
+
+
+def try_package(name):
+    """Build the environment of a package and use trisk in it."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=f"trisk-{name}-") as folder:
+        try:
+            python, complaints = make_environment(folder, [".[atoms]", _PACKAGES[name]])
+        except subprocess.CalledProcessError as error:
+            return {"works": False, "error": (error.stderr or str(error))[-1500:]}
+        result = {"pip_check": complaints, **_use(name, python)}
+    return result | {
+        "date": time.strftime("%Y-%m-%d"),
+        "seconds": round(time.monotonic() - started),
+    }
 
 
 def main():
-    """Try all environments that are named."""
-    environments = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    _report.write("side_by_side", {n: try_environment(n, p) for n, p in environments.items()})
+    """Try the packages that are named, or all."""
+    path = _report.RESULTS / "side_by_side.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    results = {name: known[name] for name in _PACKAGES if name in known}
+    for name in sys.argv[1:] or _PACKAGES:
+        results[name] = try_package(name)
+        _report.write("side_by_side", results)
 
 
 if __name__ == "__main__":

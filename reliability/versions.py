@@ -43,12 +43,14 @@ def torch_version():
 def make_environment(folder, requirements, constraints=()):
     """Make an environment of its own; return its Python and what ``pip check`` says.
 
-    PyTorch comes first, so that no package chooses a build of its own.
+    PyTorch comes first and stays, so that no package chooses a build of its own.
     """
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = str(Path(folder) / "bin" / "python")
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    for wanted in ([f"torch=={torch_version()}", "setuptools"], requirements):
+    torch = f"torch=={torch_version()}"
+    # The pip that comes with Python is of its age, and slow to find versions that agree.
+    for wanted in (["--upgrade", "pip"], [torch, "setuptools"], [torch, *requirements]):
         command = [*pip, *(f"--constraint={c}" for c in constraints), *wanted]
         subprocess.run(command, check=True, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     check = subprocess.run([python, "-m", "pip", "check"], capture_output=True, text=True)

@@ -107,6 +107,6 @@ def _find_file():
         if path.is_file():
             return path
     raise DatasetNotFoundError(
-        "the installed pymatgen holds no aflow_prototypes.json.gz; install pymatgen 2026.10 or a "
+        "the installed pymatgen holds no aflow_prototypes.json.gz; install pymatgen 2026.5 or a "
         "later one"
     )
