@@ -31,6 +31,12 @@ MODELS = (
     "HybridTRIADSClassifier-attention",
     "GraphTRIADSRegressor",
     "TriForcesPotential",
+    "HybridTRIADSRegressor-hurdle",
+    "CompositionEncoderRegressor",
+    "DeltaRegressor",
+    "TriForcesPretrainer",
+    "StructureRetriever",
+    "PotentialFeaturizer",
 )
 SECONDS = 20  # a file that takes longer counts as a hang
 _FORBIDDEN = (

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -96,6 +97,30 @@ def test_network_that_no_machine_can_hold(refusal, name, width):
         parameters[[k for k, _ in parameters].index(name)][1] = width
 
     assert "far larger than its weights" in refusal(widen)
+
+
+@pytest.mark.parametrize("steps", [1001, 2**31, 2**40])
+def test_recursion_that_does_not_end(refusal, steps):
+    def repeat(description, _):
+        networks = dict(description["model"]["fitted"]["net_"]["dict"])
+        parameters = networks["module"]["dict"]
+        parameters[[k for k, _ in parameters].index("n_steps")][1] = steps
+
+    assert f"its n_steps is {steps}, of at most 1000" in refusal(repeat)
+
+
+def test_attention_without_an_end(fitted, tmp_path):
+    _, model = fitted("HybridTRIADSClassifier-attention")
+    trisk.save(model, tmp_path / "model.trisk")
+    arrays, metadata = split((tmp_path / "model.trisk").read_bytes())
+    description = json.loads(metadata["trisk"])
+    key = next(p for p in nodes(description) if p and at(description, p) == "n_attention_layers")
+    at(description, key[:-1])[1] = 2**40
+    (tmp_path / "forged.trisk").write_bytes(forge(json.dumps(description), arrays))
+    started = time.process_time()
+    with pytest.raises(ModelFileError, match="far larger than its weights"):
+        trisk.load(tmp_path / "forged.trisk")
+    assert time.process_time() - started < 5
 
 
 def test_strings_that_no_machine_can_hold(refusal):

@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, Options
 
+from trisk.estimators._allocation import MOST_REPETITIONS
 from trisk.estimators._search_space import Choice, Range
 
 GRAPH_NETWORK_TEXT = """
@@ -24,8 +25,8 @@ GRAPH_NETWORK_TEXT = """
     n_heads : int, default=4
         Attention heads that pool atoms; must divide `hidden_dim`.
     min_cycles, max_cycles : int, default=4, 16
-        Fewest and most cycles of the recursion. In between, a gate closes the recursion of
-        each crystal, in training and in prediction.
+        Fewest and most cycles of the recursion, up to 1000. In between, a gate closes the
+        recursion of each crystal, in training and in prediction.
     halting_threshold : float, default=0.1
         Openness of the gate below which a crystal halts.
     openness_cost : float, default=0.01
@@ -51,7 +52,7 @@ GRAPH_NETWORK_CONSTRAINTS = {
     "feedforward_dim": _WIDTH,
     "n_heads": _WIDTH,
     "min_cycles": _WIDTH,
-    "max_cycles": _WIDTH,
+    "max_cycles": [Interval(Integral, 1, MOST_REPETITIONS, closed="both")],
     "halting_threshold": [Interval(Real, 0, 1, closed="left")],
     "openness_cost": [Interval(Real, 0, None, closed="left")],
     "dropout": [Interval(Real, 0, 1, closed="left")],

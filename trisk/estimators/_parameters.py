@@ -7,6 +7,7 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from trisk.estimators._allocation import MOST_REPETITIONS
 from trisk.estimators._graph_parameters import GRAPH_NETWORK_TEXT
 from trisk.estimators._search_space import Choice, Range
 
@@ -92,7 +93,7 @@ NETWORK_TEXT = """
     hidden_dim, feedforward_dim : int, default=128, 192
         Width of the recursive states and of the updates' hidden layer.
     n_steps : int, default=2
-        Recursion steps.
+        Recursion steps, up to 1000.
     dropout : float, default=0.1
         Dropout rate in attention and updates.
     deep_supervision : bool, default=True
@@ -116,7 +117,7 @@ NETWORK_CONSTRAINTS = {
     "frequency_scale": [Interval(Real, 0, None, closed="neither")],
     "hidden_dim": [Interval(Integral, 2, None, closed="left")],
     "feedforward_dim": [Interval(Integral, 1, None, closed="left")],
-    "n_steps": [Interval(Integral, 1, None, closed="left")],
+    "n_steps": [Interval(Integral, 1, MOST_REPETITIONS, closed="both")],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "deep_supervision": ["boolean"],
     "confidence": ["boolean"],

@@ -12,7 +12,7 @@ from skorch.callbacks import EpochTimer, LRScheduler, PassthroughScoring
 from torch.optim.lr_scheduler import LambdaLR
 
 from trisk.estimators import _callbacks
-from trisk.estimators._allocation import AllocationLimit
+from trisk.estimators._allocation import AllocationLimit, check_repetitions
 from trisk.estimators._optimisation import LearningRateFactor, optimizer_params
 from trisk.nn import DeepSupervisionLoss, keep_members, select_members
 
@@ -230,6 +230,8 @@ def restore_net(net_class, module, state, device):
     net : MemberNet
         Initialised net with the stored weights in double precision.
     """
+    # A forged file may describe a network that never ends, or one that no machine can hold.
+    check_repetitions(state["module"])
     net = net_class(
         module,
         criterion=DeepSupervisionLoss,
@@ -239,10 +241,9 @@ def restore_net(net_class, module, state, device):
         verbose=0,
         **{f"module__{k}": v for k, v in state["module"].items()},
     )
-    # A forged file may describe a network that no machine can hold.
-    n_stored = sum(v.size for v in state["weights"].values())
+    sizes = [v.size for v in state["weights"].values()]
     own = state["module"].get("backbone", "builtin") == "builtin"
-    with AllocationLimit(n_stored, own=own):
+    with AllocationLimit(sizes, own=own):
         net.initialize()
     net.optimizer_ = None
     net.module_.load_state_dict({k: torch.from_numpy(v) for k, v in state["weights"].items()})
