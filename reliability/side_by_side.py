@@ -1,6 +1,6 @@
 """trisk beside the packages that users of potentials have: each in an environment of its own.
 
-``python -m reliability.side_by_side [mace orb esen matgl]`` makes an environment for each in a
+``python -m reliability.side_by_side [esen mace matgl orb]`` makes an environment for each in a
 temporary folder, one after the other: PyTorch first, then trisk, the package and what both ask
 for, as pip finds it. It notes what ``pip check`` says, imports trisk beside the package, and fits,
 saves and loads a TriForces estimator, on that package's backbone where trisk has one. The results
@@ -16,7 +16,7 @@ import time
 from reliability import _report
 from reliability.versions import make_environment
 
-_PACKAGES = {"mace": "mace-torch", "orb": "orb-models", "esen": "fairchem-core", "matgl": "matgl"}
+_PACKAGES = {"esen": "fairchem-core", "mace": "mace-torch", "matgl": "matgl", "orb": "orb-models"}
 _USE = """
 import json, pathlib, sys, tempfile, warnings
 warnings.simplefilter("ignore")
