@@ -211,10 +211,16 @@ def layers(random_state=0):
     return made
 
 
-def _trees(kind):
+def _trees(kind, family="ExtraTrees"):
     from sklearn import ensemble
 
-    return getattr(ensemble, f"ExtraTrees{kind}")(n_estimators=3, max_depth=4, random_state=0)
+    return getattr(ensemble, f"{family}{kind}")(n_estimators=3, max_depth=4, random_state=0)
+
+
+def _median_trees():
+    from trisk.estimators.tables._companion import MedianTrees
+
+    return MedianTrees(n_estimators=3, max_depth=4, random_state=0)
 
 
 def _on_formulas(estimator):
@@ -252,8 +258,9 @@ def _retriever():
 def _estimators():
     from trisk import estimators as e
 
-    def hurdle():
-        return e.HurdleRegressor(_trees("Classifier"), _trees("Regressor"), random_state=0)
+    def hurdle(family="ExtraTrees"):
+        parts = _trees("Classifier", family), _trees("Regressor", family)
+        return e.HurdleRegressor(*parts, random_state=0)
 
     return [
         Case("HybridTRIADSRegressor", lambda: e.HybridTRIADSRegressor(**_TABLE), "table",
@@ -263,6 +270,9 @@ def _estimators():
              "table", "number", "predict"),
         Case("HybridTRIADSRegressor-hurdle",
              lambda: e.HybridTRIADSRegressor(**_TABLE | {"companion": hurdle()}),
+             "table", "number", "predict"),
+        Case("HybridTRIADSRegressor-medians",
+             lambda: e.HybridTRIADSRegressor(**_TABLE | {"companion": _median_trees()}),
              "table", "number", "predict"),
         Case("HybridTRIADSClassifier-attention", lambda: _on_formulas(e.HybridTRIADSClassifier(
              **_TABLE | {"n_attention_layers": 1, "attention_dim": 4, "n_heads": 2})),
@@ -274,6 +284,8 @@ def _estimators():
              e.CompositionEncoderClassifier(pretrained=small_encoder(), **_ENCODER)),
              "formulas", "class", "predict_proba"),
         Case("HurdleRegressor", hurdle, "table", "number", "predict"),
+        Case("HurdleRegressor-forests", lambda: hurdle("RandomForest"), "table", "number",
+             "predict"),
         Case("DeltaRegressor", lambda: e.DeltaRegressor(
              e.HybridTRIADSRegressor(**_TABLE), kind="difference"), "table", "number", "predict"),
         Case("GraphTRIADSRegressor", lambda: _on_graphs(e.GraphTRIADSRegressor(**_GRAPH)),

@@ -18,7 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 
 import trisk
 from reliability.models import case, cases, flatten
+from reliability.mutations import at, nodes, split
 from reliability.save_models import from_plain
+from trisk.persistence._classes import CLASSES
 
 _RELEASES = sorted((Path(__file__).parents[1] / "data").glob("models_*"))
 _SAVED = [(folder, name) for folder in _RELEASES
@@ -71,6 +73,15 @@ def test_every_estimator_and_featurizer_has_a_saved_model():
     missing = _public_estimators() - kept - set(_NOT_STORED)
     assert not missing, f"add {missing} to reliability/models.py; python -m reliability.save_models"
     assert not kept & set(_NOT_STORED)
+
+
+def test_every_class_that_files_may_name__is_in_one():
+    named = set()
+    for path in _RELEASES[-1].glob("*.trisk"):
+        description = json.loads(split(path.read_bytes())[1]["trisk"])
+        named |= {at(description, p) for p in nodes(description) if p and p[-1] == "class"}
+    missing = set(CLASSES) - named
+    assert not missing, f"add {missing} to reliability/models.py; python -m reliability.save_models"
 
 
 def test_calculator__is_code_and_goes_back_by_hand(tmp_path):
