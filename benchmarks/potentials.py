@@ -111,8 +111,11 @@ def main():
                     if arm == "MACE":
                         same = key | {"arm": "+ both"}
                         limit = next(r["CPU seconds"] for r in rows if r.items() >= same.items())
-                        epochs = limit / seconds_per_epoch(settings, chosen)
-                        settings["max_epochs"] = max(1, int(epochs))
+                        epochs = int(limit / seconds_per_epoch(settings, chosen))
+                        if not epochs:
+                            print(f"{system} {n_frames} MACE: one epoch takes longer", flush=True)
+                            continue
+                        settings["max_epochs"] = epochs
                     started = time.process_time()
                     potential = TriForcesPotential(**settings).fit(chosen)
                     row = key | {
