@@ -41,6 +41,19 @@ def test_products__do_not_depend_on_other_rows(n_columns, n_inner):
     np.testing.assert_allclose(expected, x @ weight.T + bias, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("n_rows", [1, 8, 25, 64])
+@pytest.mark.parametrize("n_inner", [1, 9, 64, 100])
+def test_products__do_not_depend_on_other_columns(n_rows, n_inner):
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(4, n_rows, n_inner, generator=generator, dtype=torch.float64)
+    right = torch.randn(4, n_inner, 700, generator=generator, dtype=torch.float64)
+    with BatchInvariance(columns_vary=True):
+        expected = left @ right
+        for n in (1, 5, 8, 17, 24, 31, 40, 63, 78, 83, 100, 170, 333, 400, 600):
+            assert torch.equal(left @ right[..., :n], expected[..., :n])
+    np.testing.assert_allclose(expected, left.numpy() @ right.numpy(), rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", ["sigmoid", "silu", "gelu"])
 def test_functions__and_their_derivatives_are_those_of_torch(name):
     function = getattr(torch.nn.functional, name)

@@ -1,7 +1,10 @@
 """Arithmetic whose result for a row does not depend on the rows beside it."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
@@ -10,6 +13,9 @@ aten = torch.ops.aten
 # Rows and columns of matrices are filled up to multiples of these. A library of linear algebra
 # takes other paths for the few that are left over, and adds in another order there.
 _ROWS, _COLUMNS = 16, 8
+# Blocks of columns that such a library takes at once, where their number varies with the batch:
+# of 1,860 products 863 differ with columns in eights, 108 in 32s, none in 24s.
+_VARYING_COLUMNS = 24
 
 
 class BatchInvariance(TorchDispatchMode):
@@ -20,11 +26,21 @@ class BatchInvariance(TorchDispatchMode):
     composed of others that agree. Sums over the members of a batch, as of a loss, are not
     covered: nothing in a prediction has one.
 
+    Parameters
+    ----------
+    columns_vary : bool, default=False
+        Whether the number of columns of a right factor depends on the batch, as that of pairs
+        does in derivatives. If not, what stands there, weights, is the same for every batch.
+
     Notes
     -----
     The rows of a batch must be the rows of the left factor of each product, or matrices of a
-    batched product; what stands in columns on the right, weights, is the same for every batch.
+    batched product.
     """
+
+    def __init__(self, *, columns_vary: bool = False):
+        super().__init__()
+        self.n_columns = _VARYING_COLUMNS if columns_vary else _COLUMNS
 
     @staticmethod
     def is_active() -> bool:
@@ -37,6 +53,8 @@ class BatchInvariance(TorchDispatchMode):
         if func in _COMPOSED:
             with self:
                 return func.decompose(*args, **kwargs)
+        if func in _PRODUCTS:
+            return _PRODUCTS[func](*args, **kwargs, block=self.n_columns)
         return _REPLACED.get(func, func)(*args, **kwargs)
 
 
@@ -48,18 +66,24 @@ def _filled(matrix: Tensor, n_rows: int, n_columns: int) -> Tensor:
     return F.pad(matrix, (0, missing[1], 0, missing[0]))
 
 
-def _product(left: Tensor, right: Tensor) -> Tensor:
+def _product(left: Tensor, right: Tensor, *, block: int) -> Tensor:
     n_rows, n_columns = left.shape[-2], right.shape[-1]
     left = _filled(left, -(-n_rows // _ROWS) * _ROWS, left.shape[-1])
-    right = _filled(right, right.shape[-2], -(-n_columns // _COLUMNS) * _COLUMNS)
+    right = _filled(right, right.shape[-2], -(-n_columns // block) * block)
     multiply = torch.bmm if left.dim() == 3 else torch.mm
     return multiply(left, right)[..., :n_rows, :n_columns].contiguous()
 
 
 def _sum_and_product(
-    summand: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1
+    summand: Tensor,
+    left: Tensor,
+    right: Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+    block: int,
 ) -> Tensor:
-    return beta * summand + alpha * _product(left, right)
+    return beta * summand + alpha * _product(left, right, block=block)
 
 
 def _sigmoid(x: Tensor) -> Tensor:
@@ -82,11 +106,13 @@ def _gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
 
 
 _COMPOSED = {aten.matmul.default, aten.linear.default, aten.einsum.default}
-_REPLACED = {
+_PRODUCTS: dict[OpOverload, Callable[..., Tensor]] = {
     aten.mm.default: _product,
     aten.bmm.default: _product,
     aten.addmm.default: _sum_and_product,
     aten.baddbmm.default: _sum_and_product,
+}
+_REPLACED = {
     aten.sigmoid.default: _sigmoid,
     aten.silu.default: _silu,
     aten.silu_backward.default: _silu_gradient,

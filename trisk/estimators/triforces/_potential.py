@@ -258,7 +258,7 @@ class TriForcesPotential(BaseTriForces):
             "stress": np.full((len(graphs), 3, 3), np.nan),
         }
         of_atom = np.repeat(np.arange(len(graphs)), graphs.counts("atom"))
-        with BatchInvariance():
+        with BatchInvariance(columns_vary=True):
             for rows, batch in self._predict_batches(graphs):
                 atoms = np.flatnonzero(np.isin(of_atom, rows))
                 outputs = self._evaluate_batch(batch)
