@@ -166,10 +166,12 @@ def main():
     if options.work:
         _work(int(options.work[0]), int(options.work[1]), Path(options.work[2]))
         return
-    counts, failures, longest, growth, start = Counter(), [], 0.0, 0, 0
+    counts, failures, longest, growth = Counter(), [], 0.0, 0
     started = time.monotonic()
-    while start < options.files:
-        stop = min(start + options.per_process, options.files)
+    starts = range(0, options.files, options.per_process)
+    ranges = [(n, min(n + options.per_process, options.files)) for n in starts]
+    while ranges:
+        start, stop = ranges.pop(0)
         with tempfile.TemporaryDirectory() as folder:
             command = [
                 sys.executable,
@@ -181,17 +183,17 @@ def main():
             ]
             code = subprocess.run([*command, folder], check=False).returncode
             if code:
-                # A crash or a hang: note the file and go on behind it.
+                # A crash or a hang: note the file; those before it are tried again and counted.
                 number = int((Path(folder) / "number").read_text())
                 failures.append([number, "process", f"ended with {code}"])
-                start = number + 1
+                parts = (start, number), (number + 1, stop)
+                ranges[:0] = [(first, last) for first, last in parts if first < last]
                 continue
             result = json.loads((Path(folder) / "result.json").read_text())
         counts += Counter(result["counts"])
         failures += result["failures"]
         longest = max(longest, result["longest_s"])
         growth = max(growth, result["memory_growth_MB"])
-        start = stop
     _report.write("fuzz_loader", {
         "files": options.files,
         "failures": failures,

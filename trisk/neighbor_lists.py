@@ -18,6 +18,8 @@ _SHORTEST_PERIOD = 0.2  # Å
 _FARTHEST_CELL = 10_000  # lattice vectors between an atom and the cell it belongs to
 _LARGEST_BOX = 2e8  # Å³ around all atoms of a structure
 _MARGIN = 16.0  # Å around them, as a search looks beyond the cell
+#: Å; the largest distance up to which featurizers and estimators look for neighbours.
+LARGEST_CUTOFF = 100.0
 
 
 @dataclass(frozen=True)

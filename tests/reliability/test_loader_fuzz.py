@@ -109,18 +109,32 @@ def test_recursion_that_does_not_end(refusal, steps):
     assert f"its n_steps is {steps}, of at most 1000" in refusal(repeat)
 
 
-def test_attention_without_an_end(fitted, tmp_path):
-    _, model = fitted("HybridTRIADSClassifier-attention")
-    trisk.save(model, tmp_path / "model.trisk")
-    arrays, metadata = split((tmp_path / "model.trisk").read_bytes())
+def _refusal_of(model, change, folder):
+    trisk.save(model, folder / "model.trisk")
+    arrays, metadata = split((folder / "model.trisk").read_bytes())
     description = json.loads(metadata["trisk"])
-    key = next(p for p in nodes(description) if p and at(description, p) == "n_attention_layers")
-    at(description, key[:-1])[1] = 2**40
-    (tmp_path / "forged.trisk").write_bytes(forge(json.dumps(description), arrays))
+    change(description)
+    (folder / "forged.trisk").write_bytes(forge(json.dumps(description), arrays))
+    with pytest.raises(ModelFileError) as caught:
+        trisk.load(folder / "forged.trisk")
+    return str(caught.value)
+
+
+def test_attention_without_an_end(fitted, tmp_path):
+    def deepen(description):
+        name = next(p for p in nodes(description) if at(description, p) == "n_attention_layers")
+        at(description, name[:-1])[1] = 2**40
+
+    model = fitted("HybridTRIADSClassifier-attention")[1]
     started = time.process_time()
-    with pytest.raises(ModelFileError, match="far larger than its weights"):
-        trisk.load(tmp_path / "forged.trisk")
+    assert "far larger than its weights" in _refusal_of(model, deepen, tmp_path)
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("name", ["StructureRetriever", "CrystalGraphFeaturizer"])
+def test_neighbours_up_to_the_stars(fitted, tmp_path, name):
+    message = _refusal_of(fitted(name)[1], lambda d: _set(d, "cutoff", 1e12), tmp_path)
+    assert "'cutoff' parameter" in message
 
 
 def test_strings_that_no_machine_can_hold(refusal):

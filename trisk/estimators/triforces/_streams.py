@@ -8,6 +8,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from trisk.estimators._search_space import Range
+from trisk.neighbor_lists import LARGEST_CUTOFF
 from trisk.nn import (
     CompositionStream,
     EnergyHead,
@@ -30,7 +31,7 @@ ENCODER_TEXT = """
     streams : tuple of str, default=("composition", "structure", "interaction")
         Streams to use: what elements there are, where atoms sit, and both together.
     cutoff : float, default=6.0
-        Largest distance of neighbours, in Å. All neighbours within it are found.
+        Largest distance of neighbours, in Å, at most 100. All neighbours within it are found.
     hidden_dim : int, default=64
         Width of the streams and of the head.
     n_layers : int, default=3
@@ -115,7 +116,7 @@ ENCODER_CONSTRAINTS = {
     "backbone": [StrOptions(set(BACKBONES)), torch.nn.Module],
     "backbone_params": [dict, None],
     "streams": [list, tuple],
-    "cutoff": [Interval(Real, 0, None, closed="neither")],
+    "cutoff": [Interval(Real, 0, LARGEST_CUTOFF, closed="right")],
     "hidden_dim": [Interval(Integral, 4, None, closed="left")],
     "n_layers": [Interval(Integral, 1, None, closed="left")],
     "stoichiometry": [StrOptions({"counts", "reduced", "fractions"})],

@@ -22,6 +22,7 @@ from trisk.featurizers.structure._graph_packing import graph_keys, pack_graphs, 
 from trisk.featurizers.structure._objects import describe_atoms
 from trisk.featurizers.structure._structures import parse_structures
 from trisk.graphs import CrystalGraphs
+from trisk.neighbor_lists import LARGEST_CUTOFF
 
 
 class CrystalGraphFeaturizer(StructureFeaturizer):
@@ -46,7 +47,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         middle of a shell, and fewer where the cutoff comes first. None bonds all within the
         cutoff.
     cutoff : float, default=8.0
-        Length of the longest bond in Å.
+        Length of the longest bond in Å, at most 100.
     n_angle_neighbors : int, default=8
         Angles lie between the bonds of those shells that fit into this many neighbours; the
         first shell takes part in any case.
@@ -143,7 +144,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         **StructureFeaturizer._parameter_constraints,
         "order": [Options(Integral, {1, 2, 3})],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
-        "cutoff": [Interval(Real, 0, None, closed="neither")],
+        "cutoff": [Interval(Real, 0, LARGEST_CUTOFF, closed="right")],
         "n_angle_neighbors": [Interval(Integral, 2, None, closed="left")],
         "n_dihedral_neighbors": [Interval(Integral, 2, None, closed="left")],
         "physics": ["boolean"],

@@ -28,7 +28,7 @@ class LayerFeaturizer(StructureTableFeaturizer):
         no single layer.
     cutoff : float, default=6.0
         Distance in Å within which every atom needs a neighbour, and up to which bond valences
-        are summed.
+        are summed; at most 100.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a structure that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and

@@ -24,7 +24,7 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
     Parameters
     ----------
     cutoff : float, default=6.0
-        Distance in Å beyond which a neighbour has no weight.
+        Distance in Å beyond which a neighbour has no weight, at most 100.
     n_radial : int, default=8
         Number of radial functions.
     max_degree : int, default=4

@@ -21,7 +21,7 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
     Parameters
     ----------
     cutoff : float, default=6.0
-        Length of the longest spring in Å.
+        Length of the longest spring in Å, at most 100.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a structure that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and

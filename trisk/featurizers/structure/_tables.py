@@ -17,7 +17,7 @@ from trisk.featurizers.structure._base import StructureFeaturizer
 from trisk.featurizers.structure._bonds import find_faults, nearest_bonds
 from trisk.featurizers.structure._objects import describe_atoms
 from trisk.featurizers.structure._structures import parse_structures
-from trisk.neighbor_lists import find_neighbors
+from trisk.neighbor_lists import LARGEST_CUTOFF, find_neighbors
 
 
 class StructureTableFeaturizer(StructureFeaturizer):
@@ -31,7 +31,7 @@ class StructureTableFeaturizer(StructureFeaturizer):
     Parameters
     ----------
     cutoff : float, default=6.0
-        Length of the longest pair in Å.
+        Length of the longest pair in Å, at most 100.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a structure that cannot be featurized.
     n_jobs : int, default=None
@@ -42,7 +42,7 @@ class StructureTableFeaturizer(StructureFeaturizer):
 
     _parameter_constraints: dict = {
         **StructureFeaturizer._parameter_constraints,
-        "cutoff": [Interval(Real, 0, None, closed="neither")],
+        "cutoff": [Interval(Real, 0, LARGEST_CUTOFF, closed="right")],
         "verbose": ["verbose"],
     }
 
