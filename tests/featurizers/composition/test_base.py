@@ -280,6 +280,8 @@ def test_error__many_rows__shows_five_and_pickles():
     assert isinstance(again, ValueError)
 
 
+# joblib warns where writing its file took half a second: on a busy machine.
+@pytest.mark.filterwarnings("ignore:Persisting input arguments took:UserWarning")
 def test_pipeline__with_memory__computes_once_and_equals_the_bare_featurizer(tmp_path):
     y = np.arange(len(FORMULAS), dtype=float)
     steps = [("featurize", MagpieFeaturizer()), ("scale", StandardScaler()),
