@@ -1,11 +1,11 @@
 """Columns chosen by name, for a model that fares better without the others."""
 
-import re
-
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+from trisk._column_names import match_columns
 
 
 class ColumnSelector(SelectorMixin, BaseEstimator):
@@ -67,23 +67,9 @@ class ColumnSelector(SelectorMixin, BaseEstimator):
         self._validate_params()
         validate_data(self, X, ensure_all_finite="allow-nan")
         names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            if self.pattern:
-                raise ValueError(
-                    f"pattern={self.pattern!r} needs the names of columns: give a DataFrame."
-                )
+        if names is None and not self.pattern:
             names = np.full(self.n_features_in_, "")
-        try:
-            self.support_ = np.array([bool(re.search(self.pattern, name)) for name in names])
-        except re.error as error:
-            raise ValueError(
-                f"pattern={self.pattern!r} is no regular expression: {error}."
-            ) from error
-        if not self.support_.any():
-            raise ValueError(
-                f"pattern={self.pattern!r} matches none of {len(names)} columns, "
-                f"first {names[0]!r}."
-            )
+        self.support_ = match_columns("pattern", self.pattern, names)
         return self
 
     def _get_support_mask(self):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trisk._column_names import match_columns
 from trisk.nn import InputLayout
 
 _STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
@@ -82,20 +83,11 @@ def hide_columns(names, X, pattern):
         If the columns have no names, the pattern is no regular expression, or it matches no
         column or all of them.
     """
-    if names is None:
+    hidden = match_columns("companion_only", pattern, names)
+    if hidden.all():
         raise ValueError(
-            f"companion_only={pattern!r} needs the names of columns: give a DataFrame."
-        )
-    try:
-        hidden = np.array([bool(re.search(pattern, name)) for name in names])
-    except re.error as error:
-        raise ValueError(
-            f"companion_only={pattern!r} is no regular expression: {error}."
-        ) from error
-    if hidden.all() or not hidden.any():
-        raise ValueError(
-            f"companion_only={pattern!r} matches {'all' if hidden.all() else 'none'} of "
-            f"{len(names)} columns, first {names[0]!r}; it must match some, not all."
+            f"companion_only={pattern!r} matches all of {len(names)} columns and leaves the "
+            "network none."
         )
     return np.where(hidden, "", names), np.where(hidden, 0.0, X)
 
