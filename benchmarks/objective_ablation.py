@@ -7,8 +7,8 @@ the same first weights, for the same steps on the same structures: every eighth 
 ``pretrain_crystals.py`` collects, with fewer decorated prototypes. A sole objective has the weight
 1, several have those of the weights that come with trisk. Judged as in ``probes.py``, stream by
 stream, and by the frozen probe of ``pretraining_transfer.py`` on phonon frequencies, beside the
-untrained network. What weights to ship is chosen by exfoliation energies, which no score of theirs
-is about. Some four minutes of one core for each combination; what is in
+untrained network. Exfoliation energies are there to choose objectives by: no score of the weights
+that come with trisk is about them. Some four minutes of one core for each combination; what is in
 results/objective_ablation.json is not run again.
 """
 

@@ -3,10 +3,10 @@
 python benchmarks/report.py
 """
 
-import json
 from pathlib import Path
 
 from report_compositions import MODELS, ablations, coverage, matbench_rows, pretraining, threads
+from report_files import read
 from report_potentials import cost, derivatives, errors
 from report_pretraining import objectives, transfer
 from report_retrieval import index, probes, retrieval, spectra
@@ -48,7 +48,7 @@ def table():
 
 def details():
     """What the README has no room for."""
-    speed = json.loads((HERE / "results" / "featurization_speed.json").read_text())
+    speed = read("featurization_speed")
     magpie = speed["magpie_against_matminer"]
     return "\n".join(
         [

@@ -1,12 +1,11 @@
 """Sections of the README about HybridTRIADS on formulas."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 from matbench import BOTH, COMPANION, FINE_TUNED, FORESTS, PRETRAINED, PRETRAINED_TREES, TRISK
+from report_files import RESULTS, read
 
-HERE = Path(__file__).parent
 TITLES = {
     "steels": "steels, yield strength",
     "expt_gap": "experimental band gap",
@@ -26,7 +25,7 @@ MODELS = {
 
 def results_of(task):
     """File of a task: of its recipe, or of the largest ensemble that ``--members`` named."""
-    path = HERE / "results" / f"matbench_{task}.json"
+    path = RESULTS / f"matbench_{task}.json"
     others = sorted(path.parent.glob(f"matbench_{task}_*_members.json"))
     return others[-1] if others and not path.exists() else path
 
@@ -62,7 +61,7 @@ def matbench_rows():
 
 def pretrained_rows():
     """One Markdown row per task: what pre-training changes, and how many formulas it knew."""
-    overlap = json.loads((HERE / "results" / "pretraining_overlap.json").read_text())["tasks"]
+    overlap = read("pretraining_overlap")["tasks"]
     for task, title in TITLES.items():
         path = results_of(task)
         scores = json.loads(path.read_text())["scores"] if path.exists() else {}
@@ -118,10 +117,9 @@ def pretraining():
 
 def coverage():
     """What ``interval_coverage.py`` measured, if it was run."""
-    path = HERE / "results" / "coverage.json"
-    if not path.exists():
+    report = read("coverage")
+    if report is None:
         return []
-    report = json.loads(path.read_text())
     kinds = list(dict.fromkeys(k for results in report.values() for k in results["coverage"]))
     rows = []
     for task in filter(report.get, TITLES):
@@ -153,10 +151,9 @@ def coverage():
 
 def ablations():
     """What ``ablations.py`` measured, if it was run."""
-    path = HERE / "results" / "ablations.json"
-    if not path.exists():
+    report = read("ablations")
+    if report is None:
         return []
-    report = json.loads(path.read_text())
     tasks = [task for task in TITLES if task in report]
     changes = list(dict.fromkeys(c for task in tasks for c in report[task]["validation"]))
     rows = []
@@ -194,6 +191,6 @@ def shortened(results):
 
 def threads():
     """What the seconds were measured on."""
-    machine = json.loads((HERE / "results" / "matbench_steels.json").read_text())["machine"]
+    machine = read("matbench_steels")["machine"]
     plural = "s" if machine["torch_threads"] > 1 else ""
     return f"{machine['torch_threads']} thread{plural} of {machine['device']}"

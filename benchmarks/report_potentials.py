@@ -1,19 +1,11 @@
 """The README's lines on potentials, from the JSON files in ``results/``."""
 
-import json
-from pathlib import Path
-
-RESULTS = Path(__file__).parent / "results"
-
-
-def _read(name):
-    path = RESULTS / name
-    return json.loads(path.read_text()) if path.exists() else None
+from report_files import read
 
 
 def derivatives():
     """How exact forces and stresses are, and how well energy is kept."""
-    report = _read("potential_physics.json")
+    report = read("potential_physics")
     if report is None:
         return []
     rows = report["finite differences"]
@@ -35,7 +27,7 @@ def derivatives():
 
 def cost():
     """What the streams add to the time of energy and forces."""
-    report = _read("stream_cost.json")
+    report = read("stream_cost")
     if report is None:
         return []
     small, large = report["rows"][1], report["rows"][-1]
@@ -55,15 +47,15 @@ def cost():
 
 def errors():
     """Errors of potentials of equal size: a line for each set of frames, a column for each arm."""
-    rows = _read("potentials.json")
+    rows = read("potentials")
     if not rows:
         return []
     arms, runs = list(dict.fromkeys(row["arm"] for row in rows)), _by_frames(rows)
     return [
         "",
         (
-            f"Potentials trained on the same frames in the same run, {rows[0]['steps']} steps, of "
-            "some 100,000 parameters each (`python benchmarks/potentials.py`): mean absolute "
+            f"Potentials trained on the same frames in the same run, of some 100,000 parameters "
+            f"each (`python benchmarks/potentials.py --steps {rows[0]['steps']}`): mean absolute "
             "errors on test frames of energy in meV/atom, forces in meV/Å and stress in meV/Å³. "
             "MACE's network has tables for all elements, and the CPU time of the arm with both "
             "streams: a few epochs, or less than one where the cell is empty. " + _claim(runs, arms)

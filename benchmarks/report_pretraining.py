@@ -1,11 +1,8 @@
 """Lines of ``docs/results.md`` on self-supervised pre-training, from the files in ``results/``."""
 
-import json
-from pathlib import Path
-
 import numpy as np
+from report_files import read
 
-RESULTS = Path(__file__).parent / "results"
 #: File of ``pretraining_transfer.py`` → how its models learn.
 KINDS = {
     "pretraining_probes": "ridge regression on the frozen embedding",
@@ -13,16 +10,11 @@ KINDS = {
 }
 
 
-def _read(name):
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
-
-
 def transfer():
     """What pre-training is worth where labels are few."""
     lines = []
     for name, kind in KINDS.items():
-        report = _read(name)
+        report = read(name)
         for task, scores in (report or {"tasks": {}})["tasks"].items():
             by_arm = scores["mae"]
             sizes = sorted({size for arm in by_arm.values() for size in arm}, key=int)
@@ -61,7 +53,7 @@ def _spread(errors):
 
 def objectives():
     """What each objective of pre-training is for."""
-    report = _read("objective_ablation")
+    report = read("objective_ablation")
     if report is None:
         return []
     rows = report["rows"]

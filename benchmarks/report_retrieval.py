@@ -1,9 +1,7 @@
 """The README's lines on retrieval and probes, from the JSON files in ``results/``."""
 
-import json
-from pathlib import Path
+from report_files import read
 
-RESULTS = Path(__file__).parent / "results"
 COLLECTIONS = {
     "phonons": "relaxed crystals of Matbench's phonon task",
     "decorated": "formulas on prototypes, distorted",
@@ -11,14 +9,9 @@ COLLECTIONS = {
 }
 
 
-def _read(name):
-    path = RESULTS / name
-    return json.loads(path.read_text()) if path.exists() else None
-
-
 def retrieval():
     """Scores of retrieval by stream and peer."""
-    report = _read("retrieval.json")
+    report = read("retrieval")
     if report is None:
         return []
     lines = [
@@ -54,7 +47,7 @@ def _cells(labels, row):
 
 def index():
     """What the approximate index costs and finds."""
-    report = _read("retrieval_index.json")
+    report = read("retrieval_index")
     if report is None:
         return []
     exact, *others = report["index"].values()
@@ -77,7 +70,7 @@ def index():
 
 def probes():
     """What linear probes read from each stream."""
-    report = _read("probes.json")
+    report = read("probes")
     if report is None:
         return []
     scores = report["scores"]
@@ -101,7 +94,7 @@ def probes():
 
 def spectra():
     """How fast averaged power spectra are."""
-    report = _read("power_spectrum_speed.json")
+    report = read("power_spectrum_speed")
     if report is None:
         return []
     rate = report["structures"] / report["trisk_seconds"]

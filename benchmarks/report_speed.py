@@ -1,22 +1,17 @@
 """Sections of the README about speed."""
 
-import json
-from pathlib import Path
-
-HERE = Path(__file__).parent
+from report_files import read
 
 
 def training_speed():
     """What ``training_speed.py`` measured, if it was run."""
-    path = HERE / "results" / "training_speed.json"
-    if not path.exists():
+    report = read("training_speed")
+    if report is None:
         return []
-    report = json.loads(path.read_text())
     steps, protocol = report["published_network"], report["protocol"]
     plain = protocol["plain"]
     extrapolated = "" if "seconds" in plain else " (extrapolated from its steps)"
-    full_path = path.with_stem("training_speed_full")
-    full = json.loads(full_path.read_text())["protocol"] if full_path.exists() else None
+    full = (read("training_speed_full") or {}).get("protocol")
     return [
         "",
         (
@@ -48,10 +43,9 @@ def whole_protocols(protocol):
 
 def batched_trials():
     """What ``batched_trials.py`` measured, if it was run."""
-    path = HERE / "results" / "batched_trials.json"
-    if not path.exists():
+    report = read("batched_trials")
+    if report is None:
         return []
-    report = json.loads(path.read_text())
     ratios = ", ".join(f"{row['ratio']:.2f}" for row in report["rows"])
     members = ", ".join(str(row["members"]) for row in report["rows"])
     return [

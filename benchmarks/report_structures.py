@@ -1,11 +1,8 @@
 """Sections of the README about crystals and their phonons."""
 
-import json
-from pathlib import Path
-
 import numpy as np
+from report_files import read
 
-HERE = Path(__file__).parent
 N_FOLDS = 5
 TITLES = {
     "phonons": "Highest phonon frequency",
@@ -18,9 +15,9 @@ def structures():
     """What ``structures.py`` measured: a table for each task, best model first."""
     tables = []
     for task, title in TITLES.items():
-        path = HERE / "results" / f"structures_{task}.json"
-        if path.exists():
-            tables += _structure_table(title, json.loads(path.read_text()))
+        report = read(f"structures_{task}")
+        if report is not None:
+            tables += _structure_table(title, report)
     if not tables:
         return []
     return [
@@ -60,17 +57,16 @@ def _structure_table(title, report):
         if "TensorNet" in name:
             seen = "a potential's energies and forces"
         elif "pre-trained" in name:
-            seen = "structures without labels"
+            seen = "the structures of all folds, no label"
         lines.append(f"| {name} | {seen} | {score} |")
     return lines
 
 
 def sensor_ablation():
     """The same network with one kind of sensor after the other, if that was run."""
-    path = HERE / "results" / "structures_phonons_ablation.json"
-    if not path.exists():
+    report = read("structures_phonons_ablation")
+    if report is None:
         return []
-    report = json.loads(path.read_text())
     folds = sorted({fold for done in report["models"].values() for fold in done})
     rows = []
     for model, done in report["models"].items():
@@ -114,9 +110,9 @@ def sensors():
             "meV/atom",
         ),
     ):
-        path = HERE / "results" / f"{stem}.json"
-        if path.exists():
-            lines += _sensor_table(json.loads(path.read_text()), title, command, unit)
+        results = read(stem)
+        if results is not None:
+            lines += _sensor_table(results, title, command, unit)
     return lines
 
 
@@ -144,10 +140,10 @@ def _sensor_table(results, title, command, unit):
 
 def sensor_cost():
     """Seconds of each sensor against the size of a structure, if they were measured."""
-    path = HERE / "results" / "sensors_cost.json"
-    if not path.exists():
+    report = read("sensors_cost")
+    if report is None:
         return []
-    rows = json.loads(path.read_text())["seconds_per_structure"]
+    rows = report["seconds_per_structure"]
     sensors = [name for name in rows[0] if name not in ("atoms", "structures")]
     return [
         "",
@@ -165,7 +161,7 @@ def sensor_cost():
 
 def training_steps():
     """What one training step takes against the size of the cell, if that was measured."""
-    sizes = json.loads((HERE / "results" / "graph_building.json").read_text())["sizes"]
+    sizes = read("graph_building")["sizes"]
     if "step_mb" not in sizes[0]:
         return []
     small, large = sizes[0], sizes[-1]
