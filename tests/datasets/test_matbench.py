@@ -165,7 +165,15 @@ def test_load_matbench__wrong_checksum__leaves_nothing_behind(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no gzip", steels_like(312)[:-200], steels_like(10), gzip.compress(b"[]")]
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"no gzip", id="no gzip"),
+        pytest.param(steels_like(312)[:-200], id="cut off"),
+        pytest.param(steels_like(10), id="too few rows"),
+        # gzip stamps the time: without an id, each worker of a parallel run would name it anew
+        pytest.param(gzip.compress(b"[]"), id="no table"),
+    ],
 )
 def test_load_matbench__damaged_file__says_which_and_what_to_do(tmp_path, content):
     (tmp_path / "matbench_steels.json.gz").write_bytes(content)
