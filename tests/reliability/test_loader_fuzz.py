@@ -137,6 +137,13 @@ def test_neighbours_up_to_the_stars(fitted, tmp_path, name):
     assert "'cutoff' parameter" in message
 
 
+@pytest.mark.parametrize("parameter", ["n_radial", "max_degree"])
+def test_more_columns_than_any_memory_holds(fitted, tmp_path, parameter):
+    model = fitted("PowerSpectrumFeaturizer")[1]
+    message = _refusal_of(model, lambda d: _set(d, parameter, 2**30), tmp_path)
+    assert f"'{parameter}' parameter" in message
+
+
 def test_strings_that_no_machine_can_hold(refusal):
     strings = {"strings": ["a" * 10**5, *[""] * 10**5], "object": False}
     message = refusal(lambda d, _: d["model"]["fitted"].update(feature_names_in_=strings))

@@ -57,13 +57,13 @@ def test_columns__any_crystal__equal_sums_written_out(name, cutoff, n_radial, ma
 
 def test_harmonics__are_orthonormal():
     # Products of Gauss nodes in z and equal steps around integrate such polynomials exactly.
-    z, weights = np.polynomial.legendre.leggauss(10)
-    angles = np.arange(20) * np.pi / 10
+    z, weights = np.polynomial.legendre.leggauss(33)
+    angles = np.arange(66) * np.pi / 33
     sine = np.sqrt(1 - z**2)
-    points = [np.outer(sine, np.cos(angles)), np.outer(sine, np.sin(angles)), np.tile(z, (20, 1)).T]
-    values = spherical_harmonics(np.stack(points, -1).reshape(-1, 3), 8)
-    gram = values.T @ (values * np.repeat(weights, 20)[:, None]) * np.pi / 10
-    np.testing.assert_allclose(gram, np.eye(81), atol=1e-12)
+    points = [np.outer(sine, np.cos(angles)), np.outer(sine, np.sin(angles)), np.tile(z, (66, 1)).T]
+    values = spherical_harmonics(np.stack(points, -1).reshape(-1, 3), 32)
+    gram = values.T @ (values * np.repeat(weights, 66)[:, None]) * np.pi / 33
+    np.testing.assert_allclose(gram, np.eye(33**2), atol=1e-12)
 
 
 @pytest.mark.parametrize("volume", [None, 20.0])

@@ -26,9 +26,9 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
     cutoff : float, default=6.0
         Distance in Å beyond which a neighbour has no weight, at most 100.
     n_radial : int, default=8
-        Number of radial functions.
+        Number of radial functions, at most 64.
     max_degree : int, default=4
-        Largest degree l of the Legendre polynomials.
+        Largest degree l of the Legendre polynomials, at most 32.
     volume_per_atom : float, default=None
         Every crystal is first scaled to this volume in Å³ per atom, so that crystals of one
         prototype resemble each other whatever the size of their atoms; 20 is usual for inorganic
@@ -101,8 +101,8 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
 
     _parameter_constraints: dict = {
         **StructureTableFeaturizer._parameter_constraints,
-        "n_radial": [Interval(Integral, 1, None, closed="left")],
-        "max_degree": [Interval(Integral, 0, None, closed="left")],
+        "n_radial": [Interval(Integral, 1, 64, closed="both")],
+        "max_degree": [Interval(Integral, 0, 32, closed="both")],
         "volume_per_atom": [None, Interval(Real, 0, None, closed="neither")],
     }
 
