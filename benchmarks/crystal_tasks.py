@@ -1,9 +1,7 @@
 """Crystals with a property and their official folds, for structures.py and sensors.py."""
 
-import numpy as np
 import pandas as pd
-from labelled_crystals import DATA
-from pymatgen.core import Structure
+from perovskites import read_perovskites
 from sklearn.model_selection import KFold
 
 import trisk
@@ -23,12 +21,8 @@ def load_task(task):
     if task != "perovskites":
         X, y = trisk.load_matbench(task)
         return X, y, list(trisk.matbench_folds(task).split(X, y))
-    data = np.load(DATA / "perovskites_7572.npz")
-    starts = np.cumsum(data["n_atoms"])[:-1]
-    numbers, sites = np.split(data["Z"], starts), np.split(data["frac"], starts)
-    cells = zip(data["cell"], numbers, sites, strict=True)
-    X = pd.Series([Structure(*parts) for parts in cells], name="structure")
-    # Per atom: two structures of LaYN3 differ by 0.64 here and by 2.9 eV a cell in a potential.
-    y = pd.Series(1e3 * data["heat_of_formation_eV"].astype(float), name="formation energy")
+    structures, heats = read_perovskites()
+    X = pd.Series(structures, name="structure")
+    y = pd.Series(heats, name="formation energy")
     y.attrs["unit"] = "meV/atom"
     return X, y, list(KFold(5, shuffle=True, random_state=18012019).split(X))

@@ -2,17 +2,16 @@
 
 import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from perovskites import DATA, read_perovskites
 from pymatgen.core import Composition, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from trisk.datasets import load_matbench, load_prototypes
 from trisk.pretraining import decorate_prototypes
 
-DATA = Path(__file__).resolve().parents[1] / "../shared/data"
 MAX_ATOMS = 20
 #: Per stoichiometry: prototypes, and formulas put on each of them.
 N_PROTOTYPES, N_FORMULAS = 8, 24
@@ -33,10 +32,7 @@ def phonons():
 
 def perovskites():
     """Cubic cells of five atoms, all of one prototype."""
-    data = np.load(DATA / "perovskites_7572.npz")
-    starts = np.cumsum(data["n_atoms"])[:-1]
-    numbers, sites = np.split(data["Z"], starts), np.split(data["frac"], starts)
-    found = [Structure(*parts) for parts in zip(data["cell"], numbers, sites, strict=True)]
+    found, _ = read_perovskites()
     return _frame(found, ["perovskite"] * len(found), [(5, "cubic")] * len(found))
 
 

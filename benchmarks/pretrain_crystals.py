@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from perovskites import read_perovskites
 from skorch.callbacks import Callback
 
 from trisk import TriForcesPretrainer, load_matbench, load_prototypes
@@ -24,16 +25,6 @@ WEIGHTS = (
 #: Crystals decorated, and frames of each kind of molecular dynamics and defects.
 N_DECORATED, N_FRAMES = 14_000, 15
 MAX_ATOMS = 64
-
-
-def perovskites(folder):
-    """Cubic cells of five atoms."""
-    from pymatgen.core import Structure
-
-    data = np.load(folder / "perovskites_7572.npz")
-    starts = np.cumsum(data["n_atoms"])[:-1]
-    numbers, sites = np.split(data["Z"], starts), np.split(data["frac"], starts)
-    return [Structure(*parts) for parts in zip(data["cell"], numbers, sites, strict=True)]
 
 
 def frames(path):
@@ -57,7 +48,7 @@ def collect(folder, n_decorated=N_DECORATED):
     formulas = pd.read_csv(folder / "mp_formulas_e_form.csv.gz")["formula"].to_numpy()
     made = decorate_prototypes(formulas, prototypes + phonons, n_decorated)
     found = {
-        "perovskites": perovskites(folder),
+        "perovskites": read_perovskites(folder)[0],
         "phonons": phonons,
         "jdft2d": layers,
         "prototypes": prototypes,
