@@ -92,7 +92,7 @@ def main():
     parser.add_argument("data", type=Path, help="folder of the data")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="file to write")
     parser.add_argument("--checkpoint", type=Path, help="file from which to go on")
-    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("--epochs", type=int, default=10)
     arguments = parser.parse_args()
     found = collect(arguments.data)
     print({name: len(values) for name, values in found.items()}, flush=True)

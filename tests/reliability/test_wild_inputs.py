@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from reliability.fuzz_inputs import ALL_BLOCKS, Readers, _compare_parsers, run
 from trisk import TriForcesRegressor
+from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers import CompositionFeaturizer
-from trisk.featurizers._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers.composition._compositions import parse_compositions
 from trisk.featurizers.composition._formula import parse_formula
 from trisk.neighbor_lists import find_neighbors, geometry_fault

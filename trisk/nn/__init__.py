@@ -5,6 +5,7 @@ from trisk.nn._composition_encoder import CompositionEncoder
 from trisk.nn._composition_stream import CompositionStream
 from trisk.nn._crystal_batch import CrystalBatch
 from trisk.nn._crystal_losses import PotentialLoss, PropertyLoss
+from trisk.nn._elements import ElementVectors
 from trisk.nn._encoder_network import CompositionEncoderNetwork
 from trisk.nn._graph_batch import GraphBatch
 from trisk.nn._graph_triads import GraphTRIADSNetwork
@@ -40,6 +41,7 @@ __all__ = [
     "CompositionStream",
     "CrystalBatch",
     "DeepSupervisionLoss",
+    "ElementVectors",
     "EnergyHead",
     "EquivariantBackbone",
     "GraphBatch",

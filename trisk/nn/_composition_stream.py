@@ -7,9 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trisk.nn._crystal_batch import CrystalBatch
-
-#: Rows of an element table: atomic numbers to 118, and zero for a hidden element.
-N_ELEMENTS = 119
+from trisk.nn._elements import N_ELEMENTS, ElementVectors
 
 #: Ways to count atoms: as they are, divided by their common divisor, or as fractions.
 STOICHIOMETRIES = ("counts", "reduced", "fractions")
@@ -58,7 +56,7 @@ class CompositionStream(nn.Module):
                 f"stoichiometry must be one of {STOICHIOMETRIES}, but is {stoichiometry!r}"
             )
         self.stoichiometry = stoichiometry
-        self.embed = nn.Embedding(N_ELEMENTS, dim)
+        self.embed = ElementVectors(dim)
         if stoichiometry == "fractions":
             self.embed_fraction = nn.Sequential(
                 nn.Linear(1, dim // 2), nn.SiLU(), nn.Linear(dim // 2, dim)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trisk.nn._elements import N_ELEMENTS
 from trisk.nn._graph_batch import GraphBatch
 from trisk.nn._graph_cell import GraphCell
 from trisk.nn._halting import Halting
@@ -17,9 +18,6 @@ from trisk.nn._members import (
     initialize_members,
 )
 from trisk.nn._springs import SpringGeometry, SpringVibrations
-
-# Atomic numbers that have an embedding of their own.
-_N_ELEMENTS = 119
 
 
 class ElementEmbedding(nn.Module):
@@ -39,7 +37,7 @@ class ElementEmbedding(nn.Module):
 
     def __init__(self, n_members: int, dim: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(n_members, _N_ELEMENTS, dim))
+        self.weight = nn.Parameter(torch.empty(n_members, N_ELEMENTS, dim))
 
     def reset_member(self, member: int, generator: torch.Generator) -> None:
         """Draw one member's vectors, small beside the features of the atoms."""
@@ -48,7 +46,7 @@ class ElementEmbedding(nn.Module):
     def forward(self, atomic_numbers: Tensor) -> Tensor:
         """Look up."""
         n_members, _, dim = self.weight.shape
-        offset = torch.arange(n_members, device=atomic_numbers.device).unsqueeze(1) * _N_ELEMENTS
+        offset = torch.arange(n_members, device=atomic_numbers.device).unsqueeze(1) * N_ELEMENTS
         return F.embedding(atomic_numbers + offset, self.weight.view(-1, dim))
 
 

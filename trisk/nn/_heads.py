@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from trisk.nn._composition_stream import N_ELEMENTS
 from trisk.nn._crystal_batch import CrystalBatch
+from trisk.nn._elements import N_ELEMENTS
 from trisk.nn._triforces import StreamEmbeddings, TriForcesEncoder
 
 

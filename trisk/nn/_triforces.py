@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from trisk.nn._composition_stream import CompositionStream
 from trisk.nn._crystal_batch import CrystalBatch
+from trisk.nn._elements import ElementVectors
 from trisk.nn._structure_stream import StructureStream
 
 #: All streams, in the order of their blocks.
@@ -64,6 +65,19 @@ class TriForcesEncoder(nn.Module):
         self.structure = structure
         self.interaction = interaction
         self.norms = nn.ModuleDict({k: nn.LayerNorm(v) for k, v in self.widths.items()})
+
+    def start_elements_from(self, properties: Tensor) -> None:
+        """Draw the vectors of the elements from what is known of them.
+
+        Parameters
+        ----------
+        properties : Tensor of shape (119, n_properties)
+            As for :meth:`~trisk.nn.ElementVectors.start_from`. Backbones of other packages have
+            vectors of their own, which stay as they are.
+        """
+        for module in self.modules():
+            if isinstance(module, ElementVectors):
+                module.start_from(properties)
 
     @property
     def widths(self) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from trisk.featurizers._element_data import impute_element_means, read_element_table
+from trisk._element_data import impute_element_means, read_element_table
 from trisk.featurizers.composition._element_vectors import load_element_vectors
 
 

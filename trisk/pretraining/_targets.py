@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from trisk.featurizers._element_data import ELEMENT_SYMBOLS
+from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers.composition._charge_balance import integer_counts
 from trisk.featurizers.composition._compositions import CompositionTable, parse_compositions
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matminer_oracle import matminer_values, numeric_labels, parse, sample_formulas
 
+from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers import FeaturizationError, IonPropertyFeaturizer
-from trisk.featurizers._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers.composition._charge_balance import (
     _reachable,
     balance_possible,

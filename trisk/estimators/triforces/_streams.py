@@ -4,9 +4,11 @@ import copy
 from dataclasses import asdict
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from trisk._atom_features import atom_feature_table
 from trisk.estimators._search_space import Range
 from trisk.neighbor_lists import LARGEST_CUTOFF
 from trisk.nn import (
@@ -29,7 +31,10 @@ ENCODER_TEXT = """
     backbone_params : dict or None, default=None
         Further parameters of a backbone that is given by name.
     streams : tuple of str, default=("composition", "structure", "interaction")
-        Streams to use: what elements there are, where atoms sit, and both together.
+        Streams to use: what elements there are, where atoms sit, and both together. The first and
+        the built-in last one start from 18 properties of the elements, such as mass, radii and
+        electronegativity, so that elements that resemble each other are treated alike until
+        labels say otherwise.
     cutoff : float, default=6.0
         Largest distance of neighbours, in Å, at most 100. All neighbours within it are found.
     hidden_dim : int, default=64
@@ -199,7 +204,9 @@ def build_encoder(
             interaction = make_backbone(
                 backbone, cutoff=cutoff, dim=hidden_dim, n_layers=n_layers, **backbone_params
             )
-    return TriForcesEncoder(composition, structure, interaction)
+    encoder = TriForcesEncoder(composition, structure, interaction)
+    encoder.start_elements_from(torch.from_numpy(np.nan_to_num(atom_feature_table())))
+    return encoder
 
 
 def build_property_network(*, n_outputs, pooling, dropout, hidden_dim, n_context=0, **encoder):

@@ -5,7 +5,7 @@ from importlib import resources
 
 import numpy as np
 
-from trisk.featurizers._element_data import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
+from trisk._element_data import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 from trisk.featurizers._segments import row_mean, row_pairs, row_sum
 from trisk.featurizers.composition._mismatch import (
     mean_packing_efficiency,

@@ -7,7 +7,7 @@ decimal amounts and names each element once. Anything else is left to
 
 import numpy as np
 
-from trisk.featurizers._element_data import ATOMIC_NUMBERS
+from trisk._element_data import ATOMIC_NUMBERS
 from trisk.featurizers.composition._formula import (
     AMOUNT_TOLERANCE,
     MAX_FORMULA_LENGTH,

@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from trisk.featurizers._element_data import read_element_table
+from trisk._element_data import read_element_table
 from trisk.featurizers._segments import row_sum
 
 _WORD_BITS = 64

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trisk.featurizers._element_data import ELEMENT_SYMBOLS
+from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers._segments import row_any, row_mean
 from trisk.featurizers._values import RowError
 from trisk.featurizers.composition._base import BaseCompositionFeaturizer

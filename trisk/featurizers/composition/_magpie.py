@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trisk.featurizers._element_data import (
+from trisk._element_data import (
     elements_without_data,
     impute_element_means,
     read_element_table,

@@ -5,7 +5,7 @@ import os
 import numpy as np
 from scipy.sparse import csr_array
 
-from trisk.featurizers._element_data import elements_without_data, impute_element_means
+from trisk._element_data import elements_without_data, impute_element_means
 from trisk.featurizers._values import RowError
 from trisk.featurizers.composition._base import BaseCompositionFeaturizer
 from trisk.featurizers.composition._element_vectors import load_element_vectors

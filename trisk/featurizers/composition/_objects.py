@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trisk.featurizers._element_data import ATOMIC_NUMBERS, N_ELEMENTS
+from trisk._element_data import ATOMIC_NUMBERS, N_ELEMENTS
 from trisk.featurizers.composition._formula import FormulaError, clean_amounts, unknown_element
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trisk.featurizers._element_data import (
+from trisk._element_data import (
     ELEMENT_SYMBOLS,
     element_columns,
     impute_element_means,

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trisk._atom_features import ATOM_FEATURES, atom_feature_table
 from trisk.featurizers._store import content_key
-from trisk.featurizers.structure._atom_features import ATOM_FEATURES, atom_feature_table
 from trisk.graphs import CrystalGraphs
 
 _FORMAT = 1  # to be raised with every change of what a graph holds

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trisk.featurizers._element_data import element_columns, impute_element_means
+from trisk._element_data import element_columns, impute_element_means
 from trisk.featurizers.structure._bond_physics import bond_valences
 
 _FACE_DEPTH = 0.3  # Å; atoms no deeper than this make a face

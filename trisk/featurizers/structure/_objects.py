@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trisk.featurizers._element_data import ELEMENT_SYMBOLS, N_ELEMENTS
+from trisk._element_data import ELEMENT_SYMBOLS, N_ELEMENTS
 from trisk.neighbor_lists import geometry_fault
 
 

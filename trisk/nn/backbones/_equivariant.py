@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from trisk.nn._composition_stream import N_ELEMENTS
 from trisk.nn._crystal_batch import CrystalBatch
+from trisk.nn._elements import ElementVectors
 from trisk.nn._radial import BesselBasis, coordination
 
 
@@ -44,7 +44,7 @@ class EquivariantBackbone(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.out_features = dim
-        self.embed = nn.Embedding(N_ELEMENTS, dim)
+        self.embed = ElementVectors(dim)
         self.basis = BesselBasis(cutoff, n_radial)
         self.messages = nn.ModuleList(_Messages(dim, n_radial, i > 0) for i in range(n_layers))
         self.updates = nn.ModuleList(_Update(dim) for _ in range(n_layers))

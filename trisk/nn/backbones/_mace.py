@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trisk.nn._composition_stream import N_ELEMENTS
 from trisk.nn._crystal_batch import CrystalBatch
+from trisk.nn._elements import N_ELEMENTS
 
 
 class MACEBackbone(nn.Module):

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from trisk.featurizers._element_data import element_columns, impute_element_means
+from trisk._element_data import element_columns, impute_element_means
 
 #: Feature → the element table and column that it is read from.
 _SOURCES = {

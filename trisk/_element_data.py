@@ -38,7 +38,7 @@ def read_element_table(filename):
         Row ``Z`` belongs to atomic number ``Z``; row 0 and elements without data are NaN.
         The array is cached and read-only.
     """
-    text = resources.files("trisk.featurizers").joinpath("data", filename).read_text("utf-8")
+    text = resources.files("trisk").joinpath("featurizers", "data", filename).read_text("utf-8")
     header, *lines = text.splitlines()
     names = tuple(header.split(",")[1:])
     values = np.full((N_ELEMENTS + 1, len(names)), np.nan)
