@@ -1,4 +1,6 @@
-"""Fill the README's tables, and ``docs/results.md``, from the JSON files in ``results/``.
+"""Fill the tables of the README, of ``docs/results.md`` and of the card of the pre-trained streams.
+
+They come from the JSON files in ``results/``.
 
 python benchmarks/report.py
 """
@@ -8,7 +10,7 @@ from pathlib import Path
 from report_compositions import MODELS, ablations, coverage, matbench_rows, pretraining, threads
 from report_files import read
 from report_potentials import cost, derivatives, errors
-from report_pretraining import objectives, transfer
+from report_pretraining import card, objectives, transfer
 from report_retrieval import index, probes, retrieval, spectra
 from report_speed import batched_trials, training_speed
 from report_structures import (
@@ -21,6 +23,7 @@ from report_structures import (
 
 HERE = Path(__file__).parent
 README, DETAILS = HERE.parent / "README.md", HERE.parent / "docs" / "results.md"
+CARD = HERE.parent / "trisk" / "estimators" / "triforces" / "data" / "triforces_default.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -98,11 +101,17 @@ def details():
     )
 
 
-def main():
-    text = README.read_text()
-    before, _, rest = text.partition(BEGIN)
+def fill(path, lines):
+    """Put a table between the marks of a page."""
+    before, _, rest = path.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    path.write_text(f"{before}{BEGIN}\n{lines}\n{END}{after}")
+
+
+def main():
+    """Write all pages anew."""
+    fill(README, table())
+    fill(CARD, card())
     DETAILS.write_text(details())
     print(table())
 

@@ -51,6 +51,18 @@ def _spread(errors):
     return f"{np.mean(errors):.1f} ({min(errors):.1f} to {max(errors):.1f})"
 
 
+def card():
+    """Scores for the card of the weights: a row for each task and arm."""
+    sizes = ("50", "100", "300", "1000")
+    lines = [f"| MAE with so many labels | {' | '.join(sizes)} |", f"|---|{'---|' * len(sizes)}"]
+    for name, kind in (("pretraining_probes", "frozen"), ("pretraining_fine_tuning", "trained on")):
+        for task, scores in (read(name) or {"tasks": {}})["tasks"].items():
+            for arm, errors in scores["mae"].items():
+                means = (f"{np.mean(errors[s]):.1f}" if errors.get(s) else "–" for s in sizes)
+                lines.append(f"| {task}, {scores['unit']}, {kind}: {arm} | {' | '.join(means)} |")
+    return "\n".join(lines)
+
+
 def objectives():
     """What each objective of pre-training is for."""
     report = read("objective_ablation")
