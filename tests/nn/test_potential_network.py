@@ -143,7 +143,7 @@ def test_training_mode_differentiates_forces_again():
     assert any(name.startswith("encoder.interaction") for name in received)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "sum"])
+@pytest.mark.parametrize("pooling", ["mean", "attention", "sum"])
 def test_property_head_pools_as_told(pooling):
     streams = encoder()
     head = PropertyHead(streams.widths, 8, 2, pooling=pooling)
@@ -151,7 +151,7 @@ def test_property_head_pools_as_told(pooling):
     network = PropertyNetwork(streams, head).double().eval()
     crystal = crystals()[0]
     one, four = network(batch_of([crystal, crystal.repeat((2, 1, 2))], CUTOFF)).detach()
-    torch.testing.assert_close(four, one if pooling == "mean" else 4 * one, atol=1e-9, rtol=0)
+    torch.testing.assert_close(four, 4 * one if pooling == "sum" else one, atol=1e-9, rtol=0)
     assert one.abs().min() > 1e-3
 
 
@@ -166,5 +166,5 @@ def test_blocks_are_named_and_normalised():
         assert block.mean(1).abs().max() < 1e-6
     with pytest.raises(ValueError, match="at least one stream"):
         TriForcesEncoder()
-    with pytest.raises(ValueError, match="'mean' or 'sum'"):
+    with pytest.raises(ValueError, match=r"one of \('attention'"):
         PropertyHead({"structure": 4}, 4, 1, pooling="max")

@@ -289,3 +289,22 @@ class CrystalBatch:
         """
         counts = self.atom_counts.clamp_min(1).to(values.dtype)
         return self.sum_over_atoms(values) / counts.view(-1, *[1] * (values.dim() - 1))
+
+    def softmax_over_atoms(self, logits: Tensor) -> Tensor:
+        """Weights of the atoms of each structure, which add up to one in every column.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n_atoms, n_columns)
+            Logarithms of the weights, up to a constant for each structure and column.
+
+        Returns
+        -------
+        Tensor of shape (n_atoms, n_columns)
+            Weights.
+        """
+        index = self.atom_structure.unsqueeze(1).expand_as(logits)
+        highest = logits.new_full((len(self), logits.shape[1]), -torch.inf)
+        highest = highest.scatter_reduce(0, index, logits.detach(), "amax")
+        weights = (logits - highest.index_select(0, self.atom_structure)).exp()
+        return weights / self.sum_over_atoms(weights).index_select(0, self.atom_structure)

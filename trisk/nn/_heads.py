@@ -1,11 +1,18 @@
 """Heads that turn the streams into properties, and into energies with forces and stresses."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from trisk.nn._crystal_batch import CrystalBatch
 from trisk.nn._elements import N_ELEMENTS
 from trisk.nn._triforces import StreamEmbeddings, TriForcesEncoder
+
+#: Ways to come from atoms to a structure.
+POOLINGS = ("attention", "mean", "sum")
+
+_N_HEADS = 4
 
 
 def _readout(n_inputs: int, hidden_dim: int, n_outputs: int) -> nn.Sequential:
@@ -27,8 +34,9 @@ class PropertyHead(nn.Module):
         Width of the hidden layers.
     n_outputs : int
         Numbers per structure.
-    pooling : {"mean", "sum"}, default="mean"
-        Mean over atoms for intensive properties, sum for extensive ones.
+    pooling : {"attention", "mean", "sum"}, default="attention"
+        Averages over atoms weighted by attention, or the mean, for intensive properties; sum for
+        extensive ones.
     dropout : float, default=0.0
         Dropout rate before the last layers.
     n_context : int, default=0
@@ -37,9 +45,12 @@ class PropertyHead(nn.Module):
     Notes
     -----
     `forward` takes :class:`StreamEmbeddings` and their :class:`CrystalBatch`, and gives
-    ``(n_structures, n_outputs)``. With the mean, atoms pass one layer, are averaged, and two
-    more layers follow that also see the blocks of the structure; with the sum, each atom has its
-    own contribution, for which it sees the columns of its structure, and nothing follows.
+    ``(n_structures, n_outputs)``. Atoms pass one layer and are averaged; two more layers follow
+    that also see the blocks of the structure. Attention lets the average follow the atoms that
+    matter, as the lightest one on the stiffest bond does for the highest vibration; its four
+    heads have a part of the columns each, and a supercell gives what its cell gives. With the
+    sum, each atom has its own contribution, for which it sees the columns of its structure, and
+    nothing follows.
     """
 
     def __init__(
@@ -48,18 +59,20 @@ class PropertyHead(nn.Module):
         hidden_dim: int,
         n_outputs: int,
         *,
-        pooling: str = "mean",
+        pooling: str = "attention",
         dropout: float = 0.0,
         n_context: int = 0,
     ):
         super().__init__()
-        if pooling not in ("mean", "sum"):
-            raise ValueError(f"pooling must be 'mean' or 'sum', but is {pooling!r}")
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {POOLINGS}, but is {pooling!r}")
         self.pooling = pooling
         width = sum(widths.values())
         self.of_atom = nn.Sequential(nn.Linear(width, hidden_dim), nn.SiLU())
         self.dropout = nn.Dropout(dropout)
-        n_inputs = hidden_dim + (width if pooling == "mean" else 0)
+        n_inputs = hidden_dim + (0 if pooling == "sum" else width)
+        if pooling == "attention":
+            self.logits = nn.Linear(hidden_dim, math.gcd(hidden_dim, _N_HEADS))
         self.of_context = None
         if n_context:
             n_inputs += hidden_dim
@@ -74,8 +87,15 @@ class PropertyHead(nn.Module):
             context = [block.index_select(0, batch.atom_structure) for block in context]
             inputs = torch.cat([of_atom, *context], dim=1)
             return batch.sum_over_atoms(self.readout(self.dropout(inputs)))
-        blocks = [batch.mean_over_atoms(of_atom), *embeddings.structures.values(), *context]
+        blocks = [self._average(of_atom, batch), *embeddings.structures.values(), *context]
         return self.readout(self.dropout(torch.cat(blocks, dim=1)))
+
+    def _average(self, of_atom: Tensor, batch: CrystalBatch) -> Tensor:
+        if self.pooling == "mean":
+            return batch.mean_over_atoms(of_atom)
+        weights = batch.softmax_over_atoms(self.logits(of_atom)).unsqueeze(2)
+        heads = of_atom.unflatten(1, (weights.shape[1], -1))
+        return batch.sum_over_atoms((weights * heads).flatten(1))
 
 
 class EnergyHead(nn.Module):

@@ -29,7 +29,7 @@ class PropertyTriForces(BaseTriForces):
     def _with_context(self, graphs, X):
         return with_context(graphs, X) if self.context else graphs
 
-    def _fit_outputs(self, graphs, target, weight, loss, pooling="mean"):
+    def _fit_outputs(self, graphs, target, weight, loss, pooling="attention"):
         """Train on scaled targets."""
         if self.context:
             self.context_columns_ = graphs.names["context"]

@@ -30,8 +30,9 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
     ----------
     loss : {{"absolute_error", "squared_error", "huber"}}, default="absolute_error"
         Loss on the standardised target.
-    pooling : {{"mean", "sum"}}, default="mean"
-        Mean over atoms, for properties that a supercell shares; sum, for extensive ones.
+    pooling : {{"attention", "mean", "sum"}}, default="attention"
+        For properties that a supercell shares, averages over atoms weighted by attention, which
+        can follow the few atoms that matter, or the mean; for extensive ones, the sum.
     dropout : float, default=0.0
         Dropout rate in the head.
     context : bool, default=False
@@ -78,7 +79,7 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
     _parameter_constraints = {
         **CONSTRAINTS,
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
-        "pooling": [StrOptions({"mean", "sum"})],
+        "pooling": [StrOptions({"mean", "attention", "sum"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "context": ["boolean"],
     }
@@ -87,7 +88,7 @@ class TriForcesRegressor(RegressorMixin, PropertyTriForces):
         self,
         *,
         loss="absolute_error",
-        pooling="mean",
+        pooling="attention",
         dropout=0.0,
         context=False,
         backbone="builtin",
