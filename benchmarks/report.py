@@ -7,7 +7,15 @@ python benchmarks/report.py
 
 from pathlib import Path
 
-from report_compositions import MODELS, ablations, coverage, matbench_rows, pretraining, threads
+from report_compositions import (
+    MODELS,
+    ablations,
+    coverage,
+    implicit_members,
+    matbench_rows,
+    pretraining,
+    threads,
+)
 from report_files import read
 from report_potentials import cost, derivatives, errors
 from report_pretraining import card, objectives, transfer
@@ -17,6 +25,7 @@ from report_structures import (
     sensor_ablation,
     sensor_cost,
     sensors,
+    stream_ablation,
     structures,
     training_steps,
 )
@@ -64,8 +73,10 @@ def details():
             *pretraining(),
             *coverage(),
             *ablations(),
+            *implicit_members(),
             "",
-            "## Phonons",
+            "## Crystals",
+            *stream_ablation(),
             *sensor_ablation(),
             *sensor_cost(),
             "",

@@ -184,6 +184,40 @@ def ablations():
     ]
 
 
+def implicit_members():
+    """Members that share their weights beside members of their own."""
+    report = read("implicit_members")
+    if report is None:
+        return []
+    arms = list(dict.fromkeys(arm for scores in report["tasks"].values() for arm in scores))
+    tasks = {task: next(iter(found.values()))["splits"] for task, found in report["tasks"].items()}
+    rows = []
+    for arm in arms:
+        cells = []
+        for task in tasks:
+            score = report["tasks"][task].get(arm)
+            digits = 4 if task in ("glass", "expt_is_metal") else 1
+            cells.append(
+                "–"
+                if score is None
+                else f"{score['mean']:.{digits}f} ± {score['std']:.{digits}f}, "
+                f"{score['seconds']:.0f} s"
+            )
+        rows.append(f"| {arm} | {' | '.join(cells)} |")
+    return [
+        "",
+        (
+            "Members of an ensemble that share all matrices, as in TabM, beside members of their "
+            "own, on validation rows inside the training folds "
+            "(`python benchmarks/implicit_members.py`):"
+        ),
+        "",
+        f"| | {' | '.join(f'{TITLES[t]} ({n} splits)' for t, n in tasks.items())} |",
+        f"|---|{'---|' * len(tasks)}",
+        *rows,
+    ]
+
+
 def shortened(results):
     """Epochs of a shorter training than the recipe's, as text."""
     return f", {results['epochs']} epochs" if results["epochs"] else ""

@@ -88,6 +88,32 @@ def sensor_ablation():
     ]
 
 
+def stream_ablation():
+    """What TriForces gains from attention over atoms and from properties of the elements."""
+    report = read("stream_ablation")
+    if report is None:
+        return []
+    lines = []
+    for task, found in report["tasks"].items():
+        n_folds = len(next(iter(found["validation_mae"].values())))
+        lines += [
+            "",
+            (
+                f"TriForces on validation rows of {n_folds} training folds of {task}, "
+                f"{found['epochs']} epochs: MAE in {found['unit']} "
+                f"(`python benchmarks/stream_ablation.py {task}`)"
+            ),
+            "",
+            f"| pooling, elements | {' | '.join(map(str, range(n_folds)))} | mean |",
+            f"|---|{'---|' * n_folds}---|",
+            *(
+                f"| {arm} | {' | '.join(f'{e:.1f}' for e in errors)} | {np.mean(errors):.1f} |"
+                for arm, errors in found["validation_mae"].items()
+            ),
+        ]
+    return lines
+
+
 def sensors():
     """Phonons and perovskites with and without an interatomic potential, where they were run."""
     lines = []
