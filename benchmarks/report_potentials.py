@@ -58,7 +58,8 @@ def errors():
             f"each (`python benchmarks/potentials.py --steps {rows[0]['steps']}`): mean absolute "
             "errors on test frames of energy in meV/atom, forces in meV/Å and stress in meV/Å³. "
             "MACE's network has tables for all elements, and the CPU time of the arm with both "
-            "streams: a few epochs, or less than one where the cell is empty. " + _claim(runs, arms)
+            "streams: a few epochs, or less than one where the cell is empty. Run while elements "
+            "still started from random vectors. " + _claim(runs, arms)
         ),
         "",
         "| training frames | " + " | ".join(arms) + " |",
