@@ -291,7 +291,7 @@ class CrystalBatch:
         return self.sum_over_atoms(values) / counts.view(-1, *[1] * (values.dim() - 1))
 
     def softmax_over_atoms(self, logits: Tensor) -> Tensor:
-        """Weights of the atoms of each structure, which add up to one in every column.
+        """Weigh the atoms of each structure so that every column adds up to one.
 
         Parameters
         ----------
