@@ -18,7 +18,7 @@ from report_compositions import (
 )
 from report_files import read
 from report_potentials import cost, derivatives, errors
-from report_pretraining import card, objectives, transfer
+from report_pretraining import card, objectives, objectives_trained_on, transfer
 from report_retrieval import index, probes, retrieval, spectra
 from report_speed import batched_trials, training_speed
 from report_structures import (
@@ -102,6 +102,7 @@ def details():
             "## Pre-training on structures",
             *transfer(),
             *objectives(),
+            *objectives_trained_on(),
             "",
             "## Retrieval and embeddings",
             *retrieval(),

@@ -104,3 +104,26 @@ def objectives():
             for stream, scores in row["probes"].items()
         ),
     ]
+
+
+def objectives_trained_on():
+    """What each objective is worth to networks that are then trained on few labels."""
+    report = read("objective_fine_tuning")
+    if report is None:
+        return []
+    return [
+        "",
+        (
+            "Pre-trained by each objective as above and then trained on 100 phonon frequencies "
+            f"for {report['epochs']} epochs: MAE in cm⁻¹ on 400 other training rows of the first "
+            "fold, two draws of labels (`python benchmarks/objective_fine_tuning.py`). Seeds make "
+            "as large a difference as objectives do:"
+        ),
+        "",
+        "| start | first draw | second draw |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {first:.1f} | {second:.1f} |"
+            for name, (first, second) in report["mae"].items()
+        ),
+    ]
