@@ -41,6 +41,12 @@ TASKS = {
 EVERY, N_DECORATED = 8, 6000
 
 
+def pool(folder):
+    """Structures to pre-train on."""
+    found = collect(folder, N_DECORATED)
+    return [s for values in found.values() for s in values][::EVERY]
+
+
 def pretrainer(objectives, epochs):
     """Unfitted pre-trainer of some objectives."""
     weights = {name: WEIGHTS[name] if len(objectives) > 1 else 1.0 for name in objectives}
@@ -75,8 +81,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--out", type=Path, default=RESULTS / "objective_ablation.json")
     arguments = parser.parse_args()
-    found = collect(arguments.data, N_DECORATED)
-    structures = [s for values in found.values() for s in values][::EVERY]
+    structures = pool(arguments.data)
     crystals, targets = probes.probed()
     labelled = {task: load_matbench(task) for task in TASKS}
     labelled = {task: (X, y.to_numpy()) for task, (X, y) in labelled.items()}

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from matbench import RESULTS, describe_machine
-from objective_ablation import EVERY, N_DECORATED, pretrainer
-from pretrain_crystals import collect
+from objective_ablation import pool, pretrainer
 from sklearn.metrics import mean_absolute_error
 
 import trisk
@@ -37,8 +36,8 @@ def validation_errors(pretrained, structures, frequencies, rows, epochs, first_s
     for draw in DRAWS:
         order = np.random.default_rng(draw).permutation(rows)
         train, kept = order[:N_LABELS], order[N_LABELS : N_LABELS + N_VALIDATION]
-        model = TriForcesRegressor(max_epochs=epochs, pretrained=pretrained)
-        model.set_params(random_state=first_seed + draw)
+        seed = first_seed + draw
+        model = TriForcesRegressor(max_epochs=epochs, random_state=seed, pretrained=pretrained)
         model.fit([structures[r] for r in train], np.log(frequencies[train]))
         predicted = np.exp(model.predict([structures[r] for r in kept]))
         errors.append(round(float(mean_absolute_error(frequencies[kept], predicted)), 2))
@@ -52,12 +51,11 @@ def main():
     parser.add_argument("--pretraining-epochs", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=40)
     arguments = parser.parse_args()
-    found = collect(arguments.data, N_DECORATED)
-    pool = [s for values in found.values() for s in values][::EVERY]
+    structures = pool(arguments.data)
     X, y = trisk.load_matbench("phonons")
     rows, _ = next(iter(trisk.matbench_folds("phonons").split(X, y)))
     path = RESULTS / "objective_fine_tuning.json"
-    report = {"machine": describe_machine(), "structures": len(pool), "mae": {}}
+    report = {"machine": describe_machine(), "structures": len(structures), "mae": {}}
     report |= {"epochs": arguments.epochs, "pretraining_epochs": arguments.pretraining_epochs}
     data = (list(X), y.to_numpy(), rows, arguments.epochs)
 
@@ -70,7 +68,7 @@ def main():
     keep("from scratch, other seeds", validation_errors(None, *data, first_seed=10))
     keep("weights that come with trisk", validation_errors("default", *data))
     for objectives in OBJECTIVES:
-        pretrained = pretrainer(objectives, arguments.pretraining_epochs).fit(pool)
+        pretrained = pretrainer(objectives, arguments.pretraining_epochs).fit(structures)
         keep(" + ".join(objectives), validation_errors(pretrained, *data))
 
 

@@ -16,8 +16,8 @@ from unittest import mock
 
 import numpy as np
 from crystal_tasks import load_task
+from inner_validation import inner_folds
 from matbench import RESULTS, describe_machine
-from sklearn.model_selection import KFold
 from structures import STREAM_SETTINGS, of_logarithm
 
 from trisk import TriForcesRegressor
@@ -33,17 +33,16 @@ ARMS = {
 }
 
 
-def validation_error(X, y, train, *, task, pooling, properties, seed):
-    """Mean absolute error on a fifth of some rows, learned from the others."""
+def validation_error(X, y, train, kept, *, task, pooling, properties, seed):
+    """Mean absolute error on some rows, learned from others."""
     settings = {**STREAM_SETTINGS, "max_epochs": EPOCHS[task], "random_state": seed}
     model = TriForcesRegressor(pooling=pooling, **settings)
     if task == "phonons":
         model = of_logarithm(model)
-    rows, kept = next(iter(KFold(5, shuffle=True, random_state=0).split(train)))
     left_random = mock.patch.object(TriForcesEncoder, "start_elements_from")
     with nullcontext() if properties else left_random:
-        model.fit(X.iloc[train[rows]], y.iloc[train[rows]])
-    return float(np.abs(model.predict(X.iloc[train[kept]]) - y.iloc[train[kept]]).mean())
+        model.fit(X.iloc[train], y.iloc[train])
+    return float(np.abs(model.predict(X.iloc[kept]) - y.iloc[kept]).mean())
 
 
 def main():
@@ -52,7 +51,8 @@ def main():
     parser.add_argument("task", choices=list(EPOCHS))
     parser.add_argument("--folds", type=int, nargs="*", default=range(5))
     arguments = parser.parse_args()
-    X, y, folds = load_task(arguments.task)
+    X, y, outer = load_task(arguments.task)
+    folds = inner_folds(X, y, outer, 1)
     path = RESULTS / "stream_ablation.json"
     report = json.loads(path.read_text()) if path.is_file() else {"tasks": {}}
     mae = {name: [] for name in ARMS}
@@ -61,7 +61,7 @@ def main():
             error = validation_error(
                 X,
                 y,
-                folds[fold][0],
+                *folds[fold],
                 task=arguments.task,
                 pooling=pooling,
                 properties=properties,

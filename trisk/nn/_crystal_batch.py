@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trisk.nn._batch_invariance import BatchInvariance
+from trisk.nn._segments import Segments
 
 # Neighbour counts are padded up to one of these widths, so that few blocks of equal shape remain.
 _WIDTHS = np.array([0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 4096])
@@ -303,8 +304,5 @@ class CrystalBatch:
         Tensor of shape (n_atoms, n_columns)
             Weights.
         """
-        index = self.atom_structure.unsqueeze(1).expand_as(logits)
-        highest = logits.new_full((len(self), logits.shape[1]), -torch.inf)
-        highest = highest.scatter_reduce(0, index, logits.detach(), "amax")
-        weights = (logits - highest.index_select(0, self.atom_structure)).exp()
-        return weights / self.sum_over_atoms(weights).index_select(0, self.atom_structure)
+        segments = Segments(self.atom_structure, len(self))
+        return segments.softmax(logits.unsqueeze(0)).squeeze(0)

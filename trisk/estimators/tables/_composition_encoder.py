@@ -9,6 +9,7 @@ import torch
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_non_negative, validate_data
 
+from trisk._element_data import N_ELEMENTS
 from trisk._encoder_weights import read_encoder
 from trisk.estimators._parameters import (
     ENCODER_CONSTRAINTS,
@@ -26,8 +27,6 @@ from trisk.estimators.tables._networks import (
     TableRegressorMixin,
 )
 from trisk.nn import CompositionEncoderNetwork
-
-_N_ELEMENTS = 118
 
 
 class EncoderNet(MemberNet):
@@ -150,9 +149,9 @@ class BaseCompositionEncoder(BaseTableNetwork):
         return {"initial": initial, "fine_tune": self.fine_tune}
 
     def _check_table(self, X):
-        if X.shape[1] > _N_ELEMENTS:
+        if X.shape[1] > N_ELEMENTS:
             raise ValueError(
-                f"X has {X.shape[1]} columns, but there are {_N_ELEMENTS} elements: give their "
+                f"X has {X.shape[1]} columns, but there are {N_ELEMENTS} elements: give their "
                 "amounts by atomic number, as trisk.featurizers.ElementFractionFeaturizer does."
             )
         check_non_negative(X, "a composition encoder, whose columns are amounts of elements")

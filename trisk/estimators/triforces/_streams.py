@@ -4,7 +4,6 @@ import copy
 from dataclasses import asdict
 from numbers import Integral, Real
 
-import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -205,7 +204,7 @@ def build_encoder(
                 backbone, cutoff=cutoff, dim=hidden_dim, n_layers=n_layers, **backbone_params
             )
     encoder = TriForcesEncoder(composition, structure, interaction)
-    encoder.start_elements_from(torch.from_numpy(np.nan_to_num(atom_feature_table())))
+    encoder.start_elements_from(torch.tensor(atom_feature_table()))
     return encoder
 
 
