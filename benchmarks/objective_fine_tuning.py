@@ -37,7 +37,8 @@ def validation_errors(pretrained, structures, frequencies, rows, epochs, first_s
         order = np.random.default_rng(draw).permutation(rows)
         train, kept = order[:N_LABELS], order[N_LABELS : N_LABELS + N_VALIDATION]
         seed = first_seed + draw
-        model = TriForcesRegressor(max_epochs=epochs, random_state=seed, pretrained=pretrained)
+        settings = {"max_epochs": epochs, "random_state": seed, "pretrained": pretrained}
+        model = TriForcesRegressor(pretrained_rate=1.0, **settings)
         model.fit([structures[r] for r in train], np.log(frequencies[train]))
         predicted = np.exp(model.predict([structures[r] for r in kept]))
         errors.append(round(float(mean_absolute_error(frequencies[kept], predicted)), 2))

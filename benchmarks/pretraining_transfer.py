@@ -9,8 +9,9 @@ indium phosphide's cells of up to 65 atoms, strained, sheared and with defects, 
 probe is a ridge regression on the frozen embedding, its strength chosen by leave-one-out on the
 labels, beside the same on the embedding of an untrained network of the same shape and on element
 fractions with the averaged power spectrum. With ``--fine-tune``, networks are trained with the
-interaction stream alone, with all streams, and from the pre-trained streams. Pre-training has seen
-these structures, never a label.
+interaction stream alone and with all streams, from scratch, from the self-supervised weights, and
+from those that learned a potential's sensors. Self-supervision has seen these structures, never a
+label; the potential's sensors are those of crystals of other formulas.
 """
 
 import argparse
@@ -33,12 +34,16 @@ from trisk.featurizers import ElementFractionFeaturizer, PowerSpectrumFeaturizer
 SIZES, SEEDS, N_TEST = (50, 100, 300, 1000), (0, 1, 2), 250
 N_PEROVSKITES, MAX_ATOMS = 2500, 65
 STREAMS = ("composition", "structure", "interaction")
-#: Fine-tuning: what is pre-trained, and which streams there are.
+#: What fine-tuning starts from. A tenth of the rate gains nothing for self-supervised weights.
+STARTS = {
+    "from scratch": {},
+    "self-supervised": {"pretrained": "default", "pretrained_rate": 1.0},
+    "sensors of a potential": {"pretrained": "sensors"},
+}
 ARMS = {
-    "interaction stream, from scratch": {"streams": ("interaction",)},
-    "interaction stream, pre-trained": {"streams": ("interaction",), "pretrained": "default"},
-    "three streams, from scratch": {},
-    "three streams, pre-trained": {"pretrained": "default"},
+    f"{name}, {start}": {"streams": streams, **settings}
+    for name, streams in (("interaction stream", STREAMS[-1:]), ("three streams", STREAMS))
+    for start, settings in STARTS.items()
 }
 
 

@@ -1,4 +1,4 @@
-"""Fill the tables of the README, of ``docs/results.md`` and of the card of the pre-trained streams.
+"""Fill the tables of the README, of ``docs/results.md`` and of the cards of pre-trained streams.
 
 They come from the JSON files in ``results/``.
 
@@ -32,7 +32,7 @@ from report_structures import (
 
 HERE = Path(__file__).parent
 README, DETAILS = HERE.parent / "README.md", HERE.parent / "docs" / "results.md"
-CARD = HERE.parent / "trisk" / "estimators" / "triforces" / "data" / "triforces_default.md"
+CARDS = HERE.parent / "trisk" / "estimators" / "triforces" / "data"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -123,7 +123,8 @@ def fill(path, lines):
 def main():
     """Write all pages anew."""
     fill(README, table())
-    fill(CARD, card())
+    fill(CARDS / "triforces_default.md", card(others=["sensors"]))
+    fill(CARDS / "triforces_sensors.md", card(others=["self-supervised", "trained, ", "power"]))
     DETAILS.write_text(details())
     print(table())
 

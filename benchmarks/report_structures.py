@@ -57,7 +57,9 @@ def _structure_table(title, report):
         seen = "–"
         if "TensorNet" in name:
             seen = "a potential's energies and forces"
-        elif "pre-trained" in name:
+        elif "pre-trained on sensors" in name:
+            seen = "a potential's sensors of crystals of other formulas"
+        elif "self-supervised" in name:
             seen = "the structures of all folds, no label"
         lines.append(f"| {name} | {seen} | {score} |")
     return lines

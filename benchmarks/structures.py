@@ -9,7 +9,8 @@
 In every fold all models see the same training rows; the plain network is GraphTRIADS without
 angles, dihedrals, physics sensors and composition, of the same widths. The layers of jdft2d are
 learned per area: the target over the area per atom. TriForces of its default shape is trained from
-scratch and from the weights that come with trisk, which have seen these structures, but no target
+scratch and from the weights that come with trisk: self-supervised ones, which have seen these
+structures, but no target, and those that learned a potential's sensors of other crystals
 (``--models`` names them). Results go to
 ``results/structures_<task>.json``; rows are kept in ``unfinished/``, so that a run that was
 stopped goes on and folds may run side by side. ``--ablation`` adds one sensor after the other,
@@ -45,7 +46,9 @@ from trisk.featurizers import (
 
 UNFINISHED = RESULTS.parent / "unfinished"
 STREAMS = "TriForces"
-LARGER, PRETRAINED = "TriForces, default shape", "TriForces, default shape, pre-trained"
+LARGER = "TriForces, default shape"
+SELF_SUPERVISED = f"{LARGER}, self-supervised"
+OF_SENSORS = f"{LARGER}, pre-trained on sensors"
 TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
 UNCORRECTED = "GraphTRIADS, without layers"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
@@ -117,8 +120,12 @@ def models(task, verbose):
         TRISK: make_pipeline(graphs, GraphTRIADSRegressor(**network)),
         STREAMS: make_pipeline(bare, streams(task, verbose)),
         LARGER: make_pipeline(bare, streams(task, verbose, **DEFAULT_SHAPE)),
-        PRETRAINED: make_pipeline(
-            bare, streams(task, verbose, pretrained="default", **DEFAULT_SHAPE)
+        SELF_SUPERVISED: make_pipeline(
+            bare,
+            streams(task, verbose, pretrained="default", pretrained_rate=1.0, **DEFAULT_SHAPE),
+        ),
+        OF_SENSORS: make_pipeline(
+            bare, streams(task, verbose, pretrained="sensors", **DEFAULT_SHAPE)
         ),
     }
     return {

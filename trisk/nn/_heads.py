@@ -23,7 +23,25 @@ def _readout(n_inputs: int, hidden_dim: int, n_outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(n_inputs, hidden_dim), nn.SiLU(), last)
 
 
-class PropertyHead(nn.Module):
+class StreamHead(nn.Module):
+    """What heads of the streams share: a part that heads for other targets can start from."""
+
+    #: Beginnings of the names of weights that only serve the head's own targets.
+    _of_targets: tuple[str, ...] = ()
+
+    def trunk(self) -> dict[str, Tensor]:
+        """Give the weights below the last layers.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Weights by name; none of them is in the unit of a target.
+        """
+        found = self.state_dict().items()
+        return {name: value for name, value in found if not name.startswith(self._of_targets)}
+
+
+class PropertyHead(StreamHead):
     """Properties of structures from the blocks of all streams.
 
     Parameters
@@ -52,6 +70,8 @@ class PropertyHead(nn.Module):
     sum, each atom has its own contribution, for which it sees the columns of its structure, and
     nothing follows.
     """
+
+    _of_targets = ("readout.2.",)
 
     def __init__(
         self,
@@ -98,7 +118,7 @@ class PropertyHead(nn.Module):
         return batch.sum_over_atoms((weights * heads).flatten(1))
 
 
-class EnergyHead(nn.Module):
+class EnergyHead(StreamHead):
     """Extensive energy: a sum over atoms, with reference energies and a composition term.
 
     Parameters
@@ -119,6 +139,7 @@ class EnergyHead(nn.Module):
     as they are to the bit.
     """
 
+    _of_targets = ("of_atom.2.", "of_composition.2.", "references")
     references: Tensor
 
     def __init__(

@@ -8,6 +8,7 @@ import pytest
 from ase.build import bulk
 
 from trisk import TriForcesPretrainer, TriForcesRegressor
+from trisk.estimators.triforces._pretrained import SHIPPED, load_pretrained
 
 # The first two numbers of each stream's block for rock salt at 5.64 Å.
 GOLDEN = {
@@ -18,6 +19,9 @@ GOLDEN = {
     "interaction 0": 0.6799648372296375,
     "interaction 1": -0.7625552134646009,
 }
+
+# Of diamond, silicon and caesium iodide, as a normal variable.
+GOLDEN_HIGHEST = [0.2655746833825984, 0.05928629874942757, -2.060829580719515]
 
 
 @pytest.fixture
@@ -38,19 +42,38 @@ def test_loads_offline_and_embeds_as_ever(no_network):
     np.testing.assert_allclose(table.loc[1], table.loc[0], atol=1e-9)
 
 
-def test_comes_with_a_card_and_is_small():
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_comes_with_a_card_and_is_small(name):
     folder = resources.files("trisk.estimators.triforces").joinpath("data")
-    assert 0 < len(folder.joinpath("triforces_default.safetensors").read_bytes()) < 20e6
-    card = folder.joinpath("triforces_default.md").read_text(encoding="utf-8")
+    assert 0 < len(folder.joinpath(SHIPPED[name]).read_bytes()) < 20e6
+    card = folder.joinpath(f"triforces_{name}.md").read_text(encoding="utf-8")
     for heading in ("What it is", "Data", "Training", "Scores", "Licence"):
         assert f"**{heading}" in card
 
 
-def test_default_estimators_start_from_it():
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_default_estimators_start_from_it(name, no_network):
     crystals = [bulk("Cu", a=a) for a in (3.5, 3.6, 3.7, 3.8)]
     volumes = [crystal.get_volume() for crystal in crystals]
     for streams in (("interaction",), ("composition", "structure", "interaction")):
         model = TriForcesRegressor(
-            pretrained="default", streams=streams, fine_tune="head", max_epochs=1, random_state=0
+            pretrained=name, streams=streams, fine_tune="head", max_epochs=1, random_state=0
         )
         assert np.isfinite(model.fit(crystals, volumes).predict(crystals)).all()
+
+
+def test_sensors_are_predicted_as_ever(no_network):
+    """Stiff crystals vibrate fast; a supercell vibrates as its cell does."""
+    model = load_pretrained("sensors")
+    cells = [bulk("C", "diamond", a=3.57), bulk("Si"), bulk("CsI", "cesiumchloride", a=4.67)]
+    found = model.predict([*cells, cells[1].repeat((2, 1, 1))])
+    assert found.shape == (4, 12)
+    highest = found[:, 4]
+    assert highest[0] > highest[1] > highest[2]
+    np.testing.assert_allclose(found[3], found[1], atol=1e-9)
+    np.testing.assert_allclose(highest[:3], GOLDEN_HIGHEST, rtol=1e-5)
+
+
+def test_a_name_that_is_unknown_is_explained():
+    with pytest.raises(FileNotFoundError, match="sensor"):
+        load_pretrained("sensor")

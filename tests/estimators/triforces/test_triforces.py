@@ -14,7 +14,12 @@ from skorch.callbacks import Callback
 from torch import nn
 
 import trisk
-from trisk import CrystalGraphFeaturizer, TriForcesClassifier, TriForcesRegressor
+from trisk import (
+    CrystalGraphFeaturizer,
+    TriForcesClassifier,
+    TriForcesPotential,
+    TriForcesRegressor,
+)
 from trisk.nn import EquivariantBackbone
 
 SMALL = {"hidden_dim": 8, "n_layers": 2, "cutoff": 4.5, "max_epochs": 3, "random_state": 0}
@@ -287,3 +292,44 @@ def test_bad_parameters_and_targets_are_named(crystals, volumes):
         TriForcesRegressor(**SMALL).fit(crystals[0], volumes)
     with pytest.raises(ValueError, match="0 structures"):
         TriForcesRegressor(**SMALL).fit([], [])
+
+
+def _weights(model):
+    return model.nets_[0].module_.state_dict()
+
+
+def test_starts_from_the_head_below_its_last_layer(fitted, crystals, volumes):
+    settings = SMALL | {"pretrained": fitted, "pretrained_rate": 1e-9, "ema_decay": 0}
+    model = TriForcesRegressor(**settings).fit(crystals, np.stack([volumes, -volumes], 1))
+    source, found = _weights(fitted), _weights(model)
+    last = {name for name in found if name.startswith("head.readout.2.")}
+    assert len(last) == 2
+    for name in set(found) - last:
+        np.testing.assert_allclose(found[name], source[name], atol=1e-6)
+    assert all((found[name] != 0).any() for name in last)
+
+
+def test_pretrained_weights_change_at_their_own_rate(fitted, crystals, volumes):
+    def change(rate):
+        model = TriForcesRegressor(pretrained=fitted, pretrained_rate=rate, **SMALL)
+        found, source = _weights(model.fit(crystals, volumes)), _weights(fitted)
+        return sum((found[k] - source[k]).norm() for k in found if k.startswith("encoder"))
+
+    assert 0 < 3 * change(0.1) < change(1.0)
+    with pytest.raises(ValueError, match="'pretrained_rate' parameter"):
+        change(0.0)
+
+
+def test_other_heads_take_what_fits(fitted, crystals, volumes):
+    """A potential and a head with context have layers of other shapes."""
+    graphs = CrystalGraphFeaturizer(composition=("magpie",), cutoff=4.5).fit_transform(crystals)
+    settings = SMALL | {"pretrained": fitted, "pretrained_rate": 1e-9, "ema_decay": 0}
+    source = _weights(fitted)
+    model = TriForcesRegressor(context=True, **settings).fit(graphs, volumes)
+    kinds = TriForcesClassifier(**settings).fit(crystals, volumes > volumes.mean())
+    potential = TriForcesPotential(**settings).fit(crystals, volumes)
+    for name in ("head.of_atom.0.weight", "encoder.norms.structure.weight"):
+        for other in (model, kinds, potential):
+            np.testing.assert_allclose(_weights(other)[name], source[name], atol=1e-6)
+    again = TriForcesRegressor(**settings | {"pretrained": potential}).fit(crystals, volumes)
+    assert np.isfinite(again.predict(crystals)).all()

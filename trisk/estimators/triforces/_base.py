@@ -15,7 +15,7 @@ from trisk.estimators._training import NetSnapshot
 from trisk.estimators.triforces._crystal_estimator import BaseCrystalEstimator
 from trisk.estimators.triforces._crystal_training import train_crystals
 from trisk.estimators.triforces._crystals import check_atoms, read_crystals
-from trisk.estimators.triforces._pretrained import find_streams
+from trisk.estimators.triforces._pretrained import find_weights
 from trisk.estimators.triforces._streams import CONSTRAINTS, SEARCH_SPACE
 
 
@@ -42,6 +42,7 @@ class BaseTriForces(BaseCrystalEstimator):
         class_token,
         pretrained,
         fine_tune,
+        pretrained_rate,
         n_members,
         max_epochs,
         batch_size,
@@ -67,6 +68,7 @@ class BaseTriForces(BaseCrystalEstimator):
         self.class_token = class_token
         self.pretrained = pretrained
         self.fine_tune = fine_tune
+        self.pretrained_rate = pretrained_rate
         self.n_members = n_members
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -129,7 +131,7 @@ class BaseTriForces(BaseCrystalEstimator):
 
     def _train(self, dataset, module_params, criterion):
         """Fit all members."""
-        source = find_streams(self.pretrained, self._encoder_params())
+        source = find_weights(self.pretrained, self._encoder_params())
         nets = []
         for member, seed in enumerate(member_seeds(self.random_state, self.n_members)):
             seed %= np.iinfo(np.int32).max
@@ -145,7 +147,7 @@ class BaseTriForces(BaseCrystalEstimator):
                     criterion,
                     seed=seed,
                     checkpoint=path,
-                    start=lambda module: self._start_from(module, source),
+                    start=lambda net: self._start_from(net, source),
                 )
             )
             if nets[-1].interrupted_:
@@ -165,9 +167,16 @@ class BaseTriForces(BaseCrystalEstimator):
             )
         return dataset.take(training), dataset.take(held_out)
 
-    def _start_from(self, module, source):
-        """Give a fresh network its pre-trained streams."""
-        if source is not None:
-            module.encoder.load_state_dict(source)
+    def _start_from(self, net, source):
+        """Give a fresh net its pre-trained streams and what of their head fits."""
+        if source is None:
+            return
+        encoder, trunk = source
+        module = net.module_
+        module.encoder.load_state_dict(encoder)
+        own = module.head.state_dict()
+        head = {k: v for k, v in trunk.items() if k in own and own[k].shape == v.shape}
+        module.head.load_state_dict(head, strict=False)
+        net.slow_down({f"encoder.{k}" for k in encoder} | {f"head.{k}" for k in head})
         if self.fine_tune == "head":
             module.encoder.requires_grad_(False)

@@ -32,6 +32,7 @@ class CrystalNet(MemberNet):
         super().__init__(*args, **kwargs)
         self.seed = seed
         self.weight_decay = weight_decay
+        self.pretrained_: frozenset[str] = frozenset()
 
     @property
     def _default_callbacks(self):
@@ -64,24 +65,37 @@ class CrystalNet(MemberNet):
         return CrystalBatches(dataset, self.batch_size, self.seed, len(self.history))
 
     def initialize_optimizer(self, *args, **kwargs):
-        """Groups of parameters that decay and that do not, of the encoder and of the head."""
-        groups: dict[tuple[str, bool], list] = {}
+        """Groups of parameters by what they belong to, where they come from and their decay."""
+        groups: dict[tuple[str, bool, bool], list] = {}
         for name, parameter in self.module_.named_parameters():
-            key = ("encoder" if name.startswith("encoder.") else "head", parameter.dim() > 1)
+            part = "encoder" if name.startswith("encoder.") else "head"
+            key = (part, name in self.pretrained_, parameter.dim() > 1)
             groups.setdefault(key, []).append(parameter)
         self.optimizer_ = torch.optim.AdamW(
             [
                 {
                     "params": parameters,
                     "part": part,
+                    "pretrained": pretrained,
                     "weight_decay": self.weight_decay if decays else 0.0,
                 }
-                for (part, decays), parameters in groups.items()
+                for (part, pretrained, decays), parameters in groups.items()
             ],
             lr=self.lr,
             betas=(0.9, 0.99),
         )
         return self
+
+    def slow_down(self, pretrained):
+        """Train some parameters at a rate of their own.
+
+        Parameters
+        ----------
+        pretrained : set of str
+            Names of those that were trained before.
+        """
+        self.pretrained_ = frozenset(pretrained)
+        self.initialize_optimizer()
 
     def on_batch_begin(self, net, batch=None, training=False, **kwargs):
         """Seed dropout by the epoch and the batch, so that runs can resume."""
@@ -99,11 +113,14 @@ class LearningRate(Callback):
         Epochs of the whole training.
     frozen : float, default=0.0
         Share of the training in which the streams keep their weights.
+    pretrained_rate : float, default=1.0
+        Factor on the rate of parameters that were trained before.
     """
 
-    def __init__(self, n_epochs, frozen=0.0):
+    def __init__(self, n_epochs, frozen=0.0, pretrained_rate=1.0):
         self.n_epochs = n_epochs
         self.frozen = frozen
+        self.pretrained_rate = pretrained_rate
 
     def _factor(self, progress, start):
         """Warm-up and cosine between `start` and one."""
@@ -123,7 +140,8 @@ class LearningRate(Callback):
         progress = (epoch + index / self.n_batches_) / self.n_epochs
         for group in net.optimizer_.param_groups:
             start = self.frozen if group["part"] == "encoder" else 0.0
-            group["lr"] = net.lr * self._factor(progress, start)
+            rate = net.lr * (self.pretrained_rate if group["pretrained"] else 1.0)
+            group["lr"] = rate * self._factor(progress, start)
 
 
 class GradientClipping(Callback):
@@ -218,7 +236,7 @@ def train_crystals(
     checkpoint : path-like or None
         File from which to resume, and to which to write after every epoch.
     start : callable, default=None
-        Called with the fresh network, whose weights it may change.
+        Called with the fresh net, whose weights it may change.
     net_class : type, default=CrystalNet
         Class of the net.
     processes : accelerate.Accelerator, default=None
@@ -237,7 +255,8 @@ def train_crystals(
         batch_size *= processes.num_processes
         of_net = {"processes": processes}
     frozen = _FROZEN_SHARE if getattr(settings, "fine_tune", "full") == "gradual" else 0.0
-    callbacks = [("learning_rate", LearningRate(max_epochs, frozen))]
+    pretrained_rate = getattr(settings, "pretrained_rate", 1.0)
+    callbacks = [("learning_rate", LearningRate(max_epochs, frozen, pretrained_rate))]
     averaging = judge = None
     if settings.max_grad_norm is not None:
         callbacks.append(("gradient_clipping", GradientClipping(settings.max_grad_norm)))
@@ -282,7 +301,7 @@ def train_crystals(
             **{f"criterion__{k}": v for k, v in loss_params.items()},
         ).initialize()
         if start is not None:
-            start(net.module_)
+            start(net)
         net.partial_fit(dataset, None, epochs=max_epochs - n_done)
     net.module_.double().eval()
     # Moments of the optimiser are twice the size of the model and serve no prediction.

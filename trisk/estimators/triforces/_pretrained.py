@@ -6,8 +6,11 @@ from pathlib import Path
 
 from sklearn.utils.validation import check_is_fitted
 
-#: File of the weights that come with trisk.
-_DEFAULT = "triforces_default.safetensors"
+#: Files of the weights that come with trisk.
+SHIPPED = {
+    "default": "triforces_default.safetensors",
+    "sensors": "triforces_sensors.safetensors",
+}
 
 
 def load_pretrained(source):
@@ -16,8 +19,8 @@ def load_pretrained(source):
     Parameters
     ----------
     source : estimator, str or path-like
-        A fitted TriForces estimator, the file of one, or ``"default"`` for the weights that come
-        with trisk.
+        A fitted TriForces estimator, the file of one, or the name of weights that come with
+        trisk: ``"default"`` or ``"sensors"``.
 
     Returns
     -------
@@ -36,21 +39,21 @@ def load_pretrained(source):
     if isinstance(source, str | os.PathLike):
         from trisk.persistence import load
 
-        if source == "default":
+        if source in SHIPPED:
             folder = resources.files("trisk.estimators.triforces")
-            source = Path(str(folder.joinpath("data", _DEFAULT)))
+            source = Path(str(folder.joinpath("data", SHIPPED[source])))
         source = load(source)
     if not hasattr(source, "_encoder_params"):
         raise TypeError(
             f"pretrained is a {type(source).__name__}; it must be a fitted TriForces estimator, "
-            'the path of one, or "default".'
+            f"the path of one, or one of the names {sorted(SHIPPED)}."
         )
     check_is_fitted(source)
     return source
 
 
-def find_streams(source, wanted):
-    """Weights of pre-trained streams.
+def find_weights(source, wanted):
+    """Weights of pre-trained streams, and of the head behind them.
 
     Parameters
     ----------
@@ -62,8 +65,9 @@ def find_streams(source, wanted):
 
     Returns
     -------
-    dict of str to Tensor or None
-        State of the encoder; None without a source.
+    tuple of dict of str to Tensor, or None
+        State of the encoder; and what another head can start from, which is nothing after
+        self-supervised training. None without a source.
 
     Raises
     ------
@@ -81,6 +85,8 @@ def find_streams(source, wanted):
                 f"The pre-trained streams have {name}={found[name]!r}, but this estimator has "
                 f"{value!r}."
             )
-    state = source.nets_[0].module_.encoder.state_dict()
+    module = source.nets_[0].module_
     left_out = set(found["streams"]) - set(wanted["streams"])
-    return {k: v for k, v in state.items() if not left_out & set(k.split(".")[:2])}
+    state = module.encoder.state_dict().items()
+    encoder = {k: v for k, v in state if not left_out & set(k.split(".")[:2])}
+    return encoder, module.head.trunk() if hasattr(module, "head") else {}

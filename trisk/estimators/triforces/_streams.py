@@ -47,13 +47,19 @@ ENCODER_TEXT = """
         result depend on the size of the cell."""
 
 FINE_TUNING_TEXT = """
-    pretrained : estimator, path, "default" or None, default=None
+    pretrained : estimator, path, {{"sensors", "default"}} or None, default=None
         Fitted :class:`TriForcesPretrainer` or other TriForces estimator with the same parameters
-        of the streams, or a file of one, whose streams to start from. ``"default"`` means the
-        weights that come with trisk, which have the default parameters of the streams.
+        of the streams, or a file of one, whose streams to start from, and whose head but for its
+        last layer. ``"sensors"`` and ``"default"`` name weights that come with trisk and have the
+        default parameters of the streams: trained on what a universal potential says of crystals
+        (energy, pressure, vibrations), which helps most where labels are few, and on structures
+        alone, as :class:`TriForcesPretrainer` does.
     fine_tune : {{"full", "head", "gradual"}}, default="full"
         What training changes after `pretrained`: everything, the head alone, or the head alone
-        for a quarter of the epochs and then everything."""
+        for a quarter of the epochs and then everything.
+    pretrained_rate : float, default=0.1
+        Learning rate of what came from `pretrained`, as a part of `learning_rate`. At the whole
+        rate a few labels wash out what was learned before."""
 
 _SCHEDULE_TEXT = """
     max_epochs : int or "auto", default="auto"
@@ -145,6 +151,7 @@ CONSTRAINTS = {
     **ENCODER_CONSTRAINTS,
     "pretrained": "no_validation",
     "fine_tune": [StrOptions({"full", "head", "gradual"})],
+    "pretrained_rate": [Interval(Real, 0, None, closed="neither")],
     "n_members": [Interval(Integral, 1, None, closed="left")],
     **OPTIMISATION_CONSTRAINTS,
     "validation_fraction": [Interval(Real, 0, 1, closed="left")],
