@@ -78,7 +78,8 @@ class TriForcesPotential(BaseTriForces):
 
     _build = staticmethod(build_potential_network)
     _schedule = AutomaticSchedule(n_steps=4000, n_rows=100, n_batches=40, smallest=2, largest=16)
-    _documented = {"learning_rate": 5e-3}
+    # One frame teaches many numbers: forces of all its atoms.
+    _documented = {"learning_rate": 5e-3, "pretrained_rate": 1.0}
     _parameter_constraints = {
         **CONSTRAINTS,
         "energy_weight": [Interval(Real, 0, None, closed="left")],
@@ -102,7 +103,7 @@ class TriForcesPotential(BaseTriForces):
         class_token=False,
         pretrained=None,
         fine_tune="full",
-        pretrained_rate=0.1,
+        pretrained_rate=1.0,
         n_members=1,
         max_epochs="auto",
         batch_size="auto",
