@@ -10,8 +10,8 @@ probe is a ridge regression on the frozen embedding, its strength chosen by leav
 labels, beside the same on the embedding of an untrained network of the same shape and on element
 fractions with the averaged power spectrum. With ``--fine-tune``, networks are trained with the
 interaction stream alone and with all streams, from scratch, from the self-supervised weights, and
-from those that learned a potential's sensors. Self-supervision has seen these structures, never a
-label; the potential's sensors are those of crystals of other formulas.
+from those that learned a potential's sensors, beside a forest on Magpie columns. Self-supervision
+has seen these structures, never a label; the sensors were those of crystals of other formulas.
 """
 
 import argparse
@@ -23,13 +23,18 @@ from ase.io import read
 from matbench import RESULTS, describe_machine
 from perovskites import read_perovskites
 from pymatgen.io.ase import AseAtomsAdaptor
+from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import mean_absolute_error
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from trisk import TriForcesPretrainer, TriForcesRegressor, load_matbench
-from trisk.featurizers import ElementFractionFeaturizer, PowerSpectrumFeaturizer
+from trisk.featurizers import (
+    ElementFractionFeaturizer,
+    MagpieFeaturizer,
+    PowerSpectrumFeaturizer,
+)
 
 SIZES, SEEDS, N_TEST = (50, 100, 300, 1000), (0, 1, 2), 250
 N_PEROVSKITES, MAX_ATOMS = 2500, 65
@@ -45,6 +50,7 @@ ARMS = {
     for name, streams in (("interaction stream", STREAMS[-1:]), ("three streams", STREAMS))
     for start, settings in STARTS.items()
 }
+FOREST = "ExtraTrees, Magpie"
 
 
 def tasks(folder):
@@ -97,6 +103,12 @@ def probe(columns, target, train, test):
     return ridge.fit(columns[train], target[train]).predict(columns[test])
 
 
+def fit_forest(columns, target, train, test, seed):
+    """A forest trained on the labels."""
+    forest = ExtraTreesRegressor(300, random_state=seed)
+    return forest.fit(columns[train], target[train]).predict(columns[test])
+
+
 def fine_tune(structures, target, train, test, seed, settings):
     """A network trained on the labels."""
     model = TriForcesRegressor(max_epochs=60, random_state=seed, **settings)
@@ -121,7 +133,11 @@ def main():
     for task, structures, target, to_unit, unit in tasks(arguments.data):
         if task not in arguments.tasks:
             continue
-        arms = ARMS if arguments.fine_tune else inputs(structures, arguments.weights)
+        if arguments.fine_tune:
+            magpie = MagpieFeaturizer().fit_transform([s.composition for s in structures])
+            arms = ARMS | {FOREST: magpie.to_numpy()}
+        else:
+            arms = inputs(structures, arguments.weights)
         if arguments.arms:
             arms = {k: v for k, v in arms.items() if any(word in k for word in arguments.arms)}
         scores = report["tasks"].setdefault(task, {"unit": unit, "mae": {}})
@@ -131,7 +147,9 @@ def main():
             of_sizes.update({str(size): [] for size in arguments.sizes})
         for size, seed, train, test in splits(len(structures), arguments.sizes):
             for arm, value in arms.items():
-                if arguments.fine_tune:
+                if arm == FOREST:
+                    predicted = fit_forest(value, target, train, test, seed)
+                elif arguments.fine_tune:
                     predicted = fine_tune(structures, target, train, test, seed, value)
                 else:
                     predicted = probe(value, target, train, test)

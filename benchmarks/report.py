@@ -18,7 +18,7 @@ from report_compositions import (
 )
 from report_files import read
 from report_potentials import cost, derivatives, errors
-from report_pretraining import card, objectives, objectives_trained_on, transfer
+from report_pretraining import KINDS, card, objectives, objectives_trained_on, transfer
 from report_retrieval import index, probes, retrieval, spectra
 from report_speed import batched_trials, training_speed
 from report_structures import (
@@ -123,8 +123,8 @@ def fill(path, lines):
 def main():
     """Write all pages anew."""
     fill(README, table())
-    fill(CARDS / "triforces_default.md", card(others=["sensors"]))
-    fill(CARDS / "triforces_sensors.md", card(others=["self-supervised", "trained, ", "power"]))
+    fill(CARDS / "triforces_default.md", card(KINDS, left_out="sensors"))
+    fill(CARDS / "triforces_sensors.md", card(["pretraining_fine_tuning"], left_out="supervised"))
     DETAILS.write_text(details())
     print(table())
 

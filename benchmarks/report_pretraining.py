@@ -52,14 +52,15 @@ def _spread(errors):
     return f"{np.mean(errors):.1f} ({min(errors):.1f} to {max(errors):.1f})"
 
 
-def card(others):
-    """Scores for the card of some weights: a row for each task and arm that is not of others."""
+def card(names, left_out):
+    """Scores for the card of some weights: a row for each task and arm but for those of others."""
     sizes = ("50", "100", "300", "1000")
     lines = [f"| MAE with so many labels | {' | '.join(sizes)} |", f"|---|{'---|' * len(sizes)}"]
-    for name, kind in (("pretraining_probes", "frozen"), ("pretraining_fine_tuning", "trained on")):
+    for name in names:
+        kind = "frozen" if name == "pretraining_probes" else "trained on"
         for task, scores in (read(name) or {"tasks": {}})["tasks"].items():
             for arm, errors in scores["mae"].items():
-                if any(word in arm for word in others):
+                if left_out in arm:
                     continue
                 means = (f"{np.mean(errors[s]):.1f}" if errors.get(s) else "–" for s in sizes)
                 lines.append(f"| {task}, {scores['unit']}, {kind}: {arm} | {' | '.join(means)} |")
