@@ -80,9 +80,8 @@ def objectives():
         (
             f"Each objective alone, in pairs and all together: {report['structures']:,} "
             f"structures, {report['epochs']} epochs, one seed "
-            "(`python benchmarks/objective_ablation.py`), run while elements still started from "
-            "random vectors. MAE of a ridge regression on the frozen embedding by number of "
-            "labels, mean of three draws:"
+            "(`python benchmarks/objective_ablation.py`). MAE of a ridge regression on the frozen "
+            "embedding by number of labels, mean of three draws:"
         ),
         "",
         "| objectives | "
