@@ -42,6 +42,11 @@ def load_pretrained(source):
         if source in SHIPPED:
             folder = resources.files("trisk.estimators.triforces")
             source = Path(str(folder.joinpath("data", SHIPPED[source])))
+        elif not Path(source).exists():
+            raise FileNotFoundError(
+                f"There is no model file at {str(source)!r}, and no weights of this name come with "
+                f"trisk; it has {sorted(SHIPPED)}."
+            )
         source = load(source)
     if not hasattr(source, "_encoder_params"):
         raise TypeError(
