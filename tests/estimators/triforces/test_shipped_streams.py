@@ -75,5 +75,5 @@ def test_sensors_are_predicted_as_ever(no_network):
 
 
 def test_a_name_that_is_unknown_is_explained():
-    with pytest.raises(FileNotFoundError, match="it has .*'sensors'"):
+    with pytest.raises(FileNotFoundError, match=r"it has .*'sensors'"):
         load_pretrained("sensor")
