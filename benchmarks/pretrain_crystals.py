@@ -38,19 +38,24 @@ def frames(path):
     return [found[row] for row in np.concatenate(rows)]
 
 
-def collect(folder, n_decorated=N_DECORATED):
-    """All structures, by where they come from."""
+def decorate(folder, n_decorated):
+    """Prototypes, phonon structures, and both with the elements of other formulas."""
     import pandas as pd
 
     os.environ.setdefault("MATMINER_DATA", str((folder / "matminer").resolve()))
     prototypes = [s for s in load_prototypes()[0] if len(s) <= MAX_ATOMS]
-    phonons, layers = (list(load_matbench(task)[0]) for task in ("phonons", "jdft2d"))
+    phonons = list(load_matbench("phonons")[0])
     formulas = pd.read_csv(folder / "mp_formulas_e_form.csv.gz")["formula"].to_numpy()
-    made = decorate_prototypes(formulas, prototypes + phonons, n_decorated)
+    return prototypes, phonons, decorate_prototypes(formulas, prototypes + phonons, n_decorated)
+
+
+def collect(folder, n_decorated=N_DECORATED):
+    """All structures, by where they come from."""
+    prototypes, phonons, made = decorate(folder, n_decorated)
     found = {
         "perovskites": read_perovskites(folder)[0],
         "phonons": phonons,
-        "jdft2d": layers,
+        "jdft2d": list(load_matbench("jdft2d")[0]),
         "prototypes": prototypes,
         "decorated prototypes": made,
         "InP": frames(folder / "inp.extxyz.gz"),

@@ -13,22 +13,19 @@ on; some half an hour of one core, and as much for training.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from perovskites import read_perovskites
-from pretrain_crystals import MAX_ATOMS, N_DECORATED
+from pretrain_crystals import N_DECORATED, decorate
 from pymatgen.io.ase import AseAtomsAdaptor
-from sensor_tables import POTENTIAL, load_potential
+from sensor_tables import HIGHEST_MODE, POTENTIAL, STATIC, VIBRATIONS, load_potential
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import QuantileTransformer
 from skorch.callbacks import Callback
 
-from trisk import TriForcesRegressor, load_matbench, load_prototypes
+from trisk import TriForcesRegressor, load_matbench
 from trisk.featurizers import ElementFractionFeaturizer, PotentialFeaturizer
-from trisk.pretraining import decorate_prototypes
 
 WEIGHTS = (
     Path(__file__).parents[1] / "trisk/estimators/triforces/data/triforces_sensors.safetensors"
@@ -42,7 +39,7 @@ COLUMNS = [
     "Potential pressure (GPa)",
     "Potential von Mises stress (GPa)",
     "Potential largest force (eV/A)",
-    "Potential gamma highest 1 (1/cm)",
+    HIGHEST_MODE,
     "Potential gamma highest 2 (1/cm)",
     "Potential gamma lowest (1/cm)",
     "Potential gamma mean (1/cm)",
@@ -55,21 +52,16 @@ COLUMNS = [
 _FIRST_MODULUS, _MODULI, _VOLUME_STEPS = 0.6, (0.1, 3.0), 4
 
 
-def judged_formulas(folder):
+def judged_formulas(folder, phonons):
     """Reduced formulas of the structures on which weights are judged."""
-    judged = [*read_perovskites(folder)[0]]
-    for task in ("phonons", "jdft2d"):
-        judged.extend(load_matbench(task)[0])
+    judged = [*read_perovskites(folder)[0], *phonons, *load_matbench("jdft2d")[0]]
     return {s.composition.reduced_formula for s in judged} | {"InP", "In", "P"}
 
 
 def collect(folder, n_decorated, potential):
     """Decorated prototypes of other formulas, of elements that the potential knows."""
-    os.environ.setdefault("MATMINER_DATA", str((folder / "matminer").resolve()))
-    prototypes = [s for s in load_prototypes()[0] if len(s) <= MAX_ATOMS]
-    templates = prototypes + list(load_matbench("phonons")[0])
-    formulas = pd.read_csv(folder / "mp_formulas_e_form.csv.gz")["formula"].to_numpy()
-    made, judged = decorate_prototypes(formulas, templates, n_decorated), judged_formulas(folder)
+    _, phonons, made = decorate(folder, n_decorated)
+    judged = judged_formulas(folder, phonons)
     kept = [s for s in made if s.composition.reduced_formula not in judged]
     crystals = [AseAtomsAdaptor.get_atoms(s, msonable=False) for s in kept]
     return [atoms for atoms in crystals if (potential.kinds[atoms.numbers] >= 0).all()]
@@ -97,7 +89,7 @@ def measure(crystals, potential, memory):
     """Sensors of all crystals; NaN where one cannot be measured."""
     featurizer = PotentialFeaturizer(
         potential,
-        sensors=["energy", "stress", "forces", "gamma", "einstein"],
+        sensors=[*STATIC, *VIBRATIONS],
         memory=memory,
         potential_name=POTENTIAL,
         time_limit=60,
@@ -148,6 +140,7 @@ def main():
     target = targets(crystals, table)
     order = np.random.default_rng(0).permutation(len(crystals))
     kept, rows = order[:N_KEPT], order[N_KEPT:]
+    print(f"{len(rows)} to learn from, {len(kept)} kept aside", flush=True)
     model = TriForcesRegressor(
         pretrained=None if arguments.pretrained == "none" else arguments.pretrained,
         pretrained_rate=1.0,
