@@ -19,12 +19,13 @@ import numpy as np
 from perovskites import read_perovskites
 from pretrain_crystals import N_DECORATED, decorate
 from pymatgen.io.ase import AseAtomsAdaptor
-from sensor_tables import HIGHEST_MODE, POTENTIAL, STATIC, VIBRATIONS, load_potential
+from sensor_tables import POTENTIAL, STATIC, VIBRATIONS, load_potential
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import QuantileTransformer
 from skorch.callbacks import Callback
 
 from trisk import TriForcesRegressor, load_matbench
+from trisk.estimators.triforces import SENSORS
 from trisk.featurizers import ElementFractionFeaturizer, PotentialFeaturizer
 
 WEIGHTS = (
@@ -34,20 +35,7 @@ WEIGHTS = (
 N_AS_DECORATED, N_KEPT = 6_000, 500
 ENERGY = "Potential energy (eV/atom)"
 #: What is learned: few numbers, so that vibrations do not drown the energy.
-COLUMNS = [
-    ENERGY,
-    "Potential pressure (GPa)",
-    "Potential von Mises stress (GPa)",
-    "Potential largest force (eV/A)",
-    HIGHEST_MODE,
-    "Potential gamma highest 2 (1/cm)",
-    "Potential gamma lowest (1/cm)",
-    "Potential gamma mean (1/cm)",
-    "Potential gamma geometric mean (1/cm)",
-    "Potential Einstein highest (1/cm)",
-    "Potential Einstein lowest (1/cm)",
-    "Potential Einstein geometric mean (1/cm)",
-]
+COLUMNS = [f"Potential {name}" for name in SENSORS]
 # eV/Å³: a first bulk modulus, and those that are believed.
 _FIRST_MODULUS, _MODULI, _VOLUME_STEPS = 0.6, (0.1, 3.0), 4
 

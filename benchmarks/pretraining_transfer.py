@@ -7,11 +7,13 @@ Highest phonon frequencies (matbench_phonons), heats of formation of perovskites
 indium phosphide's cells of up to 65 atoms, strained, sheared and with defects, learned from 50,
 100, 300 and 1,000 labels drawn by seed; 250 other structures are the test set of a seed. The
 probe is a ridge regression on the frozen embedding, its strength chosen by leave-one-out on the
-labels, beside the same on the embedding of an untrained network of the same shape and on element
-fractions with the averaged power spectrum. With ``--fine-tune``, networks are trained with the
-interaction stream alone and with all streams, from scratch, from the self-supervised weights, and
-from those that learned a potential's sensors, beside a forest on Magpie columns. Self-supervision
-has seen these structures, never a label; the sensors were those of crystals of other formulas.
+labels, beside the same on the embedding of an untrained network of the same shape, on element
+fractions with the averaged power spectrum, and on the sensors that the other weights predict
+(``TriForcesSensors``). With ``--fine-tune``, networks are trained with the interaction stream alone
+and with all streams, from scratch, from the self-supervised weights, and from those that learned a
+potential's sensors, beside forests on Magpie columns and on these with predicted sensors.
+Self-supervision has seen these structures, never a label; the sensors were those of crystals of
+other formulas.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from sklearn.metrics import mean_absolute_error
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trisk import TriForcesPretrainer, TriForcesRegressor, load_matbench
+from trisk import TriForcesPretrainer, TriForcesRegressor, TriForcesSensors, load_matbench
 from trisk.featurizers import (
     ElementFractionFeaturizer,
     MagpieFeaturizer,
@@ -86,7 +88,15 @@ def inputs(structures, weights):
     fractions = ElementFractionFeaturizer().fit_transform(compositions).to_numpy()
     spectra = PowerSpectrumFeaturizer().fit_transform(structures).to_numpy()
     found["element fractions and power spectrum"] = np.hstack([fractions, spectra])
+    found["predicted sensors"] = TriForcesSensors().fit_transform(structures).to_numpy()
     return found
+
+
+def forest_inputs(structures):
+    """Columns for forests, by name."""
+    magpie = MagpieFeaturizer().fit_transform(structures).to_numpy()
+    sensors = TriForcesSensors().fit_transform(structures).to_numpy()
+    return {FOREST: magpie, f"{FOREST} and predicted sensors": np.hstack([magpie, sensors])}
 
 
 def splits(n_rows, sizes):
@@ -134,8 +144,7 @@ def main():
         if task not in arguments.tasks:
             continue
         if arguments.fine_tune:
-            magpie = MagpieFeaturizer().fit_transform([s.composition for s in structures])
-            arms = ARMS | {FOREST: magpie.to_numpy()}
+            arms = ARMS | forest_inputs(structures)
         else:
             arms = inputs(structures, arguments.weights)
         if arguments.arms:
@@ -147,7 +156,7 @@ def main():
             of_sizes.update({str(size): [] for size in arguments.sizes})
         for size, seed, train, test in splits(len(structures), arguments.sizes):
             for arm, value in arms.items():
-                if arm == FOREST:
+                if arm.startswith(FOREST):
                     predicted = fit_forest(value, target, train, test, seed)
                 elif arguments.fine_tune:
                     predicted = fine_tune(structures, target, train, test, seed, value)

@@ -32,11 +32,16 @@ from crystal_tasks import TASKS, load_task, official_name
 from matbench import RESULTS, KeptRows, describe_machine
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer
 
 import trisk
-from trisk.estimators import DeltaRegressor, GraphTRIADSRegressor, TriForcesRegressor
+from trisk.estimators import (
+    DeltaRegressor,
+    GraphTRIADSRegressor,
+    TriForcesRegressor,
+    TriForcesSensors,
+)
 from trisk.featurizers import (
     CrystalGraphFeaturizer,
     LayerFeaturizer,
@@ -52,6 +57,7 @@ OF_SENSORS = f"{LARGER}, pre-trained on sensors"
 TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
 UNCORRECTED = "GraphTRIADS, without layers"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
+PREDICTED = "ExtraTrees, Magpie and predicted sensors"
 MEAN = f"mean of {TRISK} and {LAYER_TREES}"
 FORCE_CONSTANTS = "GraphTRIADS, force constants of {}"
 SENSED = "{}, sensors of {}, corrected"
@@ -129,6 +135,9 @@ def models(task, verbose):
         **(layer_models(network) if task == "jdft2d" else own),
         PLAIN: make_pipeline(bare, plain),
         "ExtraTrees, Magpie": make_pipeline(MagpieFeaturizer(), ExtraTreesRegressor(**forest)),
+        PREDICTED: make_pipeline(
+            make_union(MagpieFeaturizer(), TriForcesSensors()), ExtraTreesRegressor(**forest)
+        ),
         "RandomForest, Magpie": make_pipeline(MagpieFeaturizer(), RandomForestRegressor(**forest)),
     }
 

@@ -300,10 +300,17 @@ def _estimators():
              n_slices=8, **{k: v for k, v in _CRYSTAL.items()
                             if k not in ("n_members", "validation_fraction")}),
              "structures", None, "transform"),
+        Case("TriForcesSensors", _predicted_sensors, "structures", None, "transform"),
         Case("StructureRetriever", _retriever, "structures", None, "kneighbors"),
         Case("TriForcesPotential", lambda: e.TriForcesPotential(**_CRYSTAL), "frames", None,
              "predict"),
     ]  # fmt: skip
+
+
+def _predicted_sensors():
+    from trisk import TriForcesSensors
+
+    return TriForcesSensors(case("TriForcesRegressor").fit())
 
 
 def _sensors():

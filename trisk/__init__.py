@@ -57,6 +57,7 @@ _EXPORTS = {
     "TriForcesPotential": "estimators",
     "TriForcesPretrainer": "estimators",
     "TriForcesRegressor": "estimators",
+    "TriForcesSensors": "estimators",
 }
 
 __all__ = [*sorted(_EXPORTS), *_SUBMODULES]

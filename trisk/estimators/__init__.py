@@ -14,6 +14,7 @@ from trisk.estimators.triforces import (
     TriForcesPotential,
     TriForcesPretrainer,
     TriForcesRegressor,
+    TriForcesSensors,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "TriForcesPotential",
     "TriForcesPretrainer",
     "TriForcesRegressor",
+    "TriForcesSensors",
 ]

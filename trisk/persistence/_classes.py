@@ -18,6 +18,7 @@ CLASSES = {
     "TriForcesPotential": "trisk.estimators",
     "TriForcesPretrainer": "trisk.estimators",
     "TriForcesRegressor": "trisk.estimators",
+    "TriForcesSensors": "trisk.estimators",
     "BlockScaler": "trisk.estimators.retrieval._blocks",
     "ColumnScaler": "trisk.estimators._preprocessing",
     "NeighborColumns": "trisk.estimators.tables._neighbors",

@@ -1,0 +1,105 @@
+"""Columns that a trained network predicts of structures: names, contract, faults, and worth."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from ase.build import bulk
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline, make_union
+
+import trisk
+from trisk import TriForcesRegressor, TriForcesSensors
+from trisk.estimators.triforces import SENSORS
+from trisk.estimators.triforces._pretrained import load_pretrained
+from trisk.featurizers import CrystalGraphFeaturizer, MagpieFeaturizer
+from trisk.featurizers.potential._columns import MEASUREMENTS, sensor_columns
+from trisk.testing import make_structures
+
+_SMALL = {"hidden_dim": 8, "n_layers": 1, "cutoff": 4.0, "max_epochs": 1, "random_state": 0}
+
+
+def small(n_targets=2, **settings):
+    """A small network of another target or of several."""
+    structures = make_structures(8)[0]
+    y = np.random.default_rng(0).normal(size=(8, n_targets) if n_targets > 1 else 8)
+    return TriForcesRegressor(**_SMALL, **settings).fit(structures, y)
+
+
+def test_columns_are_those_of_the_weights_that_ship():
+    crystals = pd.Series([bulk("Cu"), bulk("Si")], index=["copper", "silicon"])
+    transformer = TriForcesSensors()
+    X = transformer.fit_transform(crystals)
+    assert X.index.tolist() == ["copper", "silicon"]
+    assert X.columns.tolist() == transformer.get_feature_names_out().tolist()
+    assert X.columns[0] == "Sensor energy"
+    np.testing.assert_array_equal(X, load_pretrained("sensors").predict(crystals))
+    measured = [name.removeprefix("Potential ") for name in sensor_columns(list(MEASUREMENTS))]
+    assert set(SENSORS) <= set(measured)
+
+
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_columns_of_any_other_network_are_numbered(n_targets, tmp_path):
+    structures = make_structures(5)[0]
+    regressor = small(n_targets)
+    regressor.save(tmp_path / "network.trisk")
+    for source in (regressor, tmp_path / "network.trisk"):
+        X = TriForcesSensors(source).fit_transform(structures)
+        assert X.columns.tolist() == [f"Sensor {k}" for k in range(n_targets)]
+        expected = regressor.predict(structures).reshape(5, n_targets)
+        np.testing.assert_array_equal(X, expected)
+
+
+def test_contract__clone_pickle_save(tmp_path):
+    structures = make_structures(5)[0]
+    transformer = TriForcesSensors(small()).fit(structures)
+    X = transformer.transform(structures)
+    trisk.save(transformer, tmp_path / "sensors.trisk")
+    for copy in (
+        clone(transformer).fit(structures),
+        pickle.loads(pickle.dumps(transformer)),
+        trisk.load(tmp_path / "sensors.trisk"),
+    ):
+        pd.testing.assert_frame_equal(copy.transform(structures), X)
+    with pytest.raises(NotFittedError):
+        clone(transformer).transform(structures)
+
+
+def test_bad_structures_of_graphs_are_empty_rows():
+    graphs = CrystalGraphFeaturizer(order=1, composition=None, on_error="nan")
+    model = make_pipeline(graphs, TriForcesSensors())
+    with pytest.warns(UserWarning, match=r"1 of 3 rows|1 structures have no atoms"):
+        X = model.fit_transform([bulk("Cu"), None, bulk("Si")])
+    assert X.isna().all(axis=1).tolist() == [False, True, False]
+    with pytest.raises(TypeError, match="Row 1 is a NoneType"):
+        TriForcesSensors().fit_transform([bulk("Cu"), None])
+
+
+def test_networks_that_cannot_serve_are_refused():
+    with pytest.raises(TypeError, match=r"is a TriForcesPretrainer, which .*\"sensors\""):
+        TriForcesSensors("default").fit([])
+    with pytest.raises(FileNotFoundError, match=r"it has .*'sensors'"):
+        TriForcesSensors("sensor").fit([])
+    with pytest.raises(NotFittedError):
+        TriForcesSensors(TriForcesRegressor()).fit([])
+    structures, y, _ = make_structures(8)
+    graphs = CrystalGraphFeaturizer(order=1).fit_transform(structures)
+    with pytest.raises(ValueError, match="context=True"):
+        TriForcesSensors(TriForcesRegressor(context=True, **_SMALL).fit(graphs, y)).fit([])
+
+
+def test_forest_learns_more_of_vibrations_than_from_magpie_alone(matbench_dir):
+    X, y = trisk.load_matbench("phonons")
+    X, y = X[:200], np.log(y[:200])
+    forest = ExtraTreesRegressor(50, random_state=0)
+    alone, both = (
+        -cross_val_score(
+            make_pipeline(columns, forest), X, y, cv=4, scoring="neg_mean_absolute_error"
+        ).mean()
+        for columns in (MagpieFeaturizer(), make_union(MagpieFeaturizer(), TriForcesSensors()))
+    )
+    assert both < 0.85 * alone
