@@ -122,14 +122,14 @@ def models(task, verbose):
     plain = GraphTRIADSRegressor(**{**network, "order": 1, "physics": False})
     graphs = CrystalGraphFeaturizer(order=order)
     bare = CrystalGraphFeaturizer(order=1, composition=None)
-    # With a thousand labels the whole rate does better than a tenth, on validation rows.
-    whole = DEFAULT_SHAPE | {"pretrained_rate": 1.0}
     own = {
         TRISK: make_pipeline(graphs, GraphTRIADSRegressor(**network)),
         STREAMS: make_pipeline(bare, streams(task, verbose)),
         LARGER: make_pipeline(bare, streams(task, verbose, **DEFAULT_SHAPE)),
-        SELF_SUPERVISED: make_pipeline(bare, streams(task, verbose, pretrained="default", **whole)),
-        OF_SENSORS: make_pipeline(bare, streams(task, verbose, pretrained="sensors", **whole)),
+        **{
+            name: make_pipeline(bare, streams(task, verbose, pretrained=weights, **DEFAULT_SHAPE))
+            for name, weights in {SELF_SUPERVISED: "default", OF_SENSORS: "sensors"}.items()
+        },
     }
     return {
         **(layer_models(network) if task == "jdft2d" else own),

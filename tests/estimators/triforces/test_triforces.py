@@ -316,6 +316,7 @@ def test_pretrained_weights_change_at_their_own_rate(fitted, crystals, volumes):
         return sum((found[k] - source[k]).norm() for k in found if k.startswith("encoder"))
 
     assert 0 < 3 * change(0.1) < change(1.0)
+    assert change("auto") == change(0.03)
     with pytest.raises(ValueError, match="'pretrained_rate' parameter"):
         change(0.0)
 

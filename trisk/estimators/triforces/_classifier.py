@@ -93,7 +93,7 @@ class TriForcesClassifier(ClassifierMixin, PropertyTriForces):
         class_token=False,
         pretrained=None,
         fine_tune="full",
-        pretrained_rate=0.1,
+        pretrained_rate="auto",
         n_members=1,
         max_epochs="auto",
         batch_size="auto",

@@ -13,6 +13,8 @@ from trisk.estimators.triforces._crystal_batches import CrystalBatches
 
 # Part of a gradual fine-tuning in which the streams keep their weights.
 _FROZEN_SHARE = 0.25
+# Rate of pre-trained weights on few structures, and the structures from which it is the whole.
+_SLOWEST_RATE, _MANY_STRUCTURES = 0.03, 1000
 
 
 class CrystalNet(MemberNet):
@@ -255,8 +257,8 @@ def train_crystals(
         batch_size *= processes.num_processes
         of_net = {"processes": processes}
     frozen = _FROZEN_SHARE if getattr(settings, "fine_tune", "full") == "gradual" else 0.0
-    pretrained_rate = getattr(settings, "pretrained_rate", 1.0)
-    callbacks = [("learning_rate", LearningRate(max_epochs, frozen, pretrained_rate))]
+    rate = _pretrained_rate(settings, len(dataset))
+    callbacks = [("learning_rate", LearningRate(max_epochs, frozen, rate))]
     averaging = judge = None
     if settings.max_grad_norm is not None:
         callbacks.append(("gradient_clipping", GradientClipping(settings.max_grad_norm)))
@@ -307,3 +309,11 @@ def train_crystals(
     # Moments of the optimiser are twice the size of the model and serve no prediction.
     net.optimizer_ = None
     return net
+
+
+def _pretrained_rate(settings, n_structures):
+    """Rate of weights that were trained before, as a part of the learning rate."""
+    rate = getattr(settings, "pretrained_rate", 1.0)
+    if rate == "auto":
+        rate = min(max((n_structures / _MANY_STRUCTURES) ** 1.5, _SLOWEST_RATE), 1.0)
+    return rate
