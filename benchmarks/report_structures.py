@@ -57,7 +57,7 @@ def _structure_table(title, report):
         seen = "–"
         if "TensorNet" in name:
             seen = "a potential's energies and forces"
-        elif "pre-trained on sensors" in name:
+        elif "pre-trained on sensors" in name or "predicted sensors" in name:
             seen = "a potential's sensors of crystals of other formulas"
         elif "self-supervised" in name:
             seen = "the structures of all folds, no label"

@@ -10,8 +10,8 @@ In every fold all models see the same training rows; the plain network is GraphT
 angles, dihedrals, physics sensors and composition, of the same widths. The layers of jdft2d are
 learned per area: the target over the area per atom. TriForces of its default shape is trained from
 scratch and from the weights that come with trisk: self-supervised ones, which have seen these
-structures, but no target, and those that learned a potential's sensors of other crystals
-(``--models`` names them). Results go to
+structures, but no target, and those that learned a potential's sensors of other crystals; with
+springs, its head also sees the columns of the spring model (``--models`` names them). Results go to
 ``results/structures_<task>.json``; rows are kept in ``unfinished/``, so that a run that was
 stopped goes on and folds may run side by side. ``--ablation`` adds one sensor after the other,
 with a single network per fold. ``--potential`` adds rows with the weights that ``tensornet.py``
@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from crystal_tasks import TASKS, load_task, official_name
 from matbench import RESULTS, KeptRows, describe_machine
+from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
@@ -54,6 +55,7 @@ STREAMS = "TriForces"
 LARGER = "TriForces, default shape"
 SELF_SUPERVISED = f"{LARGER}, self-supervised"
 OF_SENSORS = f"{LARGER}, pre-trained on sensors"
+WITH_SPRINGS = "{}, with springs"
 TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
 UNCORRECTED = "GraphTRIADS, without layers"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
@@ -122,14 +124,18 @@ def models(task, verbose):
     plain = GraphTRIADSRegressor(**{**network, "order": 1, "physics": False})
     graphs = CrystalGraphFeaturizer(order=order)
     bare = CrystalGraphFeaturizer(order=1, composition=None)
+    springs = clone(bare).set_params(structure=SpringModelFeaturizer())
+    larger = partial(streams, task, verbose, **DEFAULT_SHAPE)
     own = {
         TRISK: make_pipeline(graphs, GraphTRIADSRegressor(**network)),
         STREAMS: make_pipeline(bare, streams(task, verbose)),
-        LARGER: make_pipeline(bare, streams(task, verbose, **DEFAULT_SHAPE)),
-        **{
-            name: make_pipeline(bare, streams(task, verbose, pretrained=weights, **DEFAULT_SHAPE))
-            for name, weights in {SELF_SUPERVISED: "default", OF_SENSORS: "sensors"}.items()
-        },
+        LARGER: make_pipeline(bare, larger()),
+        SELF_SUPERVISED: make_pipeline(bare, larger(pretrained="default")),
+        OF_SENSORS: make_pipeline(bare, larger(pretrained="sensors")),
+        WITH_SPRINGS.format(LARGER): make_pipeline(springs, larger(context=True)),
+        WITH_SPRINGS.format(OF_SENSORS): make_pipeline(
+            springs, larger(context=True, pretrained="sensors")
+        ),
     }
     return {
         **(layer_models(network) if task == "jdft2d" else own),
