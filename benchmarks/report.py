@@ -18,7 +18,14 @@ from report_compositions import (
 )
 from report_files import read
 from report_potentials import cost, derivatives, errors
-from report_pretraining import KINDS, card, objectives, objectives_trained_on, transfer
+from report_pretraining import (
+    KINDS,
+    card,
+    few_labels,
+    objectives,
+    objectives_trained_on,
+    transfer,
+)
 from report_retrieval import index, probes, retrieval, spectra
 from report_speed import batched_trials, training_speed
 from report_structures import (
@@ -53,6 +60,7 @@ def table():
             f"|---|---|{'---|' * len(MODELS)}---|---|---|---|",
             *matbench_rows(),
             *structures(),
+            *few_labels(),
             *sensors(),
         ]
     )
