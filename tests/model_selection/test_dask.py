@@ -84,9 +84,11 @@ def test_killed_worker__loses_nothing(cluster, data, tmp_path):
 
     def kill_the_first():
         deadline = time.monotonic() + 60
-        while not log.exists() and time.monotonic() < deadline:
+        written = ""
+        while "\n" not in written and time.monotonic() < deadline:
             time.sleep(0.02)
-        os.kill(int(log.read_text(encoding="utf-8").split()[0]), signal.SIGKILL)
+            written = log.read_text(encoding="utf-8") if log.exists() else ""
+        os.kill(int(written.split()[0]), signal.SIGKILL)
 
     import threading
 
