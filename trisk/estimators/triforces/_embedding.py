@@ -1,50 +1,34 @@
 """Structures → tables of embeddings, one named block of columns for each stream."""
 
 import numpy as np
-from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from trisk.estimators.triforces._columns import NamedColumns
 from trisk.estimators.triforces._crystal_estimator import BaseCrystalEstimator
 from trisk.estimators.triforces._crystals import read_crystals
 
 
-class StreamEmbedder(TransformerMixin, BaseCrystalEstimator):
+class StreamEmbedder(NamedColumns, BaseCrystalEstimator):
     """Embeds structures with all streams, in the container that ``set_output`` asks for."""
 
     def transform(self, X):
         """Embed structures with all streams; see :class:`StreamChoice`."""
-        import pandas as pd
         import torch
 
         from trisk.nn import BatchInvariance
 
         check_is_fitted(self)
-        names = self._names(None)
         graphs = read_crystals(X, self.cutoff)
         encoder = self.nets_[0].module_.encoder
-        values = np.full((len(graphs), len(names)), np.nan)
+        values = np.full((len(graphs), sum(encoder.widths.values())), np.nan)
         with torch.no_grad(), BatchInvariance():
             for rows, batch in self._predict_batches(graphs):
                 blocks = encoder(batch).structures
                 values[rows] = torch.cat([blocks[s] for s in encoder.widths], dim=1).cpu().numpy()
-        index = X.index if hasattr(X, "iloc") else None
-        return pd.DataFrame(values, columns=names, index=index)
+        return self._as_table(values, X)
 
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored.
-
-        Returns
-        -------
-        ndarray of str objects of shape (n_features_out,)
-            The names.
-        """
-        check_is_fitted(self)
-        return np.asarray(self._names(None), dtype=object)
+    def _feature_names(self):
+        return self._names(None)
 
     def _names(self, streams):
         widths = self.nets_[0].module_.encoder.widths

@@ -2,12 +2,11 @@
 
 import os
 
-import numpy as np
-from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from trisk.estimators._saving import SavingMixin
 from trisk.estimators._structure_input import StructureInputMixin
+from trisk.estimators.triforces._columns import NamedColumns
 from trisk.estimators.triforces._pretrained import load_pretrained
 from trisk.estimators.triforces._regressor import TriForcesRegressor
 
@@ -29,7 +28,7 @@ SENSORS = (
 )
 
 
-class TriForcesSensors(TransformerMixin, StructureInputMixin, SavingMixin):
+class TriForcesSensors(NamedColumns, StructureInputMixin, SavingMixin):
     """Predicted measurements of crystals, as columns for a forest or any other model.
 
     The network that comes with trisk predicts what a universal interatomic potential measures of a
@@ -151,25 +150,9 @@ class TriForcesSensors(TransformerMixin, StructureInputMixin, SavingMixin):
         ValueError
             If a structure cannot be used.
         """
-        import pandas as pd
-
         check_is_fitted(self)
         values = self.regressor_.predict(X).reshape(-1, len(self.columns_))
-        index = X.index if hasattr(X, "iloc") else None
-        return pd.DataFrame(values, columns=self.columns_, index=index)
+        return self._as_table(values, X)
 
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored.
-
-        Returns
-        -------
-        ndarray of str objects of shape (n_features_out,)
-            The names.
-        """
-        check_is_fitted(self)
-        return np.asarray(self.columns_, dtype=object)
+    def _feature_names(self):
+        return self.columns_
