@@ -20,6 +20,7 @@ from trisk import (
     TriForcesPotential,
     TriForcesRegressor,
 )
+from trisk.estimators.triforces._crystal_training import _pretrained_rate
 from trisk.nn import EquivariantBackbone
 
 SMALL = {"hidden_dim": 8, "n_layers": 2, "cutoff": 4.5, "max_epochs": 3, "random_state": 0}
@@ -334,3 +335,8 @@ def test_other_heads_take_what_fits(fitted, crystals, volumes):
             np.testing.assert_allclose(_weights(other)[name], source[name], atol=1e-6)
     again = TriForcesRegressor(**settings | {"pretrained": potential}).fit(crystals, volumes)
     assert np.isfinite(again.predict(crystals)).all()
+
+
+@pytest.mark.parametrize(("n", "rate"), [(50, 0.03), (300, 0.164), (1000, 1.0), (50_000, 1.0)])
+def test_automatic_rate_of_pretrained_weights_grows_with_the_structures(n, rate):
+    assert _pretrained_rate(TriForcesRegressor(), n) == pytest.approx(rate, abs=1e-3)
