@@ -249,11 +249,14 @@ class CrystalBatch:
         Tensor of shape (n_atoms, n_weights, n_values)
             Sums.
         """
+        # The derivative of a split is one concatenation, that of a slice a whole array of zeros.
+        sizes = [n_centers * width for _, n_centers, width in self.blocks]
         sums = []
-        for first, n_centers, width in self.blocks:
-            stop = first + n_centers * width
-            left = weights[first:stop].view(n_centers, width, weights.shape[1])
-            right = values[first:stop].view(n_centers, width, values.shape[1])
+        for (_, n_centers, width), left, right in zip(
+            self.blocks, weights.split(sizes), values.split(sizes), strict=True
+        ):
+            left = left.view(n_centers, width, weights.shape[1])
+            right = right.view(n_centers, width, values.shape[1])
             sums.append(torch.bmm(left.transpose(1, 2), right))
         if self.block_rank is None:
             return sums[0]

@@ -81,8 +81,7 @@ class PowerSpectrum(nn.Module):
         density = batch.sum_over_neighbors(radial @ self.mix, angular)
         density = density * torch.rsqrt(1 + n_neighbors).view(-1, 1, 1)
         spectra = []
-        for degree in range(self.max_degree + 1):
-            part = density[..., degree**2 : (degree + 1) ** 2]
+        for part in density.split([2 * degree + 1 for degree in range(self.max_degree + 1)], 2):
             table = torch.bmm(part, part.transpose(1, 2)).flatten(1)
             spectra.append(table.index_select(1, self.upper))
         return torch.asinh(torch.stack(spectra, 1) * self.scale).flatten(1)

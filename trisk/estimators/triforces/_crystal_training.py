@@ -85,6 +85,8 @@ class CrystalNet(MemberNet):
             ],
             lr=self.lr,
             betas=(0.9, 0.99),
+            # One kernel for all of a parameter's arithmetic, where PyTorch has one.
+            fused=True,
         )
         return self
 

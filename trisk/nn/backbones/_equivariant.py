@@ -85,19 +85,22 @@ class _Messages(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Scalars ``(n_atoms, dim)`` and vectors ``(n_atoms, 3, dim)`` after the messages."""
         dim, k = scalars.shape[1], self.n_radial
-        sent = self.send(scalars)
-        from_scalars = batch.sum_over_neighbors(
-            weights, sent[:, :dim].index_select(0, batch.neighbors)
-        ).view(-1, 4, k, dim)
-        scalars = scalars + (from_scalars[:, 0] * self.filters[0]).sum(1)
-        received = (from_scalars[:, 1:] * self.filters[1]).sum(2)
+        filters = self.filters.unbind()
+        sent, *gates = self.send(scalars).split(dim, dim=1)
+        to_scalars, to_vectors = (
+            batch.sum_over_neighbors(weights, sent.index_select(0, batch.neighbors))
+            .view(-1, 4, k, dim)
+            .split([1, 3], dim=1)
+        )
+        scalars = scalars + (to_scalars.squeeze(1) * filters[0]).sum(1)
+        received = (to_vectors * filters[1]).sum(2)
         if not self.takes_vectors:
             return scalars, received
-        sent_vectors = (sent[:, dim:].unsqueeze(1) * vectors).flatten(1)
+        sent_vectors = (gates[0].unsqueeze(1) * vectors).flatten(1)
         from_vectors = batch.sum_over_neighbors(
             weights[:, :k], sent_vectors.index_select(0, batch.neighbors)
         ).view(-1, k, 3, dim)
-        received = received + (from_vectors * self.filters[2].unsqueeze(1)).sum(1)
+        received = received + (from_vectors * filters[2].unsqueeze(1)).sum(1)
         return scalars, vectors + received
 
 
