@@ -17,7 +17,7 @@ def test_vectors_are_ases_on_a_mixed_batch():
     assert int(real.sum()) == len(expected)
     np.testing.assert_allclose(np.sort(batch.lengths[real]), np.sort(expected), atol=1e-12)
     assert (batch.lengths[~real] > 100).all()
-    assert len(batch.blocks) > 3
+    assert len(batch.pair_blocks.shapes) > 3
     assert (~real).float().mean() < 0.35
 
 

@@ -9,19 +9,22 @@ import torch
 from torch import Tensor
 
 from trisk.nn._batch_invariance import BatchInvariance
+from trisk.nn._neighbor_blocks import NeighborBlocks
 from trisk.nn._segments import Segments
 
-# Neighbour counts are padded up to one of these widths, so that few blocks of equal shape remain.
-_WIDTHS = np.array([0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 4096])
+# Cells are small if so many times as many links would still be all that their atoms can have:
+# products of few large matrices outweigh zeros among them.
+_LARGEST_SHARE = 4
 
 
 @dataclass(frozen=True, eq=False)
 class CrystalBatch:
     """Crystals whose pairs of atoms stand in blocks of equally many neighbours per centre.
 
-    Sums over neighbours are then products of small matrices, which a CPU and a GPU do several
-    times faster than scattered additions. Centres with fewer neighbours than their block is wide
-    are filled up with pairs that lie beyond every cutoff.
+    Centres with fewer neighbours than their block is wide are filled up with pairs that lie beyond
+    every cutoff. All images of an atom that are neighbours of the same centre send it the same
+    message, so that what they weigh is summed first: of the hundred pairs of an atom in a small
+    cell, a link to each atom of the cell remains.
 
     Attributes
     ----------
@@ -41,10 +44,17 @@ class CrystalBatch:
         Cell of the neighbour, in lattice vectors.
     padding : Tensor of shape (n_pairs, 1)
         Zero for a pair of atoms; for a filled place a length beyond every cutoff, in Å.
-    blocks : tuple of tuple (int, int, int)
-        First pair, number of centres and neighbours per centre of every block.
-    block_rank : Tensor of shape (n_atoms,), int64, or None
-        Where the atoms stand in the order of the blocks; None if in their own order.
+    pair_blocks : NeighborBlocks
+        Arrangement of the pairs.
+    receivers : Tensor of shape (n_links,), int64
+        Receiving atom of every link.
+    senders : Tensor of shape (n_sender_places,), int64
+        Atoms that send, in the order of the blocks of links.
+    link_of_pair : Tensor of shape (n_pairs,), int64
+        Link of every pair.
+    link_blocks : NeighborBlocks
+        Arrangement of the links: those of a small cell are all between its atoms, those of a
+        large one are between an atom and its neighbours.
     context : Tensor of shape (n_structures, n_context)
         Further columns of every structure; usually none.
     """
@@ -58,8 +68,11 @@ class CrystalBatch:
     neighbors: Tensor
     images: Tensor
     padding: Tensor
-    blocks: tuple[tuple[int, int, int], ...]
-    block_rank: Tensor | None
+    pair_blocks: NeighborBlocks
+    receivers: Tensor
+    senders: Tensor
+    link_of_pair: Tensor
+    link_blocks: NeighborBlocks
     context: Tensor
 
     @classmethod
@@ -100,30 +113,15 @@ class CrystalBatch:
         CrystalBatch
             The batch, on the CPU.
         """
-        n_atoms, n_bonds = len(atomic_numbers), len(bond_atoms)
-        centers = np.asarray(bond_atoms[:, 0], dtype=np.int64)
-        order = np.argsort(centers, kind="stable")
-        counts = np.bincount(centers, minlength=n_atoms)
-        starts = np.cumsum(counts) - counts
-        level = np.searchsorted(_WIDTHS, counts)
-        atoms = np.argsort(level, kind="stable")
-        blocks, slot_centers, slot_bonds, first = [], [], [], 0
-        for members in np.split(atoms, np.flatnonzero(np.diff(level[atoms])) + 1):
-            width = int(counts[members].max(initial=0))
-            column = np.arange(width)
-            rows = starts[members, None] + column
-            filled = column < counts[members, None]
-            slot_bonds.append(np.where(filled, rows, n_bonds).ravel())
-            slot_centers.append(np.repeat(members, width))
-            blocks.append((first, len(members), width))
-            first += len(members) * width
-        bonds, centers = np.concatenate(slot_bonds), np.concatenate(slot_centers)
-        is_pad = bonds == n_bonds
-        bonds = order[np.where(is_pad, 0, bonds)] if n_bonds else bonds
-        neighbors = np.where(is_pad, centers, bond_atoms[bonds, 1] if n_bonds else centers)
-        images = np.where(is_pad[:, None], 0, bond_images[bonds] if n_bonds else 0)
-        rank = np.empty(n_atoms, dtype=np.int64)
-        rank[atoms] = np.arange(n_atoms)
+        n_atoms = len(atomic_numbers)
+        atom_structure = np.repeat(np.arange(len(lattices)), atom_counts)
+        keys = bond_atoms[:, 0].astype(np.int64) * n_atoms + bond_atoms[:, 1]
+        order = np.argsort(keys, kind="stable")
+        centers, neighbors = np.divmod(keys[order], n_atoms)
+        n_pairs = np.bincount(centers, minlength=n_atoms)
+        pair_blocks, pairs, is_pad, _ = NeighborBlocks.arrange(np.ones_like(n_pairs), n_pairs)
+        links = _Links(centers, neighbors, atom_structure, atom_counts)
+        images = np.where(is_pad[:, None], 0, bond_images[order[pairs]])
 
         def real(values):
             return torch.as_tensor(np.asarray(values), dtype=dtype)
@@ -133,16 +131,19 @@ class CrystalBatch:
 
         return cls(
             atomic_numbers=integer(atomic_numbers),
-            atom_structure=integer(np.repeat(np.arange(len(lattices)), atom_counts)),
+            atom_structure=integer(atom_structure),
             atom_counts=integer(atom_counts),
             positions=real(positions),
             lattices=real(lattices),
-            centers=integer(centers),
-            neighbors=integer(neighbors),
+            centers=integer(centers[pairs]),
+            neighbors=integer(np.where(is_pad, centers[pairs], neighbors[pairs])),
             images=real(images),
             padding=real(is_pad[:, None] * 1e3),
-            blocks=tuple(blocks),
-            block_rank=integer(rank) if len(blocks) > 1 else None,
+            pair_blocks=pair_blocks,
+            receivers=integer(links.receivers),
+            senders=integer(links.senders),
+            link_of_pair=integer(links.of_pair[pairs]),
+            link_blocks=links.blocks,
             context=real(np.empty((len(lattices), 0)) if context is None else context),
         )
 
@@ -168,6 +169,8 @@ class CrystalBatch:
             if isinstance(value, Tensor):
                 there = value.to(*args, **kwargs)
                 moved[name] = there if value.is_floating_point() else value.to(there.device)
+        for name in ("pair_blocks", "link_blocks"):
+            moved[name] = getattr(self, name).to(moved["positions"].device)
         return replace(self, **moved)
 
     def moved(self, positions: Tensor) -> "CrystalBatch":
@@ -249,18 +252,43 @@ class CrystalBatch:
         Tensor of shape (n_atoms, n_weights, n_values)
             Sums.
         """
-        # The derivative of a split is one concatenation, that of a slice a whole array of zeros.
-        sizes = [n_centers * width for _, n_centers, width in self.blocks]
-        sums = []
-        for (_, n_centers, width), left, right in zip(
-            self.blocks, weights.split(sizes), values.split(sizes), strict=True
-        ):
-            left = left.view(n_centers, width, weights.shape[1])
-            right = right.view(n_centers, width, values.shape[1])
-            sums.append(torch.bmm(left.transpose(1, 2), right))
-        if self.block_rank is None:
-            return sums[0]
-        return torch.cat(sums).index_select(0, self.block_rank)
+        return self.pair_blocks.sum(weights, values)
+
+    @cached_property
+    def _links(self) -> Segments:
+        return Segments(self.link_of_pair, len(self.receivers))
+
+    def sum_over_images(self, weights: Tensor) -> Tensor:
+        """Sum a quantity of pairs over the images of each neighbour.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n_pairs, n_weights)
+            Quantity of pairs that vanishes at the cutoff.
+
+        Returns
+        -------
+        Tensor of shape (n_links, n_weights)
+            Sums; zero in filled places.
+        """
+        return self._links.sum(weights.unsqueeze(0)).squeeze(0)
+
+    def receive(self, weights: Tensor, sent: Tensor) -> Tensor:
+        """Sum what atoms send to their neighbours.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n_links, n_weights)
+            Quantity of pairs, summed over images: see :meth:`sum_over_images`.
+        sent : Tensor of shape (n_atoms, n_values)
+            Quantity of senders.
+
+        Returns
+        -------
+        Tensor of shape (n_atoms, n_weights, n_values)
+            Sums of the outer products of both.
+        """
+        return self.link_blocks.sum(weights, sent.index_select(0, self.senders))
 
     def sum_over_atoms(self, values: Tensor) -> Tensor:
         """Sum a quantity of atoms over each structure.
@@ -309,3 +337,44 @@ class CrystalBatch:
         """
         segments = Segments(self.atom_structure, len(self))
         return segments.softmax(logits.unsqueeze(0)).squeeze(0)
+
+
+class _Links:
+    """Receivers and senders of pairs that differ in images only.
+
+    Attributes: ``receivers`` of all places, ``senders`` of all sender places, the place ``of_pair``
+    for every pair, and the ``blocks``. Pairs are sorted by centre and neighbour.
+    """
+
+    def __init__(
+        self,
+        centers: np.ndarray,
+        neighbors: np.ndarray,
+        atom_structure: np.ndarray,
+        atom_counts: np.ndarray,
+    ):
+        n_atoms = len(atom_structure)
+        is_new = np.diff(centers * n_atoms + neighbors, prepend=-1) != 0
+        receivers, senders = centers[is_new], neighbors[is_new]
+        n_links = np.bincount(receivers, minlength=n_atoms)
+        of_structure = np.bincount(atom_structure, n_links, minlength=len(atom_counts))
+        is_small = (atom_counts**2 <= _LARGEST_SHARE * of_structure)[atom_structure]
+        first_atom = (np.cumsum(atom_counts) - atom_counts)[atom_structure]
+        n_senders = np.where(is_small, atom_counts[atom_structure], n_links)
+        start = np.cumsum(n_senders) - n_senders
+        # In small cells an atom has a link to each, in the order of the cell.
+        rank = np.arange(len(receivers)) - (np.cumsum(n_links) - n_links)[receivers]
+        rank = np.where(is_small[receivers], senders - first_atom[receivers], rank)
+        receiver_of = np.repeat(np.arange(n_atoms), n_senders)
+        sender_of = np.arange(len(receiver_of)) - start[receiver_of] + first_atom[receiver_of]
+        link_of = start[receivers] + rank
+        sender_of[link_of] = senders
+        leads = ~is_small | (first_atom == np.arange(n_atoms))
+        n_receivers = np.where(is_small, atom_counts[atom_structure], 1)
+        self.blocks, links, is_filled, of_senders = NeighborBlocks.arrange(
+            n_receivers[leads], n_senders[leads]
+        )
+        place = np.empty(len(receiver_of), dtype=np.int64)
+        place[links[~is_filled]] = np.flatnonzero(~is_filled)
+        self.receivers, self.senders = receiver_of[links], sender_of[of_senders]
+        self.of_pair = place[link_of[np.cumsum(is_new) - 1]]

@@ -28,17 +28,42 @@ class StreamHead(nn.Module):
 
     #: Beginnings of the names of weights that only serve the head's own targets.
     _of_targets: tuple[str, ...] = ()
+    #: Widths of the blocks that a weight reads side by side, by the names of weight and block.
+    _blocks: dict[str, dict[str, int]]
 
-    def trunk(self) -> dict[str, Tensor]:
-        """Give the weights below the last layers.
+    @torch.no_grad()
+    def start_from(self, other: "StreamHead") -> set[str]:
+        """Take over the weights of another head below its last layers.
+
+        A layer that reads several blocks takes those columns whose block the other reads too: a
+        head without some of the streams, or with columns of context, starts from the rest.
+
+        Parameters
+        ----------
+        other : StreamHead
+            Head that was trained before.
 
         Returns
         -------
-        dict of str to Tensor
-            Weights by name; none of them is in the unit of a target.
+        set of str
+            Names of the weights for which something was found.
         """
-        found = self.state_dict().items()
-        return {name: value for name, value in found if not name.startswith(self._of_targets)}
+        found, started = dict(other.named_parameters()), set()
+        for name, weight in self.named_parameters():
+            if name not in found or name.startswith(other._of_targets):
+                continue
+            theirs = other._split(name, found[name])
+            for block, part in self._split(name, weight).items():
+                if block in theirs and theirs[block].shape == part.shape:
+                    part.copy_(theirs[block])
+                    started.add(name)
+        return started
+
+    def _split(self, name: str, weight: Tensor) -> dict[str, Tensor]:
+        widths = self._blocks.get(name)
+        if widths is None:
+            return {"": weight}
+        return dict(zip(widths, weight.split(list(widths.values()), dim=1), strict=True))
 
 
 class PropertyHead(StreamHead):
@@ -87,17 +112,17 @@ class PropertyHead(StreamHead):
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {POOLINGS}, but is {pooling!r}")
         self.pooling = pooling
-        width = sum(widths.values())
-        self.of_atom = nn.Sequential(nn.Linear(width, hidden_dim), nn.SiLU())
+        self.of_atom = nn.Sequential(nn.Linear(sum(widths.values()), hidden_dim), nn.SiLU())
         self.dropout = nn.Dropout(dropout)
-        n_inputs = hidden_dim + (0 if pooling == "sum" else width)
+        read = {"atoms": hidden_dim} | ({} if pooling == "sum" else widths)
         if pooling == "attention":
             self.logits = nn.Linear(hidden_dim, math.gcd(hidden_dim, _N_HEADS))
         self.of_context = None
         if n_context:
-            n_inputs += hidden_dim
+            read["context"] = hidden_dim
             self.of_context = nn.Sequential(nn.Linear(n_context, hidden_dim), nn.SiLU())
-        self.readout = _readout(n_inputs, hidden_dim, n_outputs)
+        self.readout = _readout(sum(read.values()), hidden_dim, n_outputs)
+        self._blocks = {"of_atom.0.weight": widths, "readout.0.weight": read}
 
     def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
         """Predict."""
@@ -139,7 +164,7 @@ class EnergyHead(StreamHead):
     as they are to the bit.
     """
 
-    _of_targets = ("of_atom.2.", "of_composition.2.", "references")
+    _of_targets = ("of_atom.2.", "of_composition.2.")
     references: Tensor
 
     def __init__(
@@ -151,6 +176,7 @@ class EnergyHead(StreamHead):
     ):
         super().__init__()
         self.of_atom = _readout(sum(widths.values()), hidden_dim, 1)
+        self._blocks = {"of_atom.0.weight": widths}
         self.of_composition = (
             _readout(widths["composition"], hidden_dim, 1) if "composition" in widths else None
         )

@@ -78,11 +78,12 @@ class PowerSpectrum(nn.Module):
     def forward(self, batch: CrystalBatch, radial: Tensor, n_neighbors: Tensor) -> Tensor:
         """Describe the neighbourhood of every atom."""
         angular = real_spherical_harmonics(batch.directions, self.max_degree)
-        density = batch.sum_over_neighbors(radial @ self.mix, angular)
+        # Mixed after the sum, which no weight then stands behind.
+        density = batch.sum_over_neighbors(angular, radial) @ self.mix
         density = density * torch.rsqrt(1 + n_neighbors).view(-1, 1, 1)
         spectra = []
-        for part in density.split([2 * degree + 1 for degree in range(self.max_degree + 1)], 2):
-            table = torch.bmm(part, part.transpose(1, 2)).flatten(1)
+        for part in density.split([2 * degree + 1 for degree in range(self.max_degree + 1)], 1):
+            table = torch.bmm(part.transpose(1, 2), part).flatten(1)
             spectra.append(table.index_select(1, self.upper))
         return torch.asinh(torch.stack(spectra, 1) * self.scale).flatten(1)
 
@@ -127,8 +128,8 @@ class StructureStream(nn.Module):
         n_neighbors = coordination(batch, self.spectrum.basis.cutoff)
         spectrum = self.spectrum(batch, radial, n_neighbors)
         x = self.linear(spectrum) + self.nonlinear(spectrum)
-        damping = torch.rsqrt(1 + n_neighbors).index_select(0, batch.centers)
-        weights = (radial @ self.mix) * damping.unsqueeze(1)
+        damping = torch.rsqrt(1 + n_neighbors).index_select(0, batch.receivers)
+        weights = (batch.sum_over_images(radial) @ self.mix) * damping.unsqueeze(1)
         for layer in self.layers:
             x = x + layer(batch, weights, x)
         return x
@@ -147,6 +148,5 @@ class _EnvelopedMessages(nn.Module):
     def forward(self, batch: CrystalBatch, weights: Tensor, x: Tensor) -> Tensor:
         """Change of the embedding ``(n_atoms, dim)``."""
         normed = self.norm(x)
-        sent = self.send(normed).index_select(0, batch.neighbors)
-        message = (batch.sum_over_neighbors(weights, sent) * self.gate).sum(1)
+        message = (batch.receive(weights, self.send(normed)) * self.gate).sum(1)
         return self.receive(torch.cat([normed, message], dim=1))

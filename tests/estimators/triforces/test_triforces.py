@@ -333,8 +333,24 @@ def test_other_heads_take_what_fits(fitted, crystals, volumes):
     for name in ("head.of_atom.0.weight", "encoder.norms.structure.weight"):
         for other in (model, kinds, potential):
             np.testing.assert_allclose(_weights(other)[name], source[name], atol=1e-6)
+    known = source["head.readout.0.weight"]
+    readout = _weights(model)["head.readout.0.weight"]
+    np.testing.assert_allclose(readout[:, : known.shape[1]], known, atol=1e-6)
     again = TriForcesRegressor(**settings | {"pretrained": potential}).fit(crystals, volumes)
     assert np.isfinite(again.predict(crystals)).all()
+
+
+def test_heads_of_some_streams_take_the_columns_of_these(fitted, crystals, volumes):
+    """What the left-out streams would have added is all that is lost."""
+    settings = SMALL | {"pretrained": fitted, "pretrained_rate": 1e-9, "ema_decay": 0}
+    source, width = _weights(fitted), SMALL["hidden_dim"]
+    alone = TriForcesRegressor(streams=("interaction",), **settings).fit(crystals, volumes)
+    found = _weights(alone)
+    of_interaction = source["head.of_atom.0.weight"][:, 2 * width :]
+    np.testing.assert_allclose(found["head.of_atom.0.weight"], of_interaction, atol=1e-6)
+    readout = source["head.readout.0.weight"]
+    kept = np.hstack([readout[:, :width], readout[:, 3 * width :]])
+    np.testing.assert_allclose(found["head.readout.0.weight"], kept, atol=1e-6)
 
 
 @pytest.mark.parametrize(("n", "rate"), [(50, 0.03), (300, 0.164), (1000, 1.0), (50_000, 1.0)])

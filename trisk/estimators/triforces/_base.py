@@ -171,12 +171,10 @@ class BaseTriForces(BaseCrystalEstimator):
         """Give a fresh net its pre-trained streams and what of their head fits."""
         if source is None:
             return
-        encoder, trunk = source
+        encoder, head = source
         module = net.module_
         module.encoder.load_state_dict(encoder)
-        own = module.head.state_dict()
-        head = {k: v for k, v in trunk.items() if k in own and own[k].shape == v.shape}
-        module.head.load_state_dict(head, strict=False)
-        net.slow_down({f"encoder.{k}" for k in encoder} | {f"head.{k}" for k in head})
+        started = set() if head is None else module.head.start_from(head)
+        net.slow_down({f"encoder.{k}" for k in encoder} | {f"head.{k}" for k in started})
         if self.fine_tune == "head":
             module.encoder.requires_grad_(False)

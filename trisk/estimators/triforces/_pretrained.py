@@ -70,9 +70,9 @@ def find_weights(source, wanted):
 
     Returns
     -------
-    tuple of dict of str to Tensor, or None
-        State of the encoder; and what another head can start from, which is nothing after
-        self-supervised training. None without a source.
+    tuple of (dict of str to Tensor, StreamHead or None), or None
+        State of the encoder; and the head behind it, which there is none of after self-supervised
+        training. None without a source.
 
     Raises
     ------
@@ -94,4 +94,4 @@ def find_weights(source, wanted):
     left_out = set(found["streams"]) - set(wanted["streams"])
     state = module.encoder.state_dict().items()
     encoder = {k: v for k, v in state if not left_out & set(k.split(".")[:2])}
-    return encoder, module.head.trunk() if hasattr(module, "head") else {}
+    return encoder, getattr(module, "head", None)
