@@ -18,6 +18,7 @@ other formulas.
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,8 +77,8 @@ def untrained():
     return TriForcesPretrainer(**shape).fit(make_structures(8)[0])
 
 
-def inputs(structures, weights):
-    """Columns for the probe, by name."""
+def probes(structures, target, weights):
+    """Ridge regressions by the columns that they see."""
     pretrained = TriForcesPretrainer.from_pretrained(weights).transform(structures)
     found = {"three streams, pre-trained": pretrained.to_numpy()}
     found["three streams, untrained"] = untrained().transform(structures).to_numpy()
@@ -89,14 +90,20 @@ def inputs(structures, weights):
     spectra = PowerSpectrumFeaturizer().fit_transform(structures).to_numpy()
     found["element fractions and power spectrum"] = np.hstack([fractions, spectra])
     found["predicted sensors"] = TriForcesSensors().fit_transform(structures).to_numpy()
-    return found
+    return {name: partial(probe, columns, target) for name, columns in found.items()}
 
 
-def forest_inputs(structures):
-    """Columns for forests, by name."""
+def trained(structures, target):
+    """Networks by what they start from, and forests by the columns that they see."""
     magpie = MagpieFeaturizer().fit_transform(structures).to_numpy()
     sensors = TriForcesSensors().fit_transform(structures).to_numpy()
-    return {FOREST: magpie, f"{FOREST} and predicted sensors": np.hstack([magpie, sensors])}
+    return {
+        **{name: partial(fine_tune, structures, target, **arm) for name, arm in ARMS.items()},
+        FOREST: partial(fit_forest, magpie, target),
+        f"{FOREST} and predicted sensors": partial(
+            fit_forest, np.hstack([magpie, sensors]), target
+        ),
+    }
 
 
 def splits(n_rows, sizes):
@@ -107,8 +114,8 @@ def splits(n_rows, sizes):
             yield size, seed, order[N_TEST : N_TEST + size], order[:N_TEST]
 
 
-def probe(columns, target, train, test):
-    """Ridge regression on some columns."""
+def probe(columns, target, train, test, seed=None):
+    """Ridge regression on some columns, which draws nothing."""
     ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 5, 15)))
     return ridge.fit(columns[train], target[train]).predict(columns[test])
 
@@ -119,7 +126,7 @@ def fit_forest(columns, target, train, test, seed):
     return forest.fit(columns[train], target[train]).predict(columns[test])
 
 
-def fine_tune(structures, target, train, test, seed, settings):
+def fine_tune(structures, target, train, test, seed, **settings):
     """A network trained on the labels."""
     model = TriForcesRegressor(max_epochs=60, random_state=seed, **settings)
     model.fit([structures[row] for row in train], target[train])
@@ -144,9 +151,9 @@ def main():
         if task not in arguments.tasks:
             continue
         if arguments.fine_tune:
-            arms = ARMS | forest_inputs(structures)
+            arms = trained(structures, target)
         else:
-            arms = inputs(structures, arguments.weights)
+            arms = probes(structures, target, arguments.weights)
         if arguments.arms:
             arms = {k: v for k, v in arms.items() if any(word in k for word in arguments.arms)}
         scores = report["tasks"].setdefault(task, {"unit": unit, "mae": {}})
@@ -155,13 +162,8 @@ def main():
             of_sizes = scores["mae"].setdefault(arm, {})
             of_sizes.update({str(size): [] for size in arguments.sizes})
         for size, seed, train, test in splits(len(structures), arguments.sizes):
-            for arm, value in arms.items():
-                if arm.startswith(FOREST):
-                    predicted = fit_forest(value, target, train, test, seed)
-                elif arguments.fine_tune:
-                    predicted = fine_tune(structures, target, train, test, seed, value)
-                else:
-                    predicted = probe(value, target, train, test)
+            for arm, predict in arms.items():
+                predicted = predict(train, test, seed)
                 error = mean_absolute_error(to_unit(target[test]), to_unit(predicted))
                 of_arm = scores["mae"][arm][str(size)]
                 of_arm.append(round(float(error), 3))

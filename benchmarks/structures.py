@@ -11,7 +11,8 @@ angles, dihedrals, physics sensors and composition, of the same widths. The laye
 learned per area: the target over the area per atom. TriForces of its default shape is trained from
 scratch and from the weights that come with trisk: self-supervised ones, which have seen these
 structures, but no target, and those that learned a potential's sensors of other crystals; with
-springs, its head also sees the columns of the spring model (``--models`` names them). Results go to
+springs, its head also sees the columns of the spring model, alone and as the mean of three networks
+(``--models`` names them). Results go to
 ``results/structures_<task>.json``; rows are kept in ``unfinished/``, so that a run that was
 stopped goes on and folds may run side by side. ``--ablation`` adds one sensor after the other,
 with a single network per fold. ``--potential`` adds rows with the weights that ``tensornet.py``
@@ -56,6 +57,7 @@ LARGER = "TriForces, default shape"
 SELF_SUPERVISED = f"{LARGER}, self-supervised"
 OF_SENSORS = f"{LARGER}, pre-trained on sensors"
 WITH_SPRINGS = "{}, with springs"
+OF_THREE = "mean of three: {}"
 TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
 UNCORRECTED = "GraphTRIADS, without layers"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
@@ -135,6 +137,9 @@ def models(task, verbose):
         WITH_SPRINGS.format(LARGER): make_pipeline(springs, larger(context=True)),
         WITH_SPRINGS.format(OF_SENSORS): make_pipeline(
             springs, larger(context=True, pretrained="sensors")
+        ),
+        OF_THREE.format(WITH_SPRINGS.format(OF_SENSORS)): make_pipeline(
+            springs, larger(context=True, pretrained="sensors", n_members=3)
         ),
     }
     return {
