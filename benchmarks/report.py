@@ -24,6 +24,7 @@ from report_pretraining import (
     few_labels,
     objectives,
     objectives_trained_on,
+    rates,
     transfer,
 )
 from report_retrieval import index, probes, retrieval, spectra
@@ -109,6 +110,7 @@ def details():
             "",
             "## Pre-training on structures",
             *transfer(),
+            *rates(),
             *objectives(),
             *objectives_trained_on(),
             "",

@@ -171,3 +171,29 @@ def objectives_trained_on():
             for name, (first, second) in report["mae"].items()
         ),
     ]
+
+
+def rates():
+    """How fast to train on what was learned before."""
+    report = read("pretrained_rates")
+    if report is None:
+        return []
+    sizes = sorted({size for errors in report["mae"].values() for size in errors}, key=int)
+    return [
+        "",
+        (
+            'The choice behind `pretrained_rate="auto"`: MAE of phonon frequencies in cm⁻¹ on 250 '
+            "training rows of the first fold, learned from others of them, two draws (`python "
+            "benchmarks/pretrained_rates.py`). The number is the part of the learning rate at which "
+            "pre-trained weights change:"
+        ),
+        "",
+        f"| labels | {' | '.join(sizes)} |",
+        f"|---|{'---|' * len(sizes)}",
+        *(
+            f"| {name} | "
+            + " | ".join(", ".join(f"{e:.1f}" for e in errors[s].values()) for s in sizes)
+            + " |"
+            for name, errors in report["mae"].items()
+        ),
+    ]
