@@ -184,8 +184,8 @@ def rates():
         (
             'The choice behind `pretrained_rate="auto"`: MAE of phonon frequencies in cm⁻¹ on 250 '
             "training rows of the first fold, learned from others of them, two draws (`python "
-            "benchmarks/pretrained_rates.py`). The number is the part of the learning rate at which "
-            "pre-trained weights change:"
+            "benchmarks/pretrained_rates.py`). The number is the part of the learning rate at "
+            "which pre-trained weights change:"
         ),
         "",
         f"| labels | {' | '.join(sizes)} |",

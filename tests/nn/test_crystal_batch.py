@@ -34,6 +34,29 @@ def test_sums_over_neighbors_are_sums_over_pairs():
     torch.testing.assert_close(batch.sum_over_neighbors(left, right), expected)
 
 
+def test_messages_of_images_are_summed_once():
+    """A cell of all links, one of atoms with their own neighbours, and atoms without any."""
+    large = REFERENCE_CRYSTALS["Si"].repeat((6, 6, 6))
+    large.rattle(0.1, seed=0)
+    lone = Atoms("Ar", cell=[20, 20, 20], pbc=True)
+    batch = batch_of([rattled(), lone, large, REFERENCE_CRYSTALS["K"]], 4.0)
+    assert len(batch.links.senders) < len(batch.links.receivers) < len(batch.centers)
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.rand(len(batch.centers), 3, generator=generator, dtype=torch.float64)
+    weights = (weights * (batch.padding == 0)).requires_grad_()
+    sent = torch.rand(len(batch.positions), 5, generator=generator, dtype=torch.float64)
+    sent.requires_grad_()
+    of_pairs = batch.sum_over_neighbors(weights, sent.index_select(0, batch.neighbors))
+    of_links = batch.links.receive(batch.links.sum_over_images(weights), sent)
+    torch.testing.assert_close(of_links, of_pairs)
+    real = batch.padding[:, 0] == 0
+    expected, found = (
+        torch.autograd.grad(sums.square().sum(), (weights, sent)) for sums in (of_pairs, of_links)
+    )
+    torch.testing.assert_close(found[0][real], expected[0][real])
+    torch.testing.assert_close(found[1], expected[1])
+
+
 def test_atoms_without_neighbors_are_kept():
     lone = Atoms("Ar", cell=[20, 20, 20], pbc=True)
     batch = batch_of([lone, REFERENCE_CRYSTALS["Si"], lone], 5.0)

@@ -9,12 +9,9 @@ import torch
 from torch import Tensor
 
 from trisk.nn._batch_invariance import BatchInvariance
+from trisk.nn._links import Links
 from trisk.nn._neighbor_blocks import NeighborBlocks
 from trisk.nn._segments import Segments
-
-# Cells are small if so many times as many links would still be all that their atoms can have:
-# products of few large matrices outweigh zeros among them.
-_LARGEST_SHARE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +20,7 @@ class CrystalBatch:
 
     Centres with fewer neighbours than their block is wide are filled up with pairs that lie beyond
     every cutoff. All images of an atom that are neighbours of the same centre send it the same
-    message, so that what they weigh is summed first: of the hundred pairs of an atom in a small
-    cell, a link to each atom of the cell remains.
+    message, so that messages have :class:`Links` of their own, of which there are fewer.
 
     Attributes
     ----------
@@ -46,15 +42,8 @@ class CrystalBatch:
         Zero for a pair of atoms; for a filled place a length beyond every cutoff, in Å.
     pair_blocks : NeighborBlocks
         Arrangement of the pairs.
-    receivers : Tensor of shape (n_links,), int64
-        Receiving atom of every link.
-    senders : Tensor of shape (n_sender_places,), int64
-        Atoms that send, in the order of the blocks of links.
-    link_of_pair : Tensor of shape (n_pairs,), int64
-        Link of every pair.
-    link_blocks : NeighborBlocks
-        Arrangement of the links: those of a small cell are all between its atoms, those of a
-        large one are between an atom and its neighbours.
+    links : Links
+        Which atoms send messages to which.
     context : Tensor of shape (n_structures, n_context)
         Further columns of every structure; usually none.
     """
@@ -69,10 +58,7 @@ class CrystalBatch:
     images: Tensor
     padding: Tensor
     pair_blocks: NeighborBlocks
-    receivers: Tensor
-    senders: Tensor
-    link_of_pair: Tensor
-    link_blocks: NeighborBlocks
+    links: Links
     context: Tensor
 
     @classmethod
@@ -120,7 +106,7 @@ class CrystalBatch:
         centers, neighbors = np.divmod(keys[order], n_atoms)
         n_pairs = np.bincount(centers, minlength=n_atoms)
         pair_blocks, pairs, is_pad, _ = NeighborBlocks.arrange(np.ones_like(n_pairs), n_pairs)
-        links = _Links(centers, neighbors, atom_structure, atom_counts)
+        links = Links.from_pairs(centers, neighbors, pairs, atom_counts)
         images = np.where(is_pad[:, None], 0, bond_images[order[pairs]])
 
         def real(values):
@@ -140,10 +126,7 @@ class CrystalBatch:
             images=real(images),
             padding=real(is_pad[:, None] * 1e3),
             pair_blocks=pair_blocks,
-            receivers=integer(links.receivers),
-            senders=integer(links.senders),
-            link_of_pair=integer(links.of_pair[pairs]),
-            link_blocks=links.blocks,
+            links=links,
             context=real(np.empty((len(lattices), 0)) if context is None else context),
         )
 
@@ -169,7 +152,7 @@ class CrystalBatch:
             if isinstance(value, Tensor):
                 there = value.to(*args, **kwargs)
                 moved[name] = there if value.is_floating_point() else value.to(there.device)
-        for name in ("pair_blocks", "link_blocks"):
+        for name in ("pair_blocks", "links"):
             moved[name] = getattr(self, name).to(moved["positions"].device)
         return replace(self, **moved)
 
@@ -254,42 +237,6 @@ class CrystalBatch:
         """
         return self.pair_blocks.sum(weights, values)
 
-    @cached_property
-    def _links(self) -> Segments:
-        return Segments(self.link_of_pair, len(self.receivers))
-
-    def sum_over_images(self, weights: Tensor) -> Tensor:
-        """Sum a quantity of pairs over the images of each neighbour.
-
-        Parameters
-        ----------
-        weights : Tensor of shape (n_pairs, n_weights)
-            Quantity of pairs that vanishes at the cutoff.
-
-        Returns
-        -------
-        Tensor of shape (n_links, n_weights)
-            Sums; zero in filled places.
-        """
-        return self._links.sum(weights.unsqueeze(0)).squeeze(0)
-
-    def receive(self, weights: Tensor, sent: Tensor) -> Tensor:
-        """Sum what atoms send to their neighbours.
-
-        Parameters
-        ----------
-        weights : Tensor of shape (n_links, n_weights)
-            Quantity of pairs, summed over images: see :meth:`sum_over_images`.
-        sent : Tensor of shape (n_atoms, n_values)
-            Quantity of senders.
-
-        Returns
-        -------
-        Tensor of shape (n_atoms, n_weights, n_values)
-            Sums of the outer products of both.
-        """
-        return self.link_blocks.sum(weights, sent.index_select(0, self.senders))
-
     def sum_over_atoms(self, values: Tensor) -> Tensor:
         """Sum a quantity of atoms over each structure.
 
@@ -337,44 +284,3 @@ class CrystalBatch:
         """
         segments = Segments(self.atom_structure, len(self))
         return segments.softmax(logits.unsqueeze(0)).squeeze(0)
-
-
-class _Links:
-    """Receivers and senders of pairs that differ in images only.
-
-    Attributes: ``receivers`` of all places, ``senders`` of all sender places, the place ``of_pair``
-    for every pair, and the ``blocks``. Pairs are sorted by centre and neighbour.
-    """
-
-    def __init__(
-        self,
-        centers: np.ndarray,
-        neighbors: np.ndarray,
-        atom_structure: np.ndarray,
-        atom_counts: np.ndarray,
-    ):
-        n_atoms = len(atom_structure)
-        is_new = np.diff(centers * n_atoms + neighbors, prepend=-1) != 0
-        receivers, senders = centers[is_new], neighbors[is_new]
-        n_links = np.bincount(receivers, minlength=n_atoms)
-        of_structure = np.bincount(atom_structure, n_links, minlength=len(atom_counts))
-        is_small = (atom_counts**2 <= _LARGEST_SHARE * of_structure)[atom_structure]
-        first_atom = (np.cumsum(atom_counts) - atom_counts)[atom_structure]
-        n_senders = np.where(is_small, atom_counts[atom_structure], n_links)
-        start = np.cumsum(n_senders) - n_senders
-        # In small cells an atom has a link to each, in the order of the cell.
-        rank = np.arange(len(receivers)) - (np.cumsum(n_links) - n_links)[receivers]
-        rank = np.where(is_small[receivers], senders - first_atom[receivers], rank)
-        receiver_of = np.repeat(np.arange(n_atoms), n_senders)
-        sender_of = np.arange(len(receiver_of)) - start[receiver_of] + first_atom[receiver_of]
-        link_of = start[receivers] + rank
-        sender_of[link_of] = senders
-        leads = ~is_small | (first_atom == np.arange(n_atoms))
-        n_receivers = np.where(is_small, atom_counts[atom_structure], 1)
-        self.blocks, links, is_filled, of_senders = NeighborBlocks.arrange(
-            n_receivers[leads], n_senders[leads]
-        )
-        place = np.empty(len(receiver_of), dtype=np.int64)
-        place[links[~is_filled]] = np.flatnonzero(~is_filled)
-        self.receivers, self.senders = receiver_of[links], sender_of[of_senders]
-        self.of_pair = place[link_of[np.cumsum(is_new) - 1]]

@@ -128,8 +128,8 @@ class StructureStream(nn.Module):
         n_neighbors = coordination(batch, self.spectrum.basis.cutoff)
         spectrum = self.spectrum(batch, radial, n_neighbors)
         x = self.linear(spectrum) + self.nonlinear(spectrum)
-        damping = torch.rsqrt(1 + n_neighbors).index_select(0, batch.receivers)
-        weights = (batch.sum_over_images(radial) @ self.mix) * damping.unsqueeze(1)
+        damping = torch.rsqrt(1 + n_neighbors).index_select(0, batch.links.receivers)
+        weights = (batch.links.sum_over_images(radial) @ self.mix) * damping.unsqueeze(1)
         for layer in self.layers:
             x = x + layer(batch, weights, x)
         return x
@@ -148,5 +148,5 @@ class _EnvelopedMessages(nn.Module):
     def forward(self, batch: CrystalBatch, weights: Tensor, x: Tensor) -> Tensor:
         """Change of the embedding ``(n_atoms, dim)``."""
         normed = self.norm(x)
-        message = (batch.receive(weights, self.send(normed)) * self.gate).sum(1)
+        message = (batch.links.receive(weights, self.send(normed)) * self.gate).sum(1)
         return self.receive(torch.cat([normed, message], dim=1))

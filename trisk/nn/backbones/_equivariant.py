@@ -52,10 +52,12 @@ class EquivariantBackbone(nn.Module):
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
         """Embed atoms."""
         scalars = self.embed(batch.atomic_numbers)
-        damping = torch.rsqrt(1 + coordination(batch, self.cutoff)).index_select(0, batch.receivers)
+        damping = torch.rsqrt(1 + coordination(batch, self.cutoff)).index_select(
+            0, batch.links.receivers
+        )
         radial = self.basis(batch.lengths)
         directed = (radial.unsqueeze(1) * batch.directions.unsqueeze(2)).flatten(1)
-        weights = batch.sum_over_images(torch.cat([radial, directed], dim=1))
+        weights = batch.links.sum_over_images(torch.cat([radial, directed], dim=1))
         weights = weights * damping.unsqueeze(1)
         vectors = scalars.new_zeros(len(scalars), 3, 0)
         for message, update in zip(self.messages, self.updates, strict=True):
@@ -89,14 +91,14 @@ class _Messages(nn.Module):
         filters = self.filters.unbind()
         sent, *gates = self.send(scalars).split(dim, dim=1)
         to_scalars, to_vectors = (
-            batch.receive(weights, sent).view(-1, 4, k, dim).split([1, 3], dim=1)
+            batch.links.receive(weights, sent).view(-1, 4, k, dim).split([1, 3], dim=1)
         )
         scalars = scalars + (to_scalars.squeeze(1) * filters[0]).sum(1)
         received = (to_vectors * filters[1]).sum(2)
         if not self.takes_vectors:
             return scalars, received
         sent_vectors = (gates[0].unsqueeze(1) * vectors).flatten(1)
-        from_vectors = batch.receive(weights[:, :k], sent_vectors).view(-1, k, 3, dim)
+        from_vectors = batch.links.receive(weights[:, :k], sent_vectors).view(-1, k, 3, dim)
         received = received + (from_vectors * filters[2].unsqueeze(1)).sum(1)
         return scalars, vectors + received
 
