@@ -50,8 +50,9 @@ FINE_TUNING_TEXT = """
     pretrained : estimator, path, {{"sensors", "default"}} or None, default=None
         Fitted :class:`TriForcesPretrainer` or other TriForces estimator with the same parameters
         of the streams, or a file of one, whose streams to start from, and whose head but for its
-        last layer. ``"sensors"`` and ``"default"`` name weights that come with trisk and have the
-        default parameters of the streams: trained on what a universal potential says of crystals
+        last layer; of a layer that reads all streams, what it reads of those in use.
+        ``"sensors"`` and ``"default"`` name weights that come with trisk and have the default
+        parameters of the streams: trained on what a universal potential says of crystals
         (energy, pressure, vibrations), which helps most where labels are few, and on structures
         alone, as :class:`TriForcesPretrainer` does.
     fine_tune : {{"full", "head", "gradual"}}, default="full"
