@@ -45,7 +45,7 @@ def test_fit__folder_holds_model_scores_and_plots(folder):
     facts = json.loads((folder / "model" / "model.json").read_text(encoding="utf-8"))
     assert facts["n_rows"] == 60
     assert facts["parameters"]["n_members"] == 2
-    folds = pd.read_csv(folder / "model" / "folds.csv")
+    folds = pd.read_csv(folder / "model" / "folds.csv", float_precision="round_trip")
     assert folds["mae"].tolist() == facts["scores"]["mae"]
     assert folds["n_test"].sum() == 60
 
