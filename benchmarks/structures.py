@@ -12,9 +12,9 @@ learned per area: the target over the area per atom. TriForces of its default sh
 scratch and from the weights that come with trisk: self-supervised ones, which have seen these
 structures, but no target, and those that learned a potential's sensors of other crystals; with
 springs, its head also sees the columns of the spring model, alone and as the mean of three networks
-(``--models`` names them). Results go to
-``results/structures_<task>.json``; rows are kept in ``unfinished/``, so that a run that was
-stopped goes on and folds may run side by side. ``--ablation`` adds one sensor after the other,
+(``--models`` names them). Results go to ``results/structures_<task>.json``; rows are kept in
+``unfinished/``, so that a run that was stopped goes on and folds may run side by side.
+``--ablation`` adds one sensor after the other,
 with a single network per fold. ``--potential`` adds rows with the weights that ``tensornet.py``
 reads: GraphTRIADS with force constants of sites and bonds in place of the empirical ones, and both
 networks with the potential's sensors of the whole structure as context, which learn what its
