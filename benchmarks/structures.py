@@ -138,6 +138,9 @@ def models(task, verbose):
         WITH_SPRINGS.format(OF_SENSORS): make_pipeline(
             springs, larger(context=True, pretrained="sensors")
         ),
+        OF_THREE.format(WITH_SPRINGS.format(LARGER)): make_pipeline(
+            springs, larger(context=True, n_members=3)
+        ),
         OF_THREE.format(WITH_SPRINGS.format(OF_SENSORS)): make_pipeline(
             springs, larger(context=True, pretrained="sensors", n_members=3)
         ),
