@@ -9,14 +9,20 @@ from ase.build import bulk
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline, make_union
 
 import trisk
-from trisk import TriForcesRegressor, TriForcesSensors
+from trisk import TriForcesPretrainer, TriForcesRegressor, TriForcesSensors
 from trisk.estimators.triforces import SENSORS
 from trisk.estimators.triforces._pretrained import load_pretrained
-from trisk.featurizers import CrystalGraphFeaturizer, MagpieFeaturizer
+from trisk.featurizers import (
+    CrystalGraphFeaturizer,
+    FeaturizationError,
+    MagpieFeaturizer,
+    SpringModelFeaturizer,
+)
 from trisk.featurizers.potential._columns import MEASUREMENTS, sensor_columns
 from trisk.testing import make_structures
 
@@ -77,6 +83,46 @@ def test_bad_structures_of_graphs_are_empty_rows():
     assert X.isna().all(axis=1).tolist() == [False, True, False]
     with pytest.raises(TypeError, match="Row 1 is a NoneType"):
         TriForcesSensors().fit_transform([bulk("Cu"), None])
+
+
+def test_context_of_graphs__beside_featurizers_in_their_order():
+    crystals = [bulk("Cu"), bulk("Si"), bulk("MgO", "rocksalt", 4.2)]
+    sensors, springs = TriForcesSensors(), SpringModelFeaturizer()
+    blocks = {"structure": [sensors, springs], "composition": None}
+    graphs = CrystalGraphFeaturizer(order=1, **blocks).fit_transform(crystals)
+    assert not hasattr(sensors, "regressor_")
+    tables = [block.fit_transform(crystals) for block in (sensors, springs)]
+    assert graphs.names["context"] == (*tables[0].columns, *tables[1].columns)
+    np.testing.assert_allclose(graphs.context, np.hstack(tables), rtol=1e-4, atol=1e-5)
+
+
+def test_context_of_graphs__bad_structures__are_empty_rows():
+    featurizer = CrystalGraphFeaturizer(order=1, structure=TriForcesSensors(small()))
+    with pytest.raises(FeaturizationError, match="row 1"):
+        featurizer.fit_transform([bulk("Cu"), None, bulk("Si")])
+    featurizer.set_params(on_error="nan")
+    for rows in ([bulk("Cu"), None, bulk("Si")], [None]):
+        with pytest.warns(UserWarning, match="rows are graphs without atoms") as caught:
+            graphs = featurizer.fit_transform(rows)
+        assert len(caught) == 1
+        empty = [row is None for row in rows]
+        assert np.isnan(graphs.context).all(axis=1).tolist() == empty
+        assert np.isnan(graphs.context).any(axis=1).tolist() == empty
+
+
+def test_context_of_graphs__fitted_embedding__stays_as_it_is(tmp_path):
+    structures, y, _ = make_structures(12)
+    pretrainer = TriForcesPretrainer(**_SMALL).fit(structures)
+    featurizer = CrystalGraphFeaturizer(
+        order=1, composition=None, structure=FrozenEstimator(pretrainer)
+    )
+    model = make_pipeline(featurizer, TriForcesRegressor(context=True, **_SMALL))
+    graphs = clone(featurizer).fit_transform(structures)
+    np.testing.assert_allclose(graphs.context, pretrainer.transform(structures), rtol=1e-5)
+    model.fit(structures, y)
+    trisk.save(model, tmp_path / "model.trisk")
+    again = trisk.load(tmp_path / "model.trisk")
+    np.testing.assert_array_equal(again.predict(structures), model.predict(structures))
 
 
 def test_networks_that_cannot_serve_are_refused():

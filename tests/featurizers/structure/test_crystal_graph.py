@@ -230,6 +230,12 @@ def test_structure__parameters__are_reached_and_cloned():
     assert not hasattr(copy.structure, "errors_")
 
 
+@pytest.mark.parametrize("structure", [3, [SpringModelFeaturizer(), "springs"]])
+def test_structure__no_transformer__is_refused(structure):
+    with pytest.raises(ValueError, match=r"structure"):
+        CrystalGraphFeaturizer(structure=structure).fit(metals())
+
+
 def test_structure__several_featurizers__stand_in_their_order():
     blocks = [SpringModelFeaturizer(), PotentialFeaturizer(EMT, sensors=["energy"])]
     graphs = CrystalGraphFeaturizer(composition=None, structure=blocks).fit_transform(metals())

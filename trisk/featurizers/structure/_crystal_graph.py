@@ -24,6 +24,9 @@ from trisk.featurizers.structure._structures import parse_structures
 from trisk.graphs import CrystalGraphs
 from trisk.neighbor_lists import LARGEST_CUTOFF
 
+#: What ``structure=`` takes.
+_TRANSFORMER = HasMethods(["fit", "transform", "get_feature_names_out"])
+
 
 class CrystalGraphFeaturizer(StructureFeaturizer):
     """Graphs of crystals: atoms, bonds, angles, dihedrals and the composition.
@@ -61,11 +64,13 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
     composition : sequence of str or featurizers, or None, default=("magpie", "mat2vec")
         Blocks of :class:`~trisk.featurizers.CompositionFeaturizer` that describe the
         composition; None for none.
-    structure : featurizer, sequence of featurizers or None, default=None
+    structure : transformer, sequence of transformers or None, default=None
+        Tables of structures whose columns follow the features of the composition.
         :class:`~trisk.featurizers.SpringModelFeaturizer`,
-        :class:`~trisk.featurizers.PotentialFeaturizer` or another table of structures, whose
-        columns follow the features of the composition; its ``on_error`` becomes that of this
-        featurizer.
+        :class:`~trisk.featurizers.PotentialFeaturizer` and other featurizers of trisk see the
+        structures, and their ``on_error`` becomes that of this one. Any other transformer that
+        learns nothing from data, such as :class:`~trisk.estimators.TriForcesSensors`, sees the
+        graphs; one that was fitted before stands in a :class:`~sklearn.frozen.FrozenEstimator`.
     potential : PotentialFeaturizer or None, default=None
         Measures force constants with an interatomic potential, from which the physics sensors
         of sites and bonds follow in place of the empirical ones; see Notes. Its ``sensors`` do
@@ -88,8 +93,8 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
     ----------
     composition_ : CompositionFeaturizer or None
         The fitted featurizer of the compositions.
-    structure_ : list of featurizers
-        The fitted featurizers of ``structure``.
+    structure_ : list of transformers
+        The fitted transformers of ``structure``.
     potential_ : PotentialFeaturizer or None
         The fitted featurizer of ``potential``.
     errors_ : pandas.DataFrame
@@ -149,7 +154,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         "n_dihedral_neighbors": [Interval(Integral, 2, None, closed="left")],
         "physics": ["boolean"],
         "composition": [list, tuple, None],
-        "structure": [RowFeaturizer, list, tuple, None],
+        "structure": [_TRANSFORMER, list, tuple, None],
         "potential": [HasMethods(["_measure_force_constants"]), None],
         "memory": [str, os.PathLike, None],
         "verbose": ["verbose"],
@@ -218,11 +223,12 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
             RowError(row, describe_atoms(table.take([row]).numbers), name, cause)
             for row, cause in causes.items()
         ]
-        columns, force_constants = [], {}
+        tables, force_constants = {}, {}
         go_on = not errors or self.on_error == "nan"
-        for featurizer in self.structure_ if go_on else ():
-            columns.append(_measure(featurizer, X))
-            _add_errors(errors, [RowError(*row) for row in featurizer.errors_.to_numpy()])
+        for place, featurizer in enumerate(self.structure_ if go_on else ()):
+            if isinstance(featurizer, RowFeaturizer):
+                tables[place] = _measure(featurizer, X)
+                _add_errors(errors, [RowError(*row) for row in featurizer.errors_.to_numpy()])
         if self.potential_ is not None and go_on:
             sound = table.without_atoms(list(causes))
             force_constants, found = self.potential_._measure_force_constants(sound)
@@ -237,8 +243,9 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
             graphs = self.potential_._with_force_constants(
                 graphs, {row: force_constants[row] for row in kept.tolist()}
             )
-        for values in reversed(columns):
-            graphs = _with_context(graphs, values.to_numpy(), tuple(values.columns))
+        for place, transformer in reversed(list(enumerate(self.structure_))):
+            values = tables[place] if place in tables else _transform(transformer, graphs)
+            graphs = _with_context(graphs, values, tuple(transformer.get_feature_names_out()))
         if self.composition_ is not None:
             context, _ = self.composition_._compute_chunked(table.compositions())
             graphs = _with_context(graphs, context, tuple(self.composition_._feature_names()))
@@ -249,8 +256,8 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         if self.composition is not None:
             self.composition_ = CompositionFeaturizer(blocks=list(self.composition))._set_up()
         self.structure_ = [
-            clone(featurizer).set_params(on_error=self.on_error).fit([])
-            for featurizer in self._structure_featurizers()
+            _set_on_error(clone(transformer), self.on_error).fit([], None)
+            for transformer in self._transformers()
         ]
         self.potential_ = None
         if self.potential is not None:
@@ -259,13 +266,16 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
             self.potential._check_force_constants()
             self.potential_ = clone(self.potential).set_params(on_error=self.on_error).fit([])
 
-    def _structure_featurizers(self):
-        if self.structure is None or isinstance(self.structure, RowFeaturizer):
-            return [] if self.structure is None else [self.structure]
+    def _transformers(self):
+        """The transformers of ``structure``, checked."""
+        if self.structure is None:
+            return []
+        if not isinstance(self.structure, list | tuple):
+            return [self.structure]
         for value in self.structure:
-            if not isinstance(value, RowFeaturizer):
+            if not _TRANSFORMER.is_satisfied_by(value):
                 raise ValueError(
-                    f"structure holds {value!r}; expected featurizers of structures, such as "
+                    f"structure holds {value!r}; expected transformers of structures, such as "
                     "SpringModelFeaturizer()"
                 )
         return self.structure
@@ -321,6 +331,13 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
                 progress.update(len(chunk))
 
 
+def _set_on_error(transformer, on_error):
+    """The transformer, which treats bad rows as this featurizer does if it is of trisk's."""
+    if isinstance(transformer, RowFeaturizer):
+        transformer.set_params(on_error=on_error)
+    return transformer
+
+
 def _add_errors(errors, found):
     """Add the errors of rows that have none yet."""
     known = {error.row for error in errors}
@@ -332,7 +349,16 @@ def _measure(featurizer, X):
     with warnings.catch_warnings():
         # The report becomes part of the graph featurizer's.
         warnings.filterwarnings("ignore", message=r"\w+: \d+ of \d+ rows hold NaN")
-        return featurizer.transform(X)
+        return featurizer.transform(X).to_numpy()
+
+
+def _transform(transformer, graphs):
+    """Columns of all rows from a transformer that sees the graphs which hold atoms."""
+    values = np.full((len(graphs), len(transformer.get_feature_names_out())), np.nan)
+    kept = np.flatnonzero(graphs.counts("atom"))
+    if len(kept):
+        values[kept] = transformer.transform(graphs[kept])
+    return values
 
 
 def _with_context(graphs, values, names):
