@@ -3,6 +3,7 @@
     python benchmarks/structures.py phonons
     python benchmarks/structures.py phonons --models GraphTRIADS --folds 0 1
     python benchmarks/structures.py phonons --ablation --folds 0
+    python benchmarks/structures.py phonons --validation --models GraphTRIADS
     python benchmarks/structures.py phonons --potential FOLDER --memory CACHE
     python benchmarks/structures.py perovskites --potential FOLDER --memory CACHE
 
@@ -14,12 +15,12 @@ structures, but no target, and those that learned a potential's sensors of other
 springs, its head also sees the columns of the spring model, alone and as the mean of three networks
 (``--models`` names them). Results go to ``results/structures_<task>.json``; rows are kept in
 ``unfinished/``, so that a run that was stopped goes on and folds may run side by side.
-``--ablation`` adds one sensor after the other,
-with a single network per fold. ``--potential`` adds rows with the weights that ``tensornet.py``
-reads: GraphTRIADS with force constants of sites and bonds in place of the empirical ones, and both
-networks with the potential's sensors of the whole structure as context, which learn what its
-estimate is off, as in ``sensors.py``; CACHE keeps what is measured. Needs the Matbench files: the
-variable ``MATMINER_DATA`` names their folder.
+``--validation`` judges on training rows of the first fold instead, which is how models are chosen.
+``--ablation`` adds one sensor after the other, with a single network per fold. ``--potential`` adds
+rows with the weights that ``tensornet.py`` reads: GraphTRIADS with force constants of sites and
+bonds in place of the empirical ones, and both networks with the potential's sensors of the whole
+structure as context, which learn what its estimate is off, as in ``sensors.py``; CACHE keeps what
+is measured. Needs the Matbench files: the variable ``MATMINER_DATA`` names their folder.
 """
 
 import argparse
@@ -62,7 +63,12 @@ TRISK, PLAIN = "GraphTRIADS", "distances only, same widths"
 UNCORRECTED = "GraphTRIADS, without layers"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
 PREDICTED = "ExtraTrees, Magpie and predicted sensors"
-MEAN = f"mean of {TRISK} and {LAYER_TREES}"
+SENSORS_PREDICTED = f"{TRISK}, springs and predicted sensors"
+#: Two models whose mean is a row of its own, chosen as below.
+MEANS = {
+    "phonons": (SENSORS_PREDICTED, WITH_SPRINGS.format(OF_SENSORS)),
+    "jdft2d": (TRISK, LAYER_TREES),
+}
 FORCE_CONSTANTS = "GraphTRIADS, force constants of {}"
 SENSED = "{}, sensors of {}, corrected"
 AREA = "Layer area per atom (A2)"
@@ -127,9 +133,13 @@ def models(task, verbose):
     graphs = CrystalGraphFeaturizer(order=order)
     bare = CrystalGraphFeaturizer(order=1, composition=None)
     springs = clone(bare).set_params(structure=SpringModelFeaturizer())
+    sensed_graphs = clone(graphs).set_params(
+        structure=[SpringModelFeaturizer(), TriForcesSensors()]
+    )
     larger = partial(streams, task, verbose, **DEFAULT_SHAPE)
     own = {
         TRISK: make_pipeline(graphs, GraphTRIADSRegressor(**network)),
+        SENSORS_PREDICTED: make_pipeline(sensed_graphs, GraphTRIADSRegressor(**network)),
         STREAMS: make_pipeline(bare, streams(task, verbose)),
         LARGER: make_pipeline(bare, larger()),
         SELF_SUPERVISED: make_pipeline(bare, larger(pretrained="default")),
@@ -242,14 +252,14 @@ def run_fold(model, X, y, train, test):
     return result
 
 
-def add_mean(results, y, folds):
-    """The mean of the network and the trees, as a row of its own, where both have run."""
-    done = results["models"]
+def add_mean(task, results, y, folds):
+    """The mean of a task's two models, as a row of its own, where both have run."""
+    done, names = results["models"], MEANS.get(task, ())
     for number, (_, test) in enumerate(folds):
-        parts = [done.get(name, {}).get(str(number)) for name in (TRISK, LAYER_TREES)]
-        if all(parts):
+        parts = [done.get(name, {}).get(str(number)) for name in names]
+        if parts and all(parts):
             predicted = np.mean([part["prediction"] for part in parts], axis=0)
-            done.setdefault(MEAN, {})[str(number)] = {
+            done.setdefault(f"mean of {' and '.join(names)}", {})[str(number)] = {
                 "mae": float(np.abs(predicted - y.iloc[test]).mean()),
                 "fit_cpu_seconds": sum(part["fit_cpu_seconds"] for part in parts),
                 "prediction": np.round(predicted, 3).tolist(),
@@ -292,6 +302,13 @@ def write_parity(results, y, folds):
     display.figure_.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
 
 
+def validation_splits(rows, n_draws=2, n_judged=250):
+    """Rows to train on and rows to judge on, both of one fold's training rows."""
+    for draw in range(n_draws):
+        shuffled = np.random.default_rng(draw).permutation(rows)
+        yield shuffled[n_judged:], shuffled[:n_judged]
+
+
 def run_folds(stem, table, data, numbers, fresh):
     """Rows of all models by name and fold; what was computed before is taken from the disk."""
     X, y, folds = data
@@ -320,22 +337,27 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("--models", nargs="+", help="names of models; default: all")
-    parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--folds", nargs="+", type=int, help="their numbers; default: all")
     parser.add_argument("--ablation", action="store_true", help="sensors one by one")
+    parser.add_argument("--validation", action="store_true", help="see no test row")
     parser.add_argument("--potential", type=Path, help="folder of the weights of a potential")
     parser.add_argument("--memory", type=Path, help="folder that keeps its force constants")
     parser.add_argument("--fresh", action="store_true", help="do not go on with an earlier run")
     parser.add_argument("--verbose", action="store_true", help="progress bars")
     arguments = parser.parse_args()
     X, y, folds = load_task(arguments.task)
+    if arguments.validation:
+        folds = list(validation_splits(folds[0][0]))
     verbose = int(arguments.verbose)
     if arguments.potential:
         table = sensed(arguments.task, arguments.potential, arguments.memory, verbose)
     else:
         table = (ablation if arguments.ablation else models)(arguments.task, verbose)
     table = {n: m for n, m in table.items() if not arguments.models or n in arguments.models}
-    stem = f"structures_{arguments.task}{'_ablation' if arguments.ablation else ''}"
-    rows = run_folds(stem, table, (X, y, folds), arguments.folds, arguments.fresh)
+    kind = [name for name in ("ablation", "validation") if getattr(arguments, name)]
+    stem = "_".join(["structures", arguments.task, *kind])
+    numbers = range(len(folds)) if arguments.folds is None else arguments.folds
+    rows = run_folds(stem, table, (X, y, folds), numbers, arguments.fresh)
     results = {
         "task": official_name(arguments.task),
         "n_samples": len(y),
@@ -349,10 +371,10 @@ def main():
     }
     path = RESULTS / f"{stem}.json"
     results = merge(path, results, rows)
-    add_mean(results, y, folds)
+    add_mean(arguments.task, results, y, folds)
     path.write_text(json.dumps(results, indent=1) + "\n")
     print_table(results)
-    if not arguments.ablation:
+    if not kind:
         write_parity(results, y, folds)
 
 

@@ -32,7 +32,9 @@ def test_there_are_examples_to_run():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_example_runs_without_warnings(path, tmp_path):
+def test_example_runs_without_warnings(path, tmp_path, request):
+    if "load_matbench" in path.read_text(encoding="utf-8"):
+        request.getfixturevalue("matbench_dir")
     done = run_script(path, "--quick", cwd=tmp_path)
     assert done.stdout
     assert "Warning" not in done.stderr

@@ -1,8 +1,6 @@
 """CrystalGraphFeaturizer: structures in, graphs out."""
 
 import os
-import warnings
-from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -18,14 +16,18 @@ from trisk.featurizers._values import RowError
 from trisk.featurizers.composition._presets import CompositionFeaturizer
 from trisk.featurizers.structure._base import StructureFeaturizer
 from trisk.featurizers.structure._graph_arrays import GraphSettings, build_graphs
+from trisk.featurizers.structure._graph_context import (
+    TRANSFORMER,
+    fit_transformers,
+    measure,
+    transform_graphs,
+    with_context,
+)
 from trisk.featurizers.structure._graph_packing import graph_keys, pack_graphs, unpack_graphs
 from trisk.featurizers.structure._objects import describe_atoms
 from trisk.featurizers.structure._structures import parse_structures
 from trisk.graphs import CrystalGraphs
 from trisk.neighbor_lists import LARGEST_CUTOFF
-
-#: What ``structure=`` takes.
-_TRANSFORMER = HasMethods(["fit", "transform", "get_feature_names_out"])
 
 
 class CrystalGraphFeaturizer(StructureFeaturizer):
@@ -154,7 +156,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         "n_dihedral_neighbors": [Interval(Integral, 2, None, closed="left")],
         "physics": ["boolean"],
         "composition": [list, tuple, None],
-        "structure": [_TRANSFORMER, list, tuple, None],
+        "structure": [TRANSFORMER, list, tuple, None],
         "potential": [HasMethods(["_measure_force_constants"]), None],
         "memory": [str, os.PathLike, None],
         "verbose": ["verbose"],
@@ -227,7 +229,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         go_on = not errors or self.on_error == "nan"
         for place, featurizer in enumerate(self.structure_ if go_on else ()):
             if isinstance(featurizer, RowFeaturizer):
-                tables[place] = _measure(featurizer, X)
+                tables[place] = measure(featurizer, X)
                 _add_errors(errors, [RowError(*row) for row in featurizer.errors_.to_numpy()])
         if self.potential_ is not None and go_on:
             sound = table.without_atoms(list(causes))
@@ -244,41 +246,24 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
                 graphs, {row: force_constants[row] for row in kept.tolist()}
             )
         for place, transformer in reversed(list(enumerate(self.structure_))):
-            values = tables[place] if place in tables else _transform(transformer, graphs)
-            graphs = _with_context(graphs, values, tuple(transformer.get_feature_names_out()))
+            values = tables[place] if place in tables else transform_graphs(transformer, graphs)
+            graphs = with_context(graphs, values, tuple(transformer.get_feature_names_out()))
         if self.composition_ is not None:
             context, _ = self.composition_._compute_chunked(table.compositions())
-            graphs = _with_context(graphs, context, tuple(self.composition_._feature_names()))
+            graphs = with_context(graphs, context, tuple(self.composition_._feature_names()))
         return graphs
 
     def _prepare(self):
         self.composition_ = None
         if self.composition is not None:
             self.composition_ = CompositionFeaturizer(blocks=list(self.composition))._set_up()
-        self.structure_ = [
-            _set_on_error(clone(transformer), self.on_error).fit([], None)
-            for transformer in self._transformers()
-        ]
+        self.structure_ = fit_transformers(self.structure, self.on_error)
         self.potential_ = None
         if self.potential is not None:
             if not self.physics:
                 raise ValueError("potential= gives physics sensors; use physics=True")
             self.potential._check_force_constants()
             self.potential_ = clone(self.potential).set_params(on_error=self.on_error).fit([])
-
-    def _transformers(self):
-        """The transformers of ``structure``, checked."""
-        if self.structure is None:
-            return []
-        if not isinstance(self.structure, list | tuple):
-            return [self.structure]
-        for value in self.structure:
-            if not _TRANSFORMER.is_satisfied_by(value):
-                raise ValueError(
-                    f"structure holds {value!r}; expected transformers of structures, such as "
-                    "SpringModelFeaturizer()"
-                )
-        return self.structure
 
     def _settings(self):
         return GraphSettings(
@@ -331,38 +316,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
                 progress.update(len(chunk))
 
 
-def _set_on_error(transformer, on_error):
-    """The transformer, which treats bad rows as this featurizer does if it is of trisk's."""
-    if isinstance(transformer, RowFeaturizer):
-        transformer.set_params(on_error=on_error)
-    return transformer
-
-
 def _add_errors(errors, found):
     """Add the errors of rows that have none yet."""
     known = {error.row for error in errors}
     errors += [error for error in found if error.row not in known]
-
-
-def _measure(featurizer, X):
-    """Columns of all rows; what failed is in the featurizer's report."""
-    with warnings.catch_warnings():
-        # The report becomes part of the graph featurizer's.
-        warnings.filterwarnings("ignore", message=r"\w+: \d+ of \d+ rows hold NaN")
-        return featurizer.transform(X).to_numpy()
-
-
-def _transform(transformer, graphs):
-    """Columns of all rows from a transformer that sees the graphs which hold atoms."""
-    values = np.full((len(graphs), len(transformer.get_feature_names_out())), np.nan)
-    kept = np.flatnonzero(graphs.counts("atom"))
-    if len(kept):
-        values[kept] = transformer.transform(graphs[kept])
-    return values
-
-
-def _with_context(graphs, values, names):
-    """The graphs with more context in front; NaN for a graph without atoms."""
-    values = np.where((graphs.counts("atom") == 0)[:, None], np.nan, values).astype(np.float32)
-    names = {**graphs.names, "context": names + graphs.names["context"]}
-    return replace(graphs, context=np.hstack([values, graphs.context]), names=names)
