@@ -13,8 +13,9 @@ learned per area: the target over the area per atom. TriForces of its default sh
 scratch and from the weights that come with trisk: self-supervised ones, which have seen these
 structures, but no target, and those that learned a potential's sensors of other crystals; with
 springs, its head also sees the columns of the spring model, alone and as the mean of three networks
-(``--models`` names them). Results go to ``results/structures_<task>.json``; rows are kept in
-``unfinished/``, so that a run that was stopped goes on and folds may run side by side.
+(``--models`` names them). GraphTRIADS with predicted sensors sees what the latter predict, and the
+mean of both networks is a row of its own. Results go to ``results/structures_<task>.json``; rows
+are kept in ``unfinished/``, so that a run that was stopped goes on and folds may run side by side.
 ``--validation`` judges on training rows of the first fold instead, which is how models are chosen.
 ``--ablation`` adds one sensor after the other, with a single network per fold. ``--potential`` adds
 rows with the weights that ``tensornet.py`` reads: GraphTRIADS with force constants of sites and
@@ -64,10 +65,14 @@ UNCORRECTED = "GraphTRIADS, without layers"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
 PREDICTED = "ExtraTrees, Magpie and predicted sensors"
 SENSORS_PREDICTED = f"{TRISK}, springs and predicted sensors"
-#: Two models whose mean is a row of its own, chosen as below.
+#: Pairs of models whose mean is a row of its own, chosen as below; the phonons' second pair is the
+#: one without anything that was learned before.
 MEANS = {
-    "phonons": (SENSORS_PREDICTED, WITH_SPRINGS.format(OF_SENSORS)),
-    "jdft2d": (TRISK, LAYER_TREES),
+    "phonons": [
+        (SENSORS_PREDICTED, WITH_SPRINGS.format(OF_SENSORS)),
+        (TRISK, WITH_SPRINGS.format(LARGER)),
+    ],
+    "jdft2d": [(TRISK, LAYER_TREES)],
 }
 FORCE_CONSTANTS = "GraphTRIADS, force constants of {}"
 SENSED = "{}, sensors of {}, corrected"
@@ -252,12 +257,14 @@ def run_fold(model, X, y, train, test):
     return result
 
 
-def add_mean(task, results, y, folds):
-    """The mean of a task's two models, as a row of its own, where both have run."""
-    done, names = results["models"], MEANS.get(task, ())
-    for number, (_, test) in enumerate(folds):
-        parts = [done.get(name, {}).get(str(number)) for name in names]
-        if parts and all(parts):
+def add_means(task, results, y, folds):
+    """The means of a task's pairs of models, as rows of their own, where both have run."""
+    done = results["models"]
+    for names in MEANS.get(task, ()):
+        for number, (_, test) in enumerate(folds):
+            parts = [done.get(name, {}).get(str(number)) for name in names]
+            if not all(parts):
+                continue
             predicted = np.mean([part["prediction"] for part in parts], axis=0)
             done.setdefault(f"mean of {' and '.join(names)}", {})[str(number)] = {
                 "mae": float(np.abs(predicted - y.iloc[test]).mean()),
@@ -371,7 +378,7 @@ def main():
     }
     path = RESULTS / f"{stem}.json"
     results = merge(path, results, rows)
-    add_mean(arguments.task, results, y, folds)
+    add_means(arguments.task, results, y, folds)
     path.write_text(json.dumps(results, indent=1) + "\n")
     print_table(results)
     if not kind:

@@ -294,6 +294,7 @@ def _estimators():
              "structures", "class", "predict_proba"),
         Case("TriForcesRegressor", lambda: e.TriForcesRegressor(**_CRYSTAL), "structures",
              "number", "predict"),
+        Case("TriForcesRegressor-logarithm", _of_logarithm, "structures", "number", "predict"),
         Case("TriForcesClassifier", lambda: e.TriForcesClassifier(**_CRYSTAL), "structures",
              "class", "predict_proba"),
         Case("TriForcesPretrainer", lambda: e.TriForcesPretrainer(
@@ -301,10 +302,29 @@ def _estimators():
                             if k not in ("n_members", "validation_fraction")}),
              "structures", None, "transform"),
         Case("TriForcesSensors", _predicted_sensors, "structures", None, "transform"),
+        Case("TriForcesSensors-union", _on_union, "structures", "number", "predict"),
         Case("StructureRetriever", _retriever, "structures", None, "kneighbors"),
         Case("TriForcesPotential", lambda: e.TriForcesPotential(**_CRYSTAL), "frames", None,
              "predict"),
     ]  # fmt: skip
+
+
+def _of_logarithm():
+    from sklearn.compose import TransformedTargetRegressor
+
+    from trisk import TriForcesRegressor
+
+    network = TriForcesRegressor(**_CRYSTAL)
+    return TransformedTargetRegressor(network, func=np.log1p, inverse_func=np.expm1)
+
+
+def _on_union():
+    from sklearn.pipeline import make_pipeline, make_union
+
+    from trisk.featurizers import MagpieFeaturizer
+
+    columns = make_union(MagpieFeaturizer(), _predicted_sensors())
+    return make_pipeline(columns, _trees("Regressor"))
 
 
 def _predicted_sensors():

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 from sklearn.base import BaseEstimator, clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -466,6 +467,26 @@ def test_nested_class_off_the_list_is_refused(saved):
     _rewrite(saved, rename)
     with pytest.raises(ModelFileError, match="'Popen', which trisk does not load"):
         load(saved)
+
+
+def test_function_off_the_list_is_refused(features, band_gaps, tmp_path):
+    forest = ExtraTreesRegressor(2, max_depth=2, random_state=0)
+    model = TransformedTargetRegressor(forest, func=np.log1p, inverse_func=np.expm1)
+    save(model.fit(features, band_gaps[1]), tmp_path / "model")
+    expected = model.predict(features)
+    np.testing.assert_array_equal(load(tmp_path / "model").predict(features), expected)
+
+    def rename(description):
+        for node in _tree(description):
+            if node.get("function") == "expm1":
+                node["function"] = "load"
+
+    _rewrite(tmp_path / "model", rename)
+    with pytest.raises(ModelFileError, match="function 'load', which trisk does not load"):
+        load(tmp_path / "model")
+    model.set_params(func=np.sort, inverse_func=np.sort, check_inverse=False)
+    with pytest.raises(TypeError, match="without code"):
+        save(model.fit(features, band_gaps[1]), tmp_path / "model")
 
 
 @pytest.mark.parametrize("model", ["", "not json", "[]", "{}", '{"format": 1}', '{"format": "1"}'])

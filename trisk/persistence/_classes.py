@@ -3,6 +3,9 @@
 #: Classes that a file may name, and where they live.
 CLASSES = {
     "Pipeline": "sklearn.pipeline",
+    "FeatureUnion": "sklearn.pipeline",
+    "FunctionTransformer": "sklearn.preprocessing",
+    "TransformedTargetRegressor": "sklearn.compose",
     "FrozenEstimator": "sklearn.frozen",
     "CompositionEncoderClassifier": "trisk.estimators",
     "CompositionEncoderRegressor": "trisk.estimators",
@@ -70,3 +73,19 @@ CLASSES = {
         "sklearn.tree",
     ),
 }
+
+#: Functions of numpy that a file may name, as those of a transformed target.
+FUNCTIONS = (
+    "cbrt",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "negative",
+    "reciprocal",
+    "sqrt",
+    "square",
+)

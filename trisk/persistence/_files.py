@@ -21,7 +21,10 @@ def save(model, path):
     Parameters
     ----------
     model : estimator
-        A trisk estimator or featurizer, or a :class:`sklearn.pipeline.Pipeline` of them.
+        A trisk estimator or featurizer, or a :class:`~sklearn.pipeline.Pipeline`,
+        :class:`~sklearn.pipeline.FeatureUnion` or
+        :class:`~sklearn.compose.TransformedTargetRegressor` of them, with forests of scikit-learn
+        and common functions of numpy where these want some.
     path : str or path-like
         File to write; replaced as a whole once it is complete.
 

@@ -4,6 +4,7 @@ import importlib
 
 import numpy as np
 
+from trisk.persistence._classes import FUNCTIONS
 from trisk.persistence._trees import check_trees, tree_from_arrays
 
 # Characters that one array of fixed-width strings may take: a long one widens all others.
@@ -71,6 +72,8 @@ class ModelReader:
             return self.arrays.pop(node["array"])
         if "strings" in node:
             return _strings(node["strings"], node["object"])
+        if "function" in node:
+            return _function(node["function"])
         if "frame" in node:
             return self._decode_frame(node["frame"])
         if "tuple" in node:
@@ -94,7 +97,7 @@ class ModelReader:
             )
         cls = getattr(importlib.import_module(module), node["class"])
         value = cls(**{k: self._decode(v) for k, v in node["parameters"].items()})
-        if hasattr(value, "_validate_params"):
+        if hasattr(value, "_parameter_constraints"):
             value._validate_params()
         if "fitted" in node:
             self._restore(value, {k: self._decode(v) for k, v in node["fitted"].items()})
@@ -112,6 +115,12 @@ class ModelReader:
             vars(value).update(state)
         if "tree_" in state or "estimators_" in state:
             check_trees(value)
+
+
+def _function(name):
+    if name not in FUNCTIONS:
+        raise ModelFileError(f"The file names the function {name!r}, which trisk does not load.")
+    return getattr(np, name)
 
 
 def _strings(texts, as_object):

@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 
 import numpy as np
 
-from trisk.persistence._classes import CLASSES
+from trisk.persistence._classes import CLASSES, FUNCTIONS
 from trisk.persistence._trees import tree_to_arrays
 
 
@@ -22,6 +22,8 @@ def encode(value, name, arrays):
         return encode(value.item(), name, arrays)
     if isinstance(value, np.ndarray):
         return _encode_array(value, name, arrays)
+    if isinstance(value, np.ufunc) and value.__name__ in FUNCTIONS:
+        return {"function": value.__name__}
     if _is_plain_frame(value):
         columns = value.items()
         return {

@@ -32,15 +32,18 @@ class BaseCrystalEstimator(StructureInputMixin, SavingMixin, SearchSpaceMixin, B
     def __trisk_state__(self):
         """Fitted attributes for :mod:`trisk.persistence`, the nets as parameters and arrays."""
         state = {k: v for k, v in vars(self).items() if k.endswith("_") and k != "nets_"}
-        state["nets_"] = [net.portable_state() for net in self.nets_]
+        # There are none where it is a parameter of a model that trained a copy.
+        if hasattr(self, "nets_"):
+            state["nets_"] = [net.portable_state() for net in self.nets_]
         return state
 
     def __trisk_restore__(self, state):
         """Take fitted attributes back and rebuild the nets."""
-        nets = state.pop("nets_")
+        nets = state.pop("nets_", None)
         self.__dict__.update(state)
-        device = resolve_device(self.device)
-        self.nets_ = [restore_net(CrystalNet, self._build, net, device) for net in nets]
+        if nets is not None:
+            device = resolve_device(self.device)
+            self.nets_ = [restore_net(CrystalNet, self._build, net, device) for net in nets]
 
     def _check_streams(self):
         """Raise unless `streams` names some of the three."""
