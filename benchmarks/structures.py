@@ -153,9 +153,6 @@ def models(task, verbose):
         WITH_SPRINGS.format(OF_SENSORS): make_pipeline(
             springs, larger(context=True, pretrained="sensors")
         ),
-        OF_THREE.format(WITH_SPRINGS.format(LARGER)): make_pipeline(
-            springs, larger(context=True, n_members=3)
-        ),
         OF_THREE.format(WITH_SPRINGS.format(OF_SENSORS)): make_pipeline(
             springs, larger(context=True, pretrained="sensors", n_members=3)
         ),
@@ -266,7 +263,7 @@ def add_means(task, results, y, folds):
             if not all(parts):
                 continue
             predicted = np.mean([part["prediction"] for part in parts], axis=0)
-            done.setdefault(f"mean of {' and '.join(names)}", {})[str(number)] = {
+            done.setdefault(f"mean of two: {'; '.join(names)}", {})[str(number)] = {
                 "mae": float(np.abs(predicted - y.iloc[test]).mean()),
                 "fit_cpu_seconds": sum(part["fit_cpu_seconds"] for part in parts),
                 "prediction": np.round(predicted, 3).tolist(),

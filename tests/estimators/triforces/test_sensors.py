@@ -7,14 +7,19 @@ import pandas as pd
 import pytest
 from ase.build import bulk
 from sklearn.base import clone
-from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.ensemble import ExtraTreesRegressor, VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline, make_union
 
 import trisk
-from trisk import TriForcesPretrainer, TriForcesRegressor, TriForcesSensors
+from trisk import (
+    GraphTRIADSRegressor,
+    TriForcesPretrainer,
+    TriForcesRegressor,
+    TriForcesSensors,
+)
 from trisk.estimators.triforces import SENSORS
 from trisk.estimators.triforces._pretrained import load_pretrained
 from trisk.featurizers import (
@@ -123,6 +128,23 @@ def test_context_of_graphs__fitted_embedding__stays_as_it_is(tmp_path):
     trisk.save(model, tmp_path / "model.trisk")
     again = trisk.load(tmp_path / "model.trisk")
     np.testing.assert_array_equal(again.predict(structures), model.predict(structures))
+
+
+def test_mean_of_two_networks_on_structures():
+    structures, y, _ = make_structures(20)
+    blocks = {"structure": [SpringModelFeaturizer(), TriForcesSensors()], "order": 1}
+    networks = (
+        GraphTRIADSRegressor(n_members=1, max_epochs=1, random_state=0),
+        TriForcesRegressor(context=True, **_SMALL),
+    )
+    models = [
+        (type(network).__name__, make_pipeline(CrystalGraphFeaturizer(**blocks), network))
+        for network in networks
+    ]
+    both = VotingRegressor(models).fit(structures, y)
+    expected = np.mean([model.fit(structures, y).predict(structures) for _, model in models], 0)
+    np.testing.assert_allclose(both.predict(structures), expected)
+    assert np.isfinite(cross_val_score(both, structures, y, cv=2, error_score="raise")).all()
 
 
 def test_networks_that_cannot_serve_are_refused():
