@@ -134,7 +134,7 @@ def test_mean_of_two_networks_on_structures():
     structures, y, _ = make_structures(20)
     blocks = {"structure": [SpringModelFeaturizer(), TriForcesSensors()], "order": 1}
     networks = (
-        GraphTRIADSRegressor(n_members=1, max_epochs=1, random_state=0),
+        GraphTRIADSRegressor(order=1, n_members=1, max_epochs=1, random_state=0),
         TriForcesRegressor(context=True, **_SMALL),
     )
     models = [
