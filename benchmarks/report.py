@@ -36,6 +36,7 @@ from report_structures import (
     stream_ablation,
     structures,
     training_steps,
+    validation,
 )
 
 HERE = Path(__file__).parent
@@ -85,6 +86,7 @@ def details():
             *implicit_members(),
             "",
             "## Crystals",
+            *validation(),
             *stream_ablation(),
             *sensor_ablation(),
             *sensor_cost(),

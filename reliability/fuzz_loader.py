@@ -37,6 +37,8 @@ MODELS = (
     "TriForcesPretrainer",
     "StructureRetriever",
     "PotentialFeaturizer",
+    "TriForcesRegressor-logarithm",
+    "TriForcesSensors-union",
 )
 SECONDS = 20  # a file that takes longer counts as a hang
 _FORBIDDEN = (

@@ -10,7 +10,7 @@ from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
 from trisk.persistence import _files
-from trisk.persistence._classes import CLASSES
+from trisk.persistence._classes import CLASSES, FUNCTIONS
 
 _HEADER = 8  # bytes that hold the length of the header
 
@@ -228,13 +228,14 @@ def forge_exchange(content, rng):
 
 
 def forge_class(content, rng):
-    """Name another class: on the list, off the list, or a path to one."""
-    names = [*CLASSES, "Popen", "os.system", "__import__", "Tree", "ModelReader", 3]
+    """Name another class or function: on the list, off the list, or a path to one."""
+    foreign = ["Popen", "os.system", "__import__", "Tree", "ModelReader", "load", 3]
+    names = [*CLASSES, *FUNCTIONS, *foreign]
 
     def change(description, arrays):
-        owners = [p for p in nodes(description) if p and p[-1] == "class"]
+        owners = [p for p in nodes(description) if p and p[-1] in ("class", "function")]
         path = owners[rng.integers(len(owners))]
-        at(description, path[:-1])["class"] = names[rng.integers(len(names))]
+        at(description, path[:-1])[path[-1]] = names[rng.integers(len(names))]
 
     return _forge_tree(content, change)
 
