@@ -138,8 +138,8 @@ def models(task, verbose):
     graphs = CrystalGraphFeaturizer(order=order)
     bare = CrystalGraphFeaturizer(order=1, composition=None)
     springs = clone(bare).set_params(structure=SpringModelFeaturizer())
-    sensed_graphs = clone(graphs).set_params(
-        structure=[SpringModelFeaturizer(), TriForcesSensors()]
+    sensed_graphs = CrystalGraphFeaturizer(
+        order=order, structure=[SpringModelFeaturizer(), TriForcesSensors()]
     )
     larger = partial(streams, task, verbose, **DEFAULT_SHAPE)
     own = {

@@ -12,6 +12,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
+from scipy import special
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
@@ -486,6 +487,10 @@ def test_function_off_the_list_is_refused(features, band_gaps, tmp_path):
         load(tmp_path / "model")
     model.set_params(func=np.sort, inverse_func=np.sort, check_inverse=False)
     with pytest.raises(TypeError, match="without code"):
+        save(model.fit(features, band_gaps[1]), tmp_path / "model")
+    # Of scipy, under names that numpy has too.
+    model.set_params(func=special.log1p, inverse_func=special.expm1, check_inverse=True)
+    with pytest.raises(TypeError, match=r"function 'log1p', .* stores numpy's cbrt, exp"):
         save(model.fit(features, band_gaps[1]), tmp_path / "model")
 
 

@@ -22,8 +22,8 @@ def encode(value, name, arrays):
         return encode(value.item(), name, arrays)
     if isinstance(value, np.ndarray):
         return _encode_array(value, name, arrays)
-    if isinstance(value, np.ufunc) and value.__name__ in FUNCTIONS:
-        return {"function": value.__name__}
+    if isinstance(value, np.ufunc):
+        return _encode_function(value, name)
     if _is_plain_frame(value):
         columns = value.items()
         return {
@@ -55,6 +55,16 @@ def encode(value, name, arrays):
         "as a calculator or a callback, set it to None by set_params before saving and give it "
         "back after loading; or use pickle or skops for such a model."
     )
+
+
+def _encode_function(value, name):
+    # Functions of other packages, such as scipy.special.expm1, have the same names.
+    if value.__name__ not in FUNCTIONS or getattr(np, value.__name__) is not value:
+        raise TypeError(
+            f"{name} is the function {value.__name__!r}, which trisk does not store; it stores "
+            f"numpy's {', '.join(FUNCTIONS)}. Use pickle or skops for such a model."
+        )
+    return {"function": value.__name__}
 
 
 def _is_plain_frame(value):
