@@ -2,6 +2,8 @@
 
 import ast
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,15 +81,62 @@ def test_public_name_resolves(name):
 
 
 def test_public_names_are_sorted_and_unique():
-    assert len(set(trisk.__all__)) == len(trisk.__all__)
+    assert sorted(set(trisk.__all__)) == trisk.__all__
+    assert "nn" not in trisk.__all__
 
 
 def test_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match=r"'trisk' has no attribute 'HybridTriads'"):
+    with pytest.raises(AttributeError, match="No trisk attribute HybridTriads"):
         trisk.HybridTriads  # noqa: B018
     with pytest.raises(ImportError):
         from trisk import HybridTriads  # noqa: F401
     assert not hasattr(trisk.model_selection, "nonsense")
+
+
+@pytest.fixture
+def examples_of_readme(tmp_path):
+    """README's blocks of Python as one file."""
+    readme = (_PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert blocks
+    path = tmp_path / "examples_of_readme.py"
+    path.write_text("\n".join(blocks) + "\nreveal_type(X)\nreveal_type(MagpieFeaturizer)\n")
+    return path
+
+
+def test_mypy_understands_the_examples_of_readme(examples_of_readme):
+    pytest.importorskip("mypy")
+    options = ["--ignore-missing-imports", "--follow-imports=silent", "--cache-dir", os.devnull]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(examples_of_readme)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MYPYPATH": str(_PACKAGE.parent)},
+    )
+    assert "Success: no issues found" in done.stdout
+    # Seen as the class and as pandas' type, not as Any.
+    assert 'MagpieFeaturizer"' in done.stdout
+    assert 'Revealed type is "pandas' in done.stdout
+
+
+def test_pyright_understands_the_examples_of_readme(examples_of_readme):
+    pytest.importorskip("pyright")
+    command = [sys.executable, "-m", "pyright"]
+    version = subprocess.run([*command, "--version"], capture_output=True, text=True)
+    if version.returncode:
+        pytest.skip("pyright cannot fetch its Node.js package here")
+    (examples_of_readme.parent / "pyrightconfig.json").write_text(
+        json.dumps({"extraPaths": [str(_PACKAGE.parent)]})
+    )
+    done = subprocess.run(
+        [*command, "--pythonpath", sys.executable, examples_of_readme.name],
+        capture_output=True,
+        text=True,
+        cwd=examples_of_readme.parent,
+    )
+    assert "0 errors" in done.stdout
+    assert 'Type of "MagpieFeaturizer" is "type[MagpieFeaturizer]"' in done.stdout
+    assert 'Type of "X" is "Series' in done.stdout
 
 
 def _imports(path):

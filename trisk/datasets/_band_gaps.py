@@ -1,8 +1,16 @@
 """The table of measured band gaps that ships with trisk."""
 
 from importlib.resources import files
+from typing import TYPE_CHECKING, Literal, overload
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
+@overload
+def load_band_gaps(*, as_frame: Literal[False] = False) -> "tuple[pd.Series, pd.Series]": ...
+@overload
+def load_band_gaps(*, as_frame: Literal[True]) -> "pd.DataFrame": ...
 def load_band_gaps(*, as_frame=False):
     """Load measured band gaps of some 390 inorganic compounds, elements and metals.
 
