@@ -22,8 +22,8 @@ import pandas as pd
 from matminer.featurizers.composition import ElementProperty
 from pymatgen.core import Composition
 
-from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers import MagpieFeaturizer
+from trisk.structures.elements import ELEMENT_SYMBOLS
 
 HERE = Path(__file__).resolve().parent
 REAL_FORMULAS = HERE.parents[1] / "shared" / "data" / "mp_formulas_e_form.csv.gz"

@@ -37,7 +37,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from trisk import TriForcesPretrainer
-from trisk.neighbor_lists import find_neighbors
+from trisk.structures.neighbors import find_neighbors
 
 HERE = Path(__file__).resolve().parent
 FEWEST = 40

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from trisk.graphs import CrystalGraphs
+from trisk.structures.graphs import CrystalGraphs
 
 ENERGY = "Potential energy (eV/atom)"
 FORMATION = "formation energy of the potential (meV/atom)"

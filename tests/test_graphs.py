@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import trisk
-from trisk.graphs import CrystalGraphs
+from trisk.structures.graphs import CrystalGraphs
 
 LEVELS = {"bond_atoms": "atom", "angle_bonds": "bond", "dihedral_angles": "angle"}
 

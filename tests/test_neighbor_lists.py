@@ -8,7 +8,7 @@ from ase.neighborlist import primitive_neighbor_list
 from scipy.spatial.transform import Rotation
 
 from trisk.featurizers.structure._bonds import SHELL_GAP, nearest_bonds
-from trisk.neighbor_lists import find_neighbors
+from trisk.structures.neighbors import find_neighbors
 
 RNG = np.random.default_rng(0)
 

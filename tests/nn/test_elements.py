@@ -1,9 +1,9 @@
 import numpy as np
 import torch
 
-from trisk._atom_features import atom_feature_table
 from trisk.estimators.triforces._streams import build_encoder
 from trisk.nn import ElementVectors
+from trisk.structures.elements import atom_feature_table
 
 _PROPERTIES = torch.from_numpy(np.nan_to_num(atom_feature_table()))
 _NA, _CL, _K, _BR = 11, 17, 19, 35

@@ -5,8 +5,8 @@ import pytest
 import torch
 from graph_batches import make_batch
 
-from trisk.nn._atomic_masses import ATOMIC_MASSES
 from trisk.nn._springs import SpringVibrations
+from trisk.structures.elements import ATOMIC_MASSES
 
 
 def test_masses_agree_with_another_table():

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from reliability.fuzz_inputs import ALL_BLOCKS, Readers, _compare_parsers, run
 from trisk import TriForcesRegressor
-from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers import CompositionFeaturizer
 from trisk.featurizers.composition._compositions import parse_compositions
 from trisk.featurizers.composition._formula import parse_formula
-from trisk.neighbor_lists import find_neighbors, geometry_fault
+from trisk.structures.elements import ELEMENT_SYMBOLS
+from trisk.structures.neighbors import find_neighbors, geometry_fault
 
 _ALL = np.ones(3, dtype=bool)
 _QUICK = settings(max_examples=200, deadline=None, derandomize=True)

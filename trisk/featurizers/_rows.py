@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names
 
-from trisk.featurizers._values import as_value_list
+from trisk.structures.rows import as_value_list
 
 _ERRORS_SHOWN = 5
 _ERROR_COLUMNS = ["row", "formula", "featurizer", "cause"]

@@ -231,7 +231,7 @@ def _describe(materials, by):
     """Compositions of the rows, or for prototypes the structures where there are some."""
     from pymatgen.core import Composition
 
-    from trisk.featurizers._values import as_value_list
+    from trisk.structures.rows import as_value_list
 
     if _is_table(materials):
         raise ValueError(

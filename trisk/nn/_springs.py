@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trisk.nn._atomic_masses import ATOMIC_MASSES
 from trisk.nn._graph_batch import GraphBatch
 from trisk.nn._members import MemberLinear
+from trisk.structures.elements import ATOMIC_MASSES
 
 # Frequency of a spring of 1 N/m on a mass of 1 u, over 2πc, in 1/cm.
 _WAVENUMBER = 130.28

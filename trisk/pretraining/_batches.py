@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from trisk._element_data import impute_element_means, read_element_table
 from trisk.featurizers.composition._element_vectors import load_element_vectors
+from trisk.structures.elements import impute_element_means, read_element_table
 
 
 def element_properties():

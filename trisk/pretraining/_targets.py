@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers.composition._charge_balance import integer_counts
 from trisk.featurizers.composition._compositions import CompositionTable, parse_compositions
+from trisk.structures.elements import ELEMENT_SYMBOLS
 
 #: What the encoder learns to predict, in the order of its answers.
 TARGETS = ("formation energy", "band gap", "largest band gap", "metal")

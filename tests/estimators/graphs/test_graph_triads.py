@@ -15,7 +15,7 @@ import trisk
 from trisk.estimators import GraphTRIADSClassifier, GraphTRIADSRegressor
 from trisk.estimators.graphs._batches import GraphBatches, GraphDataset, pack
 from trisk.featurizers import CrystalGraphFeaturizer
-from trisk.graphs import CrystalGraphs
+from trisk.structures.graphs import CrystalGraphs
 from trisk.testing import make_structures
 
 _SMALL = {

@@ -18,8 +18,8 @@ from sklearn.utils import estimator_checks, get_tags
 
 import trisk.featurizers
 from trisk.featurizers import FeaturizationError, MagpieFeaturizer
-from trisk.featurizers._values import RowError
 from trisk.featurizers.composition._base import BaseCompositionFeaturizer
+from trisk.structures.rows import RowError
 
 FEATURIZERS = [
     exported

@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from trisk._element_data import ELEMENT_SYMBOLS, read_element_table
 from trisk.featurizers import FeaturizationError, MagpieFeaturizer
+from trisk.structures.elements import ELEMENT_SYMBOLS, read_element_table
 
 EDGE_CASES = [
     "Fe", "FeO", "OFe", "NaCl", "Fe2O3", "HHe", "He", "XeF2", "RnF2", "Og2", "Bk2Og", "Fe0.5Ni0.5",

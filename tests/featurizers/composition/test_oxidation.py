@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from matminer_oracle import matminer_values, numeric_labels, parse, sample_formulas
 
-from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers import FeaturizationError, IonPropertyFeaturizer
 from trisk.featurizers.composition._charge_balance import (
     _reachable,
@@ -16,6 +15,7 @@ from trisk.featurizers.composition._charge_balance import (
     oxidation_states,
 )
 from trisk.featurizers.composition._compositions import parse_compositions
+from trisk.structures.elements import ELEMENT_SYMBOLS
 
 POSSIBLE = "IonProperty compound possible"
 # Undecided by matminer within a second each, out of expt_gap, expt_is_metal and glass.

@@ -6,8 +6,8 @@ import pytest
 
 import trisk
 from trisk import composition_pipeline, load_band_gaps
-from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers import CompositionFeaturizer, PretrainedFeaturizer
+from trisk.structures.elements import ELEMENT_SYMBOLS
 
 FORMULAS = ["NaCl", "Fe2O3", "GaAs", "Cu", "LiFePO4", "Fe0.62C0.0009Mn0.0002Ni0.3789"]
 

@@ -16,8 +16,8 @@ from trisk.estimators._seeding import member_seeds
 from trisk.estimators._structure_input import StructureInputMixin
 from trisk.estimators._training import MemberNet, resolve_device, train_members
 from trisk.estimators.graphs._batches import GraphBatches, GraphDataset, collate, pack
-from trisk.graphs import CrystalGraphs
 from trisk.nn import BatchInvariance, GraphTRIADSNetwork
+from trisk.structures.graphs import CrystalGraphs
 
 _MODULE_PARAMETERS = (
     "n_radial",
@@ -234,7 +234,7 @@ class BaseGraphTRIADS(StructureInputMixin, BaseMemberEstimator):
         Raises
         ------
         TypeError
-            If `X` is not a :class:`~trisk.graphs.CrystalGraphs`.
+            If `X` is not a :class:`~trisk.structures.graphs.CrystalGraphs`.
         ValueError
             On structures without atoms, graphs without the sensors that `physics` asks for, too
             few rows, one class only, or weights that are all zero.

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from trisk.estimators._seeding import draw_validation
-from trisk.graphs import CrystalGraphs
 from trisk.nn import GraphBatch
+from trisk.structures.graphs import CrystalGraphs
 
 Batch = tuple[GraphBatch, tuple[Tensor, Tensor]]
 

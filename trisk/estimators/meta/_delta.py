@@ -17,7 +17,7 @@ from sklearn.utils.validation import (
 
 from trisk.estimators._search_space import Choice, SearchSpaceMixin
 from trisk.estimators._weights import check_takes_weights
-from trisk.graphs import CrystalGraphs
+from trisk.structures.graphs import CrystalGraphs
 
 
 class DeltaRegressor(SearchSpaceMixin, MetaEstimatorMixin, RegressorMixin, BaseEstimator):

@@ -9,7 +9,6 @@ import torch
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_non_negative, validate_data
 
-from trisk._element_data import N_ELEMENTS
 from trisk._encoder_weights import read_encoder
 from trisk.estimators._parameters import (
     ENCODER_CONSTRAINTS,
@@ -27,6 +26,7 @@ from trisk.estimators.tables._networks import (
     TableRegressorMixin,
 )
 from trisk.nn import CompositionEncoderNetwork
+from trisk.structures.elements import N_ELEMENTS
 
 
 class EncoderNet(MemberNet):

@@ -9,8 +9,8 @@ from torch.utils.data import Dataset
 
 from trisk.estimators.graphs._batches import pack
 from trisk.estimators.triforces._crystals import to_batch
-from trisk.graphs import CrystalGraphs
 from trisk.nn import CrystalBatch
+from trisk.structures.graphs import CrystalGraphs
 
 Batch = tuple[CrystalBatch, dict[str, Tensor]]
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from trisk.graphs import CrystalGraphs
-from trisk.neighbor_lists import find_neighbors, geometry_fault
 from trisk.nn import CrystalBatch
+from trisk.structures.graphs import CrystalGraphs
+from trisk.structures.neighbors import find_neighbors, geometry_fault
 
 _LARGEST_NUMBER = 118
 

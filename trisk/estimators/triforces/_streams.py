@@ -7,9 +7,7 @@ from numbers import Integral, Real
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from trisk._atom_features import atom_feature_table
 from trisk.estimators._search_space import Range
-from trisk.neighbor_lists import LARGEST_CUTOFF
 from trisk.nn import (
     CompositionStream,
     EnergyHead,
@@ -21,6 +19,8 @@ from trisk.nn import (
     TriForcesEncoder,
 )
 from trisk.nn.backbones import BACKBONES, make_backbone
+from trisk.structures.elements import atom_feature_table
+from trisk.structures.neighbors import LARGEST_CUTOFF
 
 ENCODER_TEXT = """
     backbone : {{"builtin", "orb", "esen", "mace"}} or Module, default="builtin"

@@ -5,7 +5,6 @@ from importlib import resources
 
 import numpy as np
 
-from trisk._element_data import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 from trisk.featurizers._segments import row_mean, row_pairs, row_sum
 from trisk.featurizers.composition._mismatch import (
     mean_packing_efficiency,
@@ -17,6 +16,7 @@ from trisk.featurizers.composition._mismatch import (
     yang_omega,
 )
 from trisk.featurizers.composition._tabulated import ElementTableFeaturizer
+from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 
 _LEAST_ENTHALPY = 1e-6  # kJ/mol; keeps Ω finite where the enthalpies of mixing cancel
 _UNFILLED = ("NsUnfilled", "NpUnfilled", "NdUnfilled", "NfUnfilled")

@@ -7,11 +7,11 @@ decimal amounts and names each element once. Anything else is left to
 
 import numpy as np
 
-from trisk._element_data import ATOMIC_NUMBERS
 from trisk.featurizers.composition._formula import (
     AMOUNT_TOLERANCE,
     MAX_FORMULA_LENGTH,
 )
+from trisk.structures.elements import ATOMIC_NUMBERS
 
 _OTHER, _UPPER, _LOWER, _DIGIT, _DOT, _END = range(6)
 

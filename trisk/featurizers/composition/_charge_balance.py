@@ -19,8 +19,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from trisk._element_data import read_element_table
 from trisk.featurizers._segments import row_sum
+from trisk.structures.elements import read_element_table
 
 _WORD_BITS = 64
 _MAX_ATOMS_IN_BULK = 64  # a single huge row would cost more as an array than as an integer

@@ -5,10 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
-from trisk.featurizers._values import RowError, as_value_list
 from trisk.featurizers.composition._bulk_formulas import parse_plain_formulas
 from trisk.featurizers.composition._formula import FormulaError, parse_formula
 from trisk.featurizers.composition._objects import describe_value, parse_object
+from trisk.structures.rows import RowError, as_value_list
 
 _ROWS_PER_BLOCK = 100_000  # bounds the memory of the bulk path; larger blocks gain no speed
 _LONGEST_SHOWN = 200  # characters of an unreadable value that messages repeat

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers._segments import row_any, row_mean
-from trisk.featurizers._values import RowError
 from trisk.featurizers.composition._base import BaseCompositionFeaturizer
 from trisk.featurizers.composition._integer_formula import integer_formula
 from trisk.featurizers.composition._orbital_filling import band_edges, mean_levels, orbital_table
 from trisk.featurizers.composition._tabulated import ElementTableFeaturizer
+from trisk.structures.elements import ELEMENT_SYMBOLS
+from trisk.structures.rows import RowError
 
 _KJ_PER_MOL_PER_EV = 96.48  # rounded as in matminer, to equal its values
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trisk._element_data import ELEMENT_SYMBOLS, N_ELEMENTS
+from trisk.structures.elements import ELEMENT_SYMBOLS, N_ELEMENTS
 
 #: Names of that package whose file is called otherwise.
 _FILE_STEMS = {

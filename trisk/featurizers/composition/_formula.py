@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 
-from trisk._element_data import ATOMIC_NUMBERS, ELEMENT_SYMBOLS
+from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS
 
 #: A longer formula, or one with deeper brackets, is refused: it is a mistake, not a material.
 MAX_FORMULA_LENGTH = 10_000

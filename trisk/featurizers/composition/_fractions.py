@@ -5,9 +5,9 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from trisk._element_data import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 from trisk.featurizers._segments import row_sum
 from trisk.featurizers.composition._base import BaseCompositionFeaturizer
+from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 
 _NORMS = (0, 2, 3, 5, 7, 10)
 _TRANSITION_METALS = (

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from trisk._element_data import (
+from trisk.featurizers.composition._base import BaseCompositionFeaturizer
+from trisk.structures.elements import (
     elements_without_data,
     impute_element_means,
     read_element_table,
 )
-from trisk.featurizers._values import RowError
-from trisk.featurizers.composition._base import BaseCompositionFeaturizer
+from trisk.structures.rows import RowError
 
 STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
 

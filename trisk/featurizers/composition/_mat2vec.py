@@ -5,10 +5,10 @@ import os
 import numpy as np
 from scipy.sparse import csr_array
 
-from trisk._element_data import elements_without_data, impute_element_means
-from trisk.featurizers._values import RowError
 from trisk.featurizers.composition._base import BaseCompositionFeaturizer
 from trisk.featurizers.composition._element_vectors import load_element_vectors
+from trisk.structures.elements import elements_without_data, impute_element_means
+from trisk.structures.rows import RowError
 
 
 class Mat2VecFeaturizer(BaseCompositionFeaturizer):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trisk._element_data import ATOMIC_NUMBERS, N_ELEMENTS
 from trisk.featurizers.composition._formula import FormulaError, clean_amounts, unknown_element
+from trisk.structures.elements import ATOMIC_NUMBERS, N_ELEMENTS
 
 
 def parse_object(value):

@@ -6,9 +6,9 @@ from importlib import resources
 
 import numpy as np
 
-from trisk._element_data import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 from trisk.featurizers._segments import row_sum
 from trisk.featurizers.composition._compositions import CompositionTable
+from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 
 _SHELL_CAPACITY = {"s": 2, "p": 6, "d": 10, "f": 14}
 

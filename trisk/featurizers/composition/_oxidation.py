@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from trisk._element_data import ELEMENT_SYMBOLS
 from trisk.featurizers._segments import row_any, row_pairs
 from trisk.featurizers.composition._charge_balance import (
     balance_possible,
@@ -10,6 +9,7 @@ from trisk.featurizers.composition._charge_balance import (
     oxidation_states,
 )
 from trisk.featurizers.composition._tabulated import ElementTableFeaturizer
+from trisk.structures.elements import ELEMENT_SYMBOLS
 
 
 class IonPropertyFeaturizer(ElementTableFeaturizer):

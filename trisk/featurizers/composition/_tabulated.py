@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from trisk._element_data import (
+from trisk.featurizers.composition._base import BaseCompositionFeaturizer
+from trisk.structures.elements import (
     ELEMENT_SYMBOLS,
     element_columns,
     impute_element_means,
 )
-from trisk.featurizers._values import RowError
-from trisk.featurizers.composition._base import BaseCompositionFeaturizer
+from trisk.structures.rows import RowError
 
 
 class ElementTableFeaturizer(BaseCompositionFeaturizer):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matminer
 
-from trisk._element_data import ELEMENT_SYMBOLS
+from trisk.structures.elements import ELEMENT_SYMBOLS
 
 _PROPERTIES = (
     "Number MendeleevNumber AtomicWeight MeltingT Column Row CovalentRadius Electronegativity "

@@ -12,7 +12,6 @@ from sklearn.utils.validation import (
 )
 
 from trisk.featurizers._store import ContentStore
-from trisk.featurizers._values import RowError
 from trisk.featurizers.potential._bond_force_constants import with_force_constants
 from trisk.featurizers.potential._columns import MEASUREMENTS, sensor_columns, sensor_values
 from trisk.featurizers.potential._force_calls import (
@@ -27,6 +26,7 @@ from trisk.featurizers.potential._supercell import require_phonopy
 from trisk.featurizers.structure._base import StructureFeaturizer
 from trisk.featurizers.structure._objects import describe_atoms
 from trisk.featurizers.structure._structures import parse_structures
+from trisk.structures.rows import RowError
 
 _DEFAULT_SENSORS = ("energy", "stress", "forces", "gamma", "einstein")
 

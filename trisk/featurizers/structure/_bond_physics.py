@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trisk._element_data import element_columns, impute_element_means
+from trisk.structures.elements import element_columns, impute_element_means
 
 #: Names of the sensors, in the order of their columns.
 BOND_SENSORS = ("bond stiffness (N/m)", "reduced mass (u)", "Einstein frequency (1/cm)")

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from trisk.featurizers._rows import RowFeaturizer
 from trisk.featurizers._store import ContentStore
-from trisk.featurizers._values import RowError
 from trisk.featurizers.composition._presets import CompositionFeaturizer
 from trisk.featurizers.structure._base import StructureFeaturizer
 from trisk.featurizers.structure._graph_arrays import GraphSettings, build_graphs
@@ -26,8 +25,9 @@ from trisk.featurizers.structure._graph_context import (
 from trisk.featurizers.structure._graph_packing import graph_keys, pack_graphs, unpack_graphs
 from trisk.featurizers.structure._objects import describe_atoms
 from trisk.featurizers.structure._structures import parse_structures
-from trisk.graphs import CrystalGraphs
-from trisk.neighbor_lists import LARGEST_CUTOFF
+from trisk.structures.graphs import CrystalGraphs
+from trisk.structures.neighbors import LARGEST_CUTOFF
+from trisk.structures.rows import RowError
 
 
 class CrystalGraphFeaturizer(StructureFeaturizer):
@@ -109,7 +109,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
 
     See Also
     --------
-    trisk.graphs.CrystalGraphs : What ``transform`` gives.
+    trisk.structures.graphs.CrystalGraphs : What ``transform`` gives.
 
     Notes
     -----

@@ -14,7 +14,7 @@ from trisk.featurizers.structure._bonds import (
     nearest_bonds,
 )
 from trisk.featurizers.structure._graph_packing import assemble_graphs
-from trisk.neighbor_lists import find_neighbors
+from trisk.structures.neighbors import find_neighbors
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trisk._atom_features import ATOM_FEATURES, atom_feature_table
 from trisk.featurizers._store import content_key
-from trisk.graphs import CrystalGraphs
+from trisk.structures.elements import ATOM_FEATURES, atom_feature_table
+from trisk.structures.graphs import CrystalGraphs
 
 _FORMAT = 1  # to be raised with every change of what a graph holds
 _LEVELS = ("bond", "angle", "dihedral")

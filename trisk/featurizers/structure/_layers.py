@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trisk._element_data import element_columns, impute_element_means
 from trisk.featurizers.structure._bond_physics import bond_valences
+from trisk.structures.elements import element_columns, impute_element_means
 
 _FACE_DEPTH = 0.3  # Å; atoms no deeper than this make a face
 _PLANE_GAP = 0.3  # Å; what parts two atomic planes

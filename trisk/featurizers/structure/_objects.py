@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trisk._element_data import ELEMENT_SYMBOLS, N_ELEMENTS
-from trisk.neighbor_lists import geometry_fault
+from trisk.structures.elements import ELEMENT_SYMBOLS, N_ELEMENTS
+from trisk.structures.neighbors import geometry_fault
 
 
 class StructureError(ValueError):

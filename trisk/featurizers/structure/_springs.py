@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trisk._element_data import element_columns, impute_element_means
 from trisk.featurizers.structure._bond_physics import WAVENUMBER, bond_sensors, bond_valences
+from trisk.structures.elements import element_columns, impute_element_means
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _ELEMENT_COLUMNS = {

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trisk.featurizers._values import RowError, as_value_list
 from trisk.featurizers.composition._compositions import CompositionTable
 from trisk.featurizers.structure._files import read_structure_files
 from trisk.featurizers.structure._objects import (
@@ -12,6 +11,7 @@ from trisk.featurizers.structure._objects import (
     describe_structure,
     read_structure,
 )
+from trisk.structures.rows import RowError, as_value_list
 
 _CHUNK_ATOMS = 2000  # bounds the memory of all their pairs within 8 Å to some 50 MB
 

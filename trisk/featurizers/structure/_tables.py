@@ -12,12 +12,12 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from trisk.featurizers._values import RowError
 from trisk.featurizers.structure._base import StructureFeaturizer
 from trisk.featurizers.structure._bonds import find_faults, nearest_bonds
 from trisk.featurizers.structure._objects import describe_atoms
 from trisk.featurizers.structure._structures import parse_structures
-from trisk.neighbor_lists import LARGEST_CUTOFF, find_neighbors
+from trisk.structures.neighbors import LARGEST_CUTOFF, find_neighbors
+from trisk.structures.rows import RowError
 
 
 class StructureTableFeaturizer(StructureFeaturizer):

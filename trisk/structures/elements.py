@@ -17,6 +17,23 @@ ELEMENT_SYMBOLS = tuple(_PERIODIC_TABLE.split())
 
 N_ELEMENTS = len(ELEMENT_SYMBOLS)
 
+_MASSES = """
+    1.008 4.0026 6.94 9.0122 10.81 12.011 14.007 15.999 18.9984 20.1797 22.9898 24.305 26.9815
+    28.085 30.9738 32.06 35.45 39.948 39.0983 40.078 44.9559 47.867 50.9415 51.9961 54.938 55.845
+    58.9332 58.6934 63.546 65.38 69.723 72.63 74.9216 78.971 79.904 83.798 85.4678 87.62 88.9058
+    91.224 92.9064 95.95 97.9072 101.07 102.906 106.42 107.868 112.414 114.818 118.71 121.76 127.6
+    126.904 131.293 132.905 137.327 138.905 140.116 140.908 144.242 144.913 150.36 151.964 157.25
+    158.925 162.5 164.93 167.259 168.934 173.054 174.967 178.49 180.948 183.84 186.207 190.23
+    192.217 195.084 196.967 200.592 204.38 207.2 208.98 208.982 209.987 222.018 223.02 226.025
+    227.028 232.038 231.036 238.029 237.048 244.064 243.061 247.07 247.07 251.08 252.083 257.095
+    258.098 259.101 262.11 267.122 268.126 271.134 270.133 269.134 278.156 281.165 281.166 285.177
+    286.182 289.19 289.194 293.204 293.208 294.214
+"""
+
+#: Standard atomic weights of the elements 1 to 118 in u (IUPAC 2016; without stable isotopes, the
+#: mass of the longest-lived one).
+ATOMIC_MASSES = tuple(float(mass) for mass in _MASSES.split())
+
 #: Symbol → atomic number. Deuterium and tritium are hydrogen, as pymatgen counts them.
 ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(ELEMENT_SYMBOLS, start=1)} | {"D": 1, "T": 1}
 
@@ -108,3 +125,47 @@ def elements_without_data(table, values):
     for entry in lacking_entries:
         found.setdefault(int(rows[entry]), []).append(ELEMENT_SYMBOLS[table.elements[entry] - 1])
     return found
+
+
+#: Feature → the element table and column that it is read from.
+_SOURCES = {
+    "group": ("magpie_elements.csv", "Column"),
+    "period": ("magpie_elements.csv", "Row"),
+    "Mendeleev number": ("magpie_elements.csv", "MendeleevNumber"),
+    "atomic mass": ("descriptor_elements.csv", "atomic_mass"),
+    "covalent radius": ("magpie_elements.csv", "CovalentRadius"),
+    "atomic radius": ("descriptor_elements.csv", "miracle_radius"),
+    "electronegativity": ("magpie_elements.csv", "Electronegativity"),
+    "first ionization energy": ("descriptor_elements.csv", "first_ionization_energy"),
+    "electron affinity": ("descriptor_elements.csv", "electron_affinity"),
+    "s valence electrons": ("magpie_elements.csv", "NsValence"),
+    "p valence electrons": ("magpie_elements.csv", "NpValence"),
+    "d valence electrons": ("magpie_elements.csv", "NdValence"),
+    "f valence electrons": ("magpie_elements.csv", "NfValence"),
+    "valence electrons": ("magpie_elements.csv", "NValence"),
+    "unfilled valence orbitals": ("magpie_elements.csv", "NUnfilled"),
+    "ground-state volume": ("magpie_elements.csv", "GSvolume_pa"),
+    "melting temperature": ("magpie_elements.csv", "MeltingT"),
+    "cohesive energy": ("descriptor_elements.csv", "cohesive_energy"),
+}
+
+#: Names of the features, in the order of their columns.
+ATOM_FEATURES = tuple(_SOURCES)
+
+
+@lru_cache(maxsize=1)
+def atom_feature_table():
+    """Features by atomic number.
+
+    Returns
+    -------
+    ndarray of float32 of shape (119, 18)
+        Each column has mean 0 and variance 1 over the elements with data; an element without
+        data has the mean. Row 0 is NaN. Cached and read-only.
+    """
+    columns = [element_columns(filename, (name,)) for filename, name in _SOURCES.values()]
+    values = np.concatenate(columns, axis=1)
+    scaled = (values - np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
+    table = impute_element_means(scaled).astype(np.float32)
+    table.setflags(write=False)
+    return table
