@@ -1,13 +1,12 @@
 from . import datasets as datasets
 from . import estimators as estimators
 from . import featurizers as featurizers
-from . import graphs as graphs
 from . import model_selection as model_selection
-from . import neighbor_lists as neighbor_lists
 from . import persistence as persistence
 from . import pipelines as pipelines
 from . import plotting as plotting
 from . import pretraining as pretraining
+from . import structures as structures
 from . import testing as testing
 from .datasets import load_band_gaps as load_band_gaps
 from .datasets import load_matbench as load_matbench
