@@ -20,7 +20,7 @@ from trisk import TriForcesPretrainer, load_matbench, load_prototypes
 from trisk.pretraining import decorate_prototypes
 
 WEIGHTS = (
-    Path(__file__).parents[1] / "trisk/estimators/triforces/data/triforces_default.safetensors"
+    Path(__file__).parents[1] / "trisk/data/triforces_default.safetensors"
 )
 #: Crystals decorated, and frames of each kind of molecular dynamics and defects.
 N_DECORATED, N_FRAMES = 14_000, 15

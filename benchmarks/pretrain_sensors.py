@@ -29,7 +29,7 @@ from trisk.estimators.triforces import SENSORS
 from trisk.featurizers import ElementFractionFeaturizer, PotentialFeaturizer
 
 WEIGHTS = (
-    Path(__file__).parents[1] / "trisk/estimators/triforces/data/triforces_sensors.safetensors"
+    Path(__file__).parents[1] / "trisk/data/triforces_sensors.safetensors"
 )
 #: Crystals that keep the volume of their decoration, and rows that judge.
 N_AS_DECORATED, N_KEPT = 6_000, 500

@@ -41,7 +41,7 @@ from report_structures import (
 
 HERE = Path(__file__).parent
 README, DETAILS = HERE.parent / "README.md", HERE.parent / "docs" / "results.md"
-CARDS = HERE.parent / "trisk" / "estimators" / "triforces" / "data"
+CARDS = HERE.parent / "trisk" / "data"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 

@@ -1,12 +1,11 @@
 """Weights of a composition encoder: those that come with trisk, or a file of one's own."""
 
 import json
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-_DEFAULT = ("featurizers", "data", "composition_encoder.safetensors")
+from trisk.data import data_file
 
 
 def read_encoder(source):
@@ -32,7 +31,7 @@ def read_encoder(source):
     from safetensors import SafetensorError, safe_open
 
     if source == "default":
-        path = Path(str(resources.files("trisk").joinpath(*_DEFAULT)))
+        path = data_file("composition_encoder.safetensors")
     else:
         path = Path(source)
     if not path.is_file():

@@ -1,10 +1,10 @@
 import re
-from importlib.resources import files
 
 import pandas as pd
 import pytest
 from pymatgen.core import Composition
 
+from trisk.data import data_file
 from trisk.datasets import load_band_gaps, load_matbench
 
 
@@ -52,7 +52,7 @@ def test_band_gaps__columns__hold_what_the_readme_says(table):
 
 
 def test_band_gaps__every_source__is_spelled_out_in_the_readme(table):
-    readme = files("trisk.datasets").joinpath("data/README.md").read_text(encoding="utf-8")
+    readme = data_file("band_gaps.md").read_text(encoding="utf-8")
     listed = set()
     for line in re.findall(r"^- ([^:]+):", readme, flags=re.MULTILINE):
         author, years = line.rsplit(" ", 1)[0], re.findall(r"\d{4}", line)

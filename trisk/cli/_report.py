@@ -4,13 +4,13 @@ import base64
 import html
 import io
 import string
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
 from trisk.cli._errors import CommandError
 from trisk.cli._models import read_facts, read_model
+from trisk.data import data_file
 
 _WORST = 10
 _SCORE_NAMES = {
@@ -72,7 +72,7 @@ def render(folder):
     if table is not None:
         sections.append(_worst(table, facts))
     sections += [_training(model), _trials(folder), _parameters(facts), _use(folder, facts)]
-    template = files("trisk.cli").joinpath("data/report.html").read_text(encoding="utf-8")
+    template = data_file("report.html").read_text(encoding="utf-8")
     return string.Template(template).substitute(
         title=html.escape(f"{facts['target']}: a trisk model"),
         body="\n".join(section for section in sections if section),

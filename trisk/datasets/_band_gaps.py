@@ -1,7 +1,8 @@
 """The table of measured band gaps that ships with trisk."""
 
-from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, overload
+
+from trisk.data import data_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +15,7 @@ def load_band_gaps(*, as_frame: Literal[True]) -> "pd.DataFrame": ...
 def load_band_gaps(*, as_frame=False):
     """Load measured band gaps of some 390 inorganic compounds, elements and metals.
 
-    The table ships with trisk; ``trisk/datasets/data/README.md`` tells how it was made and
+    The table ships with trisk; ``trisk/data/band_gaps.md`` tells how it was made and
     spells out the sources. Each formula occurs once, with the gap of the polymorph that is
     stable at room temperature unless a note says otherwise; metals and semimetals have a gap
     of zero.
@@ -49,8 +50,9 @@ def load_band_gaps(*, as_frame=False):
     """
     import pandas as pd
 
-    with files("trisk.datasets").joinpath("data/band_gaps.csv").open(encoding="utf-8") as file:
-        frame = pd.read_csv(file, keep_default_na=False, na_values={"temperature": [""]})
+    frame = pd.read_csv(
+        data_file("band_gaps.csv"), keep_default_na=False, na_values={"temperature": [""]}
+    )
     if as_frame:
         return frame
     X, y = frame["formula"].rename("composition"), frame["band_gap"].rename("band gap")

@@ -1,9 +1,10 @@
 """Element symbols and element property tables as arrays indexed by atomic number."""
 
 from functools import lru_cache
-from importlib import resources
 
 import numpy as np
+
+from trisk.data import data_file
 
 _PERIODIC_TABLE = """
     H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se
@@ -40,7 +41,7 @@ ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(ELEMENT_SYMBOLS, start=1)
 
 @lru_cache(maxsize=16)
 def read_element_table(filename):
-    """Read a table of ``trisk/featurizers/data`` that holds one row per element.
+    """Read a table of ``trisk/data`` that holds one row per element.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def read_element_table(filename):
         Row ``Z`` belongs to atomic number ``Z``; row 0 and elements without data are NaN.
         The array is cached and read-only.
     """
-    text = resources.files("trisk").joinpath("featurizers", "data", filename).read_text("utf-8")
+    text = data_file(filename).read_text("utf-8")
     header, *lines = text.splitlines()
     names = tuple(header.split(",")[1:])
     values = np.full((N_ELEMENTS + 1, len(names)), np.nan)

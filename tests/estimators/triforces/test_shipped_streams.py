@@ -1,13 +1,13 @@
 """The pre-trained weights that come with trisk: load offline, small, the same for ever."""
 
 import socket
-from importlib import resources
 
 import numpy as np
 import pytest
 from ase.build import bulk
 
 from trisk import TriForcesPretrainer, TriForcesRegressor
+from trisk.data import data_file
 from trisk.estimators.triforces._pretrained import SHIPPED, load_pretrained
 
 # The first two numbers of each stream's block for rock salt at 5.64 Å.
@@ -44,9 +44,8 @@ def test_loads_offline_and_embeds_as_ever(no_network):
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_comes_with_a_card_and_is_small(name):
-    folder = resources.files("trisk.estimators.triforces").joinpath("data")
-    assert 0 < len(folder.joinpath(SHIPPED[name]).read_bytes()) < 20e6
-    card = folder.joinpath(f"triforces_{name}.md").read_text(encoding="utf-8")
+    assert 0 < len(data_file(SHIPPED[name]).read_bytes()) < 20e6
+    card = data_file(f"triforces_{name}.md").read_text(encoding="utf-8")
     for heading in ("What it is", "Data", "Training", "Scores", "Licence"):
         assert f"**{heading}" in card
 

@@ -6,6 +6,7 @@ import pytest
 
 import trisk
 from trisk import composition_pipeline, load_band_gaps
+from trisk.data import data_file
 from trisk.featurizers import CompositionFeaturizer, PretrainedFeaturizer
 from trisk.structures.elements import ELEMENT_SYMBOLS
 
@@ -65,11 +66,8 @@ def test_weights__bad_files_are_refused(tmp_path):
 
 
 def test_weights__are_small_enough_to_ship():
-    from importlib import resources
-
-    data = resources.files("trisk.featurizers").joinpath("data")
-    assert data.joinpath("composition_encoder.safetensors").stat().st_size < 10e6
-    assert "Materials Project" in data.joinpath("composition_encoder.md").read_text("utf-8")
+    assert data_file("composition_encoder.safetensors").stat().st_size < 10e6
+    assert "Materials Project" in data_file("composition_encoder.md").read_text("utf-8")
 
 
 def test_saved_pipeline__carries_its_encoder(tmp_path):

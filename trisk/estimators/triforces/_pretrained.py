@@ -1,10 +1,11 @@
 """Pre-trained streams: where they come from, and whether they fit."""
 
 import os
-from importlib import resources
 from pathlib import Path
 
 from sklearn.utils.validation import check_is_fitted
+
+from trisk.data import data_file
 
 #: Files of the weights that come with trisk.
 SHIPPED = {
@@ -40,8 +41,7 @@ def load_pretrained(source):
         from trisk.persistence import load
 
         if source in SHIPPED:
-            folder = resources.files("trisk.estimators.triforces")
-            source = Path(str(folder.joinpath("data", SHIPPED[source])))
+            source = data_file(SHIPPED[source])
         elif not Path(source).exists():
             raise FileNotFoundError(
                 f"There is no model file at {str(source)!r}, and no weights of this name come with "

@@ -1,9 +1,10 @@
 """Mixing thermodynamics and size mismatch of alloys."""
 
 from functools import lru_cache
-from importlib import resources
 
 import numpy as np
+
+from trisk.data import data_file
 
 from trisk.featurizers._segments import row_mean, row_pairs, row_sum
 from trisk.featurizers.composition._mismatch import (
@@ -32,9 +33,8 @@ def mixing_enthalpies():
     ndarray of shape (119, 119)
         Symmetric, indexed by atomic numbers; NaN for pairs that are not tabulated.
     """
-    source = resources.files("trisk.featurizers").joinpath("data", "mixing_enthalpies.csv")
     matrix = np.full((N_ELEMENTS + 1, N_ELEMENTS + 1), np.nan)
-    for line in source.read_text("utf-8").splitlines()[1:]:
+    for line in data_file("mixing_enthalpies.csv").read_text("utf-8").splitlines()[1:]:
         first, second, enthalpy = line.split(",")
         a, b = ATOMIC_NUMBERS[first], ATOMIC_NUMBERS[second]
         matrix[a, b] = matrix[b, a] = float(enthalpy)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 
 import numpy as np
+
+from trisk.data import data_file
 
 from trisk.featurizers._segments import row_sum
 from trisk.featurizers.composition._compositions import CompositionTable
@@ -46,8 +47,7 @@ def orbital_table():
     -------
     OrbitalTable
     """
-    source = resources.files("trisk.featurizers").joinpath("data", "atomic_orbital_energies.csv")
-    lines = [line.split(",") for line in source.read_text("utf-8").splitlines()[1:]]
+    lines = [line.split(",") for line in data_file("atomic_orbital_energies.csv").read_text("utf-8").splitlines()[1:]]
     elements = np.array([ATOMIC_NUMBERS[symbol] for symbol, _, _ in lines])
     energies = np.array([float(energy) for _, _, energy in lines])
     n_orbitals = np.bincount(elements, minlength=N_ELEMENTS + 1)

@@ -1,6 +1,6 @@
 """Write magpie_elements.csv from the element tables that matminer ships.
 
-Run ``python make_magpie_elements.py`` in this folder, with matminer installed.
+Run ``python tools/make_magpie_elements.py``, with matminer installed.
 """
 
 from pathlib import Path
@@ -9,6 +9,7 @@ import matminer
 
 from trisk.structures.elements import ELEMENT_SYMBOLS
 
+_FOLDER = Path(__file__).parents[1] / "trisk" / "data"
 _PROPERTIES = (
     "Number MendeleevNumber AtomicWeight MeltingT Column Row CovalentRadius Electronegativity "
     "NsValence NpValence NdValence NfValence NValence NsUnfilled NpUnfilled NdUnfilled NfUnfilled "
@@ -29,13 +30,13 @@ def read_table(path):
     return values + [""] * (len(ELEMENT_SYMBOLS) - len(values))
 
 
-def main():
-    folder = Path(matminer.__file__).parent / "utils/data_files/magpie_elementdata"
-    columns = [read_table(folder / f"{name}.table") for name in PROPERTIES]
+def main(folder=_FOLDER):
+    """Write the table into a folder."""
+    source = Path(matminer.__file__).parent / "utils/data_files/magpie_elementdata"
+    columns = [read_table(source / f"{name}.table") for name in PROPERTIES]
     rows = [",".join(("element", *PROPERTIES))]
     rows += [",".join(row) for row in zip(ELEMENT_SYMBOLS, *columns, strict=True)]
-    target = Path(__file__).with_name("magpie_elements.csv")
-    target.write_text("\n".join(rows) + "\n", "utf-8")
+    (folder / "magpie_elements.csv").write_text("\n".join(rows) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

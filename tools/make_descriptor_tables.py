@@ -1,6 +1,6 @@
 """Write the tables of the further descriptors from what matminer and pymatgen ship.
 
-Run ``python make_descriptor_tables.py`` in this folder, with both installed.
+Run ``python tools/make_descriptor_tables.py``, with both installed.
 """
 
 import csv
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Element
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parents[1] / "trisk" / "data"
 _SOURCE = Path(matminer.utils.data.__file__).parent / "data_files"
 _MOST_STATES = 9
 _MIEDEMA_COLUMNS = (
@@ -30,9 +30,9 @@ def number(value):
     return repr(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def write(filename, header, rows):
+def write(path, header, rows):
     """Write one CSV file."""
-    with (_FOLDER / filename).open("w", newline="", encoding="utf-8") as stream:
+    with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
@@ -70,24 +70,25 @@ def mixing_enthalpies():
         yield [Element.from_Z(a).symbol, Element.from_Z(b).symbol, number(enthalpy)]
 
 
-def main():
+def main(folder=_FOLDER):
     """Write all four tables."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pymatgen warns of every element without data
-        write_all(list(Element))
+        write_all(folder, list(Element))
 
 
-def write_all(elements):
+def write_all(folder, elements):
     """Write all four tables for the given elements."""
     names = [
         *("atomic_mass", "pauling_electronegativity", "first_ionization_energy"),
         *("electron_affinity", "miracle_radius", "cohesive_energy"),
         *(f"miedema_{column.lower()}" for column in _MIEDEMA_COLUMNS),
     ]
-    write("descriptor_elements.csv", ["symbol", *names], descriptor_elements(elements))
+    header = ["symbol", *names]
+    write(folder / "descriptor_elements.csv", header, descriptor_elements(elements))
     states = ((e.symbol, sorted(e.common_oxidation_states)) for e in elements)
     write(
-        "oxidation_states.csv",
+        folder / "oxidation_states.csv",
         ["symbol", *(f"state_{place}" for place in range(1, _MOST_STATES + 1))],
         ([symbol, *own, *[""] * (_MOST_STATES - len(own))] for symbol, own in states),
     )
@@ -96,9 +97,10 @@ def write_all(elements):
         for element in elements
         for orbital, energy in sorted((element.atomic_orbitals or {}).items(), key=lambda o: o[1])
     )
-    write("atomic_orbital_energies.csv", ["symbol", "orbital", "energy_hartree"], orbitals)
+    header = ["symbol", "orbital", "energy_hartree"]
+    write(folder / "atomic_orbital_energies.csv", header, orbitals)
     pair_names = ["symbol_a", "symbol_b", "enthalpy_kj_per_mol"]
-    write("mixing_enthalpies.csv", pair_names, mixing_enthalpies())
+    write(folder / "mixing_enthalpies.csv", pair_names, mixing_enthalpies())
 
 
 if __name__ == "__main__":
