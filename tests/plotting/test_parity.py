@@ -96,7 +96,10 @@ def test_from_predictions__residual_panel__counts_every_row(values):
 
 def test_from_predictions__own_axes_colour_and_no_residuals(values):
     _, axes = plt.subplots(1, 2)
-    display = ParityDisplay.from_predictions(*values, ax=axes[1], residuals=False, color="red", s=3)
+    style = {"color": "red", "s": 3}
+    display = ParityDisplay.from_predictions(
+        *values, ax=axes[1], residuals=False, scatter_kwargs=style
+    )
     assert display.ax_ is axes[1]
     assert display.residual_ax_ is None
     assert display.points_.get_facecolor()[0, :3].tolist() == [1, 0, 0]

@@ -1,15 +1,28 @@
 """What more data would bring, with a forest beside it."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, indexable
 
-from trisk.plotting._style import COLORS, class_name, legend_above, new_axes, plain_axes, with_unit
+from trisk.plotting._base import (
+    COLORS,
+    Display,
+    attribute,
+    class_name,
+    legend_above,
+    plain_axes,
+    set_ticks,
+    with_unit,
+)
 
 
-class LearningCurveDisplay:
+@dataclass(kw_only=True, eq=False, repr=False)
+class LearningCurveDisplay(Display):
     """Score on left-out rows against the number of training rows, on logarithmic axes.
 
     On such axes the error of many models falls on a line, whose slope says what doubling the
@@ -26,10 +39,8 @@ class LearningCurveDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib.axes.Axes
-        Axes of the plot.
-    figure_ : matplotlib.figure.Figure
-        Their figure.
+    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Axes of the plot, and their figure.
     lines_ : dict of str to matplotlib.lines.Line2D
         Mean over folds, by model.
     legend_ : matplotlib.legend.Legend
@@ -40,10 +51,11 @@ class LearningCurveDisplay:
     sklearn.model_selection.LearningCurveDisplay : Training scores too, one estimator at a time.
     """
 
-    def __init__(self, *, train_sizes, scores, label="score"):
-        self.train_sizes = train_sizes
-        self.scores = scores
-        self.label = label
+    train_sizes: Any
+    scores: dict[str, Any]
+    label: str = "score"
+
+    _size = (5.4, 4.2)
 
     @classmethod
     def from_estimator(
@@ -68,10 +80,8 @@ class LearningCurveDisplay:
         ----------
         estimator : estimator instance
             Cloned for every size and fold. Folds of a trisk estimator train as one batch.
-        X : array-like of shape (n_samples, ...)
-            Inputs.
-        y : array-like of shape (n_samples,)
-            Targets.
+        X, y : array-like of shape (n_samples, ...)
+            Inputs and targets.
         baseline : "forest", estimator instance or None, default="forest"
             What to draw beside it; ``"forest"`` is 300 extremely randomised trees behind the
             same transformers.
@@ -114,43 +124,28 @@ class LearningCurveDisplay:
             if isinstance(baseline, str):
                 baseline = _forest(estimator, rng.randint(np.iinfo(np.int32).max))
             models[class_name(baseline)] = baseline
+        parts = [[(train[:n], test) for train, test in folds] for n in sizes]
         scores = {}
-        for model_name, model in models.items():
+        for key, model in models.items():
             scorer = check_scoring(model, scoring)
-            rows = [[(train[:n], test) for train, test in folds] for n in sizes]
-            scores[model_name] = np.array([score_folds(model, X, y, part, scorer) for part in rows])
+            scores[key] = np.array([score_folds(model, X, y, part, scorer) for part in parts])
         label = scoring if isinstance(scoring, str) else "score"
         if label.startswith("neg_"):
             scores = {n: -values for n, values in scores.items()}
             label = label.removeprefix("neg_").replace("_", " ")
-            unit = getattr(y, "attrs", {}).get("unit") if unit is None else unit
-            label = with_unit(label, None if classification else unit)
+            label = with_unit(label, None if classification else attribute(unit, y, "unit"))
         return cls(train_sizes=sizes, scores=scores, label=label).plot(ax)
 
-    def plot(self, ax=None):
-        """Draw the display.
+    def _draw(self, ax):
+        from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
 
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; a new figure if None.
-
-        Returns
-        -------
-        LearningCurveDisplay
-            This display.
-        """
-        from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
-
-        ax = new_axes(ax, (5.4, 4.2))
-        self.ax_, self.figure_, self.lines_ = ax, ax.figure, {}
+        self.lines_ = {}
         sizes = np.asarray(self.train_sizes)
         for color, (name, scores) in zip(COLORS, self.scores.items(), strict=False):
             mean, deviation = np.mean(scores, axis=1), np.std(scores, axis=1)
             label = f"{name}: {mean[-1]:.3g} with {sizes[-1]} rows"
-            (self.lines_[name],) = ax.plot(
-                sizes, mean, color=color, marker="o", markersize=4, label=label
-            )
+            style = {"color": color, "marker": "o", "markersize": 4, "label": label}
+            (self.lines_[name],) = ax.plot(sizes, mean, **style)
             band = {"color": color, "alpha": 0.15, "linewidth": 0}
             ax.fill_between(sizes, mean - deviation, mean + deviation, **band)
         lowest = min(np.min(scores) for scores in self.scores.values())
@@ -159,13 +154,12 @@ class LearningCurveDisplay:
         ax.set_xticks(sizes, [f"{n:,}" for n in sizes])
         if lowest > 0:
             # Errors rarely span a decade, so ticks at its powers would be none.
-            ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+            set_ticks(ax.yaxis)
             ax.yaxis.set_minor_locator(NullLocator())
             ax.yaxis.set_major_formatter(ScalarFormatter())
         ax.xaxis.set_minor_formatter(NullFormatter())
         plain_axes(ax)
         self.legend_ = legend_above(ax)
-        return self
 
 
 def _absolute_sizes(train_sizes, n_rows):

@@ -1,0 +1,176 @@
+"""What all displays share: drawing, colours, labels, and the check of what they are given."""
+
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Lines that mark what would be perfect.
+GUIDE: dict[str, Any] = {"color": "0.35", "linewidth": 1, "linestyle": (0, (5, 3))}
+
+
+class Display:
+    """Base of the displays, whose parameters are those of their classes."""
+
+    _size = (5.4, 4.0)
+    _n_axes = 1
+
+    @classmethod
+    def from_estimator(cls, estimator, X=None, y=None, *, ax=None, **parameters):
+        """Draw what a fitted estimator does with some rows.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Fitted estimator, or a pipeline that ends in one.
+        X : array-like of shape (n_samples, ...), default=None
+            Rows to show it on, for a fair picture such as it was not fitted on.
+        y : array-like of shape (n_samples,), default=None
+            Actual values or classes, where the display compares with them.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on (two where the class draws two); a new figure if None.
+        **parameters
+            Further parameters of the class; ``name`` is the estimator's class if left out.
+
+        Returns
+        -------
+        Display
+            The display, drawn.
+        """
+        check_is_fitted(estimator)
+        return cls(**{**cls._measure(estimator, X, y), **parameters}).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on (two where the class draws two); a new figure if None.
+
+        Returns
+        -------
+        Display
+            This display.
+        """
+        values = self._checked()
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            _, ax = plt.subplots(1, self._n_axes, figsize=self._size, layout="constrained")
+        self.ax_, self.figure_ = ax, (ax if self._n_axes == 1 else ax[0]).figure
+        self._draw(ax, *values)
+        return self
+
+    @classmethod
+    def _measure(cls, estimator, X, y):
+        """Those parameters of the class that an estimator gives."""
+        raise NotImplementedError
+
+    def _checked(self):
+        """What is drawn, after a check that comes before a figure is made."""
+        return ()
+
+    def _draw(self, ax, *values):
+        raise NotImplementedError
+
+
+class PredictionDisplay(Display):
+    """Base of the displays that compare predictions with actual values."""
+
+    @classmethod
+    def from_predictions(cls, y_true, y_pred, y_std=None, *, ax=None, **parameters):
+        """Draw given predictions.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            Actual values.
+        y_pred : array-like of shape (n_samples,)
+            Predicted values.
+        y_std : array-like of shape (n_samples,), default=None
+            Standard deviations of the predictions.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on (two where the class draws two); a new figure if None.
+        **parameters
+            Further parameters of the class.
+
+        Returns
+        -------
+        Display
+            The display, drawn.
+        """
+        return cls(y_true=y_true, y_pred=y_pred, y_std=y_std, **parameters).plot(ax)
+
+    def _checked(self):
+        """Actual, predicted and standard deviations as numbers; an error names the bad one."""
+        y_true, y_pred = numbers(self.y_true, "y_true"), numbers(self.y_pred, "y_pred")
+        y_std = None if self.y_std is None else numbers(self.y_std, "y_std")
+        check_consistent_length(y_true, y_pred, y_std)
+        if y_std is not None and y_std.min() < 0:
+            row = int(y_std.argmin())
+            raise ValueError(f"y_std must not be negative, but row {row} has {y_std[row]}.")
+        return y_true, y_pred, y_std
+
+
+def numbers(values, name):
+    """One column of finite numbers, or an error that names the array at fault."""
+    values = check_array(values, ensure_2d=False, dtype="numeric", input_name=name)
+    if values.size != len(values):
+        raise ValueError(
+            f"{name} has shape {values.shape}, but a plot shows one target: pass one column at a "
+            "time."
+        )
+    return values.ravel().astype(float)
+
+
+def drawn(artists, gid="model"):
+    """What earlier displays drew on these axes under a name."""
+    return [artist for artist in artists if artist.get_gid() == gid]
+
+
+def class_name(estimator):
+    """Name of what predicts, for a legend."""
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    return type(last).__name__
+
+
+def last_step(estimator, X):
+    """The estimator at the end of a pipeline, and what it is given."""
+    if not isinstance(estimator, Pipeline):
+        return estimator, X
+    return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X
+
+
+def attribute(given, values, key):
+    """What was given, or what pandas' ``attrs`` say of the values."""
+    return getattr(values, "attrs", {}).get(key) if given is None else given
+
+
+def with_unit(words, unit):
+    """Label of an axis."""
+    return f"{words} ({unit})" if unit else words
+
+
+def set_ticks(axis, *, integer=False):
+    """Ticks at round numbers, or at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    steps = [1, 2, 2.5, 5, 10]
+    axis.set_major_locator(MaxNLocator(integer=True) if integer else MaxNLocator(6, steps=steps))
+
+
+def plain_axes(ax):
+    """Pale grid behind the data, and no frame where no axis is."""
+    ax.grid(True, color="0.92", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def legend_above(ax, **settings):
+    """Legend over the plot, where it hides nothing."""
+    settings |= {"borderaxespad": 0.2, "frameon": False, "handletextpad": 0.3}
+    return ax.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", **settings)

@@ -1,0 +1,303 @@
+"""What networks do inside: attention, recursion step by step, halting, and pre-training."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import check_array, check_consistent_length
+
+from trisk.plotting._base import (
+    COLORS,
+    Display,
+    attribute,
+    class_name,
+    drawn,
+    last_step,
+    legend_above,
+    numbers,
+    plain_axes,
+    set_ticks,
+    with_unit,
+)
+
+_OBJECTIVES = {
+    "denoising": ("denoising (variance left)", "-"),
+    "masking": ("masking (nats)", "--"),
+    "lejepa": ("LeJEPA", ":"),
+}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class AttentionDisplay(Display):
+    """Attention between property tokens, averaged over rows, heads and members.
+
+    Each line of the picture is a property that looks, each column one that is looked at; lines
+    add up to one. Properties stand in the order of the attention that they receive. Attention
+    shows what the network mixes; it is no proof of what matters for the prediction. Made from a
+    fitted HybridTRIADS estimator with ``n_attention_layers`` of one or more.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_layers, n_properties, n_properties)
+        Attention from the property of a line to that of a column, in each layer.
+    names : list of str
+        The properties.
+    layer : int, default=-1
+        Which layer to draw; the last one by default.
+    n_properties : int, default=22
+        How many properties to show, the most attended ones.
+    name : str, default=None
+        Title of the picture.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Axes of the picture, and their figure.
+    image_ : matplotlib.image.AxesImage
+        The picture.
+    order_ : ndarray of shape (n_properties,)
+        Properties from the most to the least attended.
+    """
+
+    weights: Any
+    names: list[str]
+    layer: int = -1
+    n_properties: int = 22
+    name: str | None = None
+
+    _size = (7.2, 6.4)
+
+    @classmethod
+    def _measure(cls, estimator, X, y):
+        last, X = last_step(estimator, X)
+        weights, names = last.attention(X)
+        return {"weights": weights, "names": names, "name": class_name(last)}
+
+    def _draw(self, ax):
+        weights, names = np.asarray(self.weights)[self.layer], np.asarray(self.names)
+        self.order_ = np.argsort(-weights.mean(axis=0), kind="stable")
+        shown = self.order_[: self.n_properties]
+        # White is an even share, whatever the number of properties.
+        relative = len(weights) * weights[np.ix_(shown, shown)]
+        limit = max(np.abs(relative - 1).max(), 0.05)
+        style = {"cmap": "PuOr_r", "aspect": "equal", "vmin": 1 - limit, "vmax": 1 + limit}
+        self.image_ = ax.imshow(relative, **style)
+        ax.set_xticks(range(len(shown)), names[shown], rotation=90)
+        ax.set_yticks(range(len(shown)), names[shown])
+        ax.tick_params(length=0, labelsize="small")
+        ax.set(xlabel="attended property", ylabel="attending property", title=self.name or "")
+        label = "attention (1 = an even share)"
+        self.figure_.colorbar(self.image_, ax=ax, shrink=0.75, label=label)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SupervisionDisplay(Display):
+    """Error after each step of a recursion, and how far the answer still moves.
+
+    A network that is supervised at every step has an answer at every step. Where the error no
+    longer falls and the answer no longer moves, further steps are wasted. Made from a fitted
+    estimator with ``staged_predict`` or ``staged_predict_proba``.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Actual values, or for probabilities the numbers of the classes.
+    staged : array-like of shape (n_steps, n_samples) or (n_steps, n_samples, n_classes)
+        Predicted values, or probabilities of classes, after each step.
+    name : str, default=None
+        Name of the model in the legend.
+    unit : str, default=None
+        Unit of the values; ``y_true.attrs["unit"]`` if None.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Axes of the plot, and their figure.
+    error_line_, move_line_ : matplotlib.lines.Line2D
+        Mean absolute error or log loss after each step, and mean change from the step before.
+    legend_ : matplotlib.legend.Legend
+        Legend of all models on the axes.
+    """
+
+    y_true: Any
+    staged: Any
+    name: str | None = None
+    unit: str | None = None
+
+    _size = (5.4, 3.8)
+
+    @classmethod
+    def _measure(cls, estimator, X, y):
+        last, X = last_step(estimator, X)
+        if not hasattr(last, "staged_predict"):
+            raise TypeError(f"{class_name(last)} makes no predictions after each step.")
+        if is_classifier(last):
+            y, staged = np.searchsorted(last.classes_, y), last.staged_predict_proba(X)
+        else:
+            staged = last.staged_predict(X)
+        return {"y_true": y, "staged": list(staged), "name": class_name(last)}
+
+    def _checked(self):
+        y_true = numbers(self.y_true, "y_true")
+        staged = check_array(self.staged, allow_nd=True, input_name="staged")
+        if staged.shape[1] != len(y_true):
+            raise ValueError(f"staged is of {staged.shape[1]} rows, but y_true of {len(y_true)}.")
+        return y_true, staged
+
+    def _draw(self, ax, y_true, staged):
+        if staged.ndim == 3:
+            given = staged[:, np.arange(len(y_true)), y_true.astype(int)]
+            errors = -np.log(np.clip(given, 1e-15, 1)).mean(axis=1)
+            label = "log loss; change of probabilities"
+        else:
+            errors = np.abs(staged - y_true).mean(axis=1)
+            unit = attribute(self.unit, self.y_true, "unit")
+            label = with_unit("mean absolute error; mean change", unit)
+        moves = np.abs(np.diff(staged, axis=0)).reshape(len(staged) - 1, -1).mean(axis=1)
+        color = COLORS[len(drawn(ax.lines)) % len(COLORS)]
+        style = {"color": color, "marker": "o", "markersize": 4}
+        name = f"{self.name}: " if self.name else ""
+        steps, end = np.arange(1, len(errors) + 1), f"{name}error {errors[-1]:.3g} at the end"
+        (self.error_line_,) = ax.plot(steps, errors, gid="model", label=end, **style)
+        style |= {"linestyle": ":", "label": f"{name}change from the step before"}
+        (self.move_line_,) = ax.plot(steps[1:], moves, **style)
+        ax.set(xlabel="recursion step", ylabel=label, ylim=(0, None))
+        set_ticks(ax.xaxis, integer=True)
+        plain_axes(ax)
+        self.legend_ = legend_above(ax)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class HaltingDisplay(Display):
+    """Cycles before halting, counted, with the error of the structures that took so many.
+
+    Made from a fitted GraphTRIADS estimator; targets ``y``, for the errors, of a regressor only.
+
+    Parameters
+    ----------
+    cycles : array-like of shape (n_samples,)
+        Cycles of every structure, averaged over members.
+    errors : array-like of shape (n_samples,), default=None
+        Absolute error of every structure.
+    name : str, default=None
+        Title of the picture.
+    unit : str, default=None
+        Unit of the errors; ``errors.attrs["unit"]`` if None.
+
+    Attributes
+    ----------
+    ax_, error_ax_ : matplotlib.axes.Axes
+        Axes of the counts; those of the errors, to the right, or None.
+    figure_ : matplotlib.figure.Figure
+        Their figure.
+    counts_ : ndarray of shape (n_bins,)
+        Structures by the number of cycles, rounded.
+    mean_errors_ : ndarray of shape (n_bins,) or None
+        Mean absolute error of these, NaN where there are none.
+    """
+
+    cycles: Any
+    errors: Any = None
+    name: str | None = None
+    unit: str | None = None
+
+    _size = (5.6, 3.8)
+
+    @classmethod
+    def _measure(cls, estimator, X, y):
+        last, X = last_step(estimator, X)
+        if not hasattr(last, "count_cycles"):
+            raise TypeError(f"{class_name(last)} has no recursion that halts by itself.")
+        errors = None if y is None else np.abs(last.predict(X) - y)
+        return {"cycles": last.count_cycles(X), "errors": errors, "name": class_name(last)}
+
+    def _checked(self):
+        cycles = np.rint(numbers(self.cycles, "cycles")).astype(int)
+        errors = None if self.errors is None else numbers(self.errors, "errors")
+        check_consistent_length(cycles, errors)
+        return cycles, errors
+
+    def _draw(self, ax, cycles, errors):
+        first = cycles.min()
+        self.counts_ = np.bincount(cycles - first)
+        bins = first + np.arange(len(self.counts_))
+        ax.bar(bins, self.counts_, color=COLORS[5], width=0.8)
+        ax.set(xlabel="cycles before halting", ylabel="structures", title=self.name or "")
+        set_ticks(ax.xaxis, integer=True)
+        set_ticks(ax.yaxis, integer=True)
+        plain_axes(ax)
+        self.error_ax_ = self.mean_errors_ = None
+        if errors is not None:
+            with np.errstate(invalid="ignore"):
+                self.mean_errors_ = np.bincount(cycles - first, weights=errors) / self.counts_
+            seen, self.error_ax_ = self.counts_ > 0, ax.twinx()
+            self.error_ax_.plot(bins[seen], self.mean_errors_[seen], "o-", color=COLORS[1])
+            self.error_ax_.set(ylim=(0, None))
+            unit = attribute(self.unit, self.errors, "unit")
+            self.error_ax_.set_ylabel(with_unit("mean absolute error", unit), color=COLORS[1])
+            self.error_ax_.spines[["top", "left"]].set_visible(False)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class PretrainingDisplay(Display):
+    """Objectives of a pre-training, or the gradients they give the streams, by epoch.
+
+    Parameters
+    ----------
+    history : pandas.DataFrame
+        ``history_`` of a :class:`trisk.estimators.TriForcesPretrainer`.
+    kind : {"losses", "gradients"}, default="losses"
+        What to draw: the objectives without their weights, or the norms of their weighted
+        gradients in each stream.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Axes of the plot, and their figure.
+    lines_ : dict of str to matplotlib.lines.Line2D
+        Lines by name of the history's column.
+    legend_ : matplotlib.legend.Legend
+        The legend.
+    """
+
+    history: Any
+    kind: str = "losses"
+
+    _size = (7.2, 4.4)
+
+    @classmethod
+    def _measure(cls, estimator, X, y):
+        return {"history": estimator.history_}
+
+    def _checked(self):
+        if self.kind not in ("losses", "gradients"):
+            raise ValueError(f"kind must be 'losses' or 'gradients', but is {self.kind!r}.")
+        return ()
+
+    def _draw(self, ax):
+        epochs, self.lines_ = self.history["epoch"], {}
+        for column, style in self._styles().items():
+            (self.lines_[column],) = ax.plot(epochs, self.history[column], **style)
+        losses = self.kind == "losses"
+        label = "objective" if losses else "norm of the weighted gradient"
+        ax.set(xlabel="epoch", yscale="log", ylabel=label)
+        plain_axes(ax)
+        self.legend_ = legend_above(ax, ncols=3)
+
+    def _styles(self):
+        """Columns of the history that are drawn, and how."""
+        if self.kind == "losses":
+            return {
+                objective: {"color": color, "label": label}
+                for color, (objective, (label, _)) in zip(COLORS, _OBJECTIVES.items(), strict=False)
+                if objective in self.history
+            }
+        styles: dict[str, dict[str, Any]] = {}
+        streams = dict.fromkeys(c.split()[-1] for c in self.history if " gradient " in c)
+        for color, stream in zip(COLORS, streams, strict=False):
+            for objective, (_, dashes) in _OBJECTIVES.items():
+                if (column := f"{objective} gradient {stream}") in self.history:
+                    label = f"{stream}, {objective}"
+                    styles[column] = {"color": color, "linestyle": dashes, "label": label}
+        return styles
