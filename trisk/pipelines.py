@@ -17,7 +17,7 @@ from trisk.estimators import (
     HybridTRIADSClassifier,
     HybridTRIADSRegressor,
 )
-from trisk.estimators.tables._companion import MedianTrees
+from trisk.estimators.stacking import MedianTrees
 from trisk.featurizers import (
     ColumnSelector,
     CompositionFeaturizer,

@@ -3,10 +3,14 @@
 from trisk.estimators.graphs import GraphTRIADSClassifier, GraphTRIADSRegressor
 from trisk.estimators.meta import DeltaRegressor, HurdleRegressor
 from trisk.estimators.retrieval import StructureRetriever
-from trisk.estimators.tables import (
+from trisk.estimators.encoder import (
     CompositionEncoderClassifier,
+    CompositionEncoderOptions,
     CompositionEncoderRegressor,
+)
+from trisk.estimators.hybrid import (
     HybridTRIADSClassifier,
+    HybridTRIADSOptions,
     HybridTRIADSRegressor,
 )
 from trisk.estimators.triforces import (

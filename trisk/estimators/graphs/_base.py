@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from trisk.estimators._base import BaseMemberEstimator, pass_on_interruption
 from trisk.estimators._graph_parameters import GRAPH_NETWORK_CONSTRAINTS, GRAPH_NETWORK_SEARCH_SPACE
 from trisk.estimators._parameters import OPTIMISATION_CONSTRAINTS, OPTIMISATION_SEARCH_SPACE
-from trisk.estimators._preprocessing import ColumnScaler
+from trisk.estimators.scaling import ColumnScaler
 from trisk.estimators._seeding import member_seeds
 from trisk.estimators._structure_input import StructureInputMixin
 from trisk.estimators._training import MemberNet, resolve_device, train_members

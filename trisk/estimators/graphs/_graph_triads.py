@@ -8,7 +8,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array, column_o
 
 from trisk.estimators._parameters import document_parameters
 from trisk.estimators._prediction import MemberClassifierMixin, MemberRegressorMixin
-from trisk.estimators._preprocessing import TargetScaler
+from trisk.estimators.scaling import TargetScaler
 from trisk.estimators.graphs._base import BaseGraphTRIADS
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from trisk.estimators._preprocessing import ColumnScaler
+from trisk.estimators.scaling import ColumnScaler
 from trisk.estimators._training import resolve_device
 from trisk.estimators.triforces._base import BaseTriForces
 from trisk.estimators.triforces._crystal_batches import CrystalDataset

@@ -13,7 +13,7 @@ from sklearn.utils.validation import (
 )
 
 from trisk.estimators._prediction import members_last
-from trisk.estimators._preprocessing import TargetScaler
+from trisk.estimators.scaling import TargetScaler
 from trisk.estimators.triforces._property import PropertyTriForces
 from trisk.estimators.triforces._streams import CONSTRAINTS, document_parameters
 

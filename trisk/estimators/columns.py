@@ -2,11 +2,9 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
 
 import numpy as np
 
-from trisk._column_names import match_columns
 from trisk.nn import InputLayout
 
 _STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
@@ -17,32 +15,13 @@ _PROPERTY = re.compile(
 _CONTEXT = re.compile(r"^(?:.*__)?mat2vec \d+$")
 
 
-def divide_columns(
-    names: Sequence[str] | None, n_columns: int, varying: np.ndarray, *, attention: bool
-) -> tuple[np.ndarray, InputLayout]:
-    """Order a table's columns as property tokens, context, rest.
+def divide_columns(names, n_columns, varying, *, attention):
+    """Order a table's columns as property tokens, context, rest; constant ones are left out.
 
     A property token is the set of statistics of one elemental property ("MagpieData mean
     Number", "MagpieData range Number", …); the context is the block "mat2vec 0" … . Where names
-    are absent or hold no property, every column is its own token.
-
-    Parameters
-    ----------
-    names : sequence of str or None
-        Column names.
-    n_columns : int
-        Number of columns.
-    varying : ndarray of bool, shape (n_columns,)
-        Columns that are not constant in training; constant ones are left out of the rest.
-    attention : bool
-        Whether tokens are wanted at all; otherwise all columns are rest.
-
-    Returns
-    -------
-    order : ndarray of int
-        Indices of the columns to use, tokens first, then context, then rest.
-    layout : InputLayout
-        How many there are of each.
+    are absent or hold no property, every column is its own token. Without `attention` there are
+    neither tokens nor context. Returns the columns in order and the :class:`InputLayout`.
     """
     # A network needs an input even where every column is constant.
     kept = np.flatnonzero(varying) if varying.any() else np.arange(min(n_columns, 1))
@@ -59,56 +38,22 @@ def divide_columns(
 
 
 def hide_columns(names, X, pattern):
-    """Make columns of a training table constant and nameless, so that none of them is used.
-
-    Parameters
-    ----------
-    names : sequence of str or None
-        Column names.
-    X : ndarray of shape (n_rows, n_columns)
-        Training rows.
-    pattern : str
-        Regular expression, searched in the names.
-
-    Returns
-    -------
-    names : ndarray of str of shape (n_columns,)
-        The names, empty where they match.
-    X : ndarray of shape (n_rows, n_columns)
-        The rows, zero there.
-
-    Raises
-    ------
-    ValueError
-        If the columns have no names, the pattern is no regular expression, or it matches no
-        column or all of them.
-    """
-    hidden = match_columns("companion_only", pattern, names)
-    if hidden.all():
-        raise ValueError(
-            f"companion_only={pattern!r} matches all of {len(names)} columns and leaves the "
-            "network none."
-        )
+    """Make columns of a training table constant and nameless, so that the network skips them."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"stack_only={pattern!r} is no regular expression: {error}.") from error
+    if names is None:
+        raise ValueError(f"stack_only={pattern!r} needs columns with names; give a DataFrame.")
+    hidden = np.array([expression.search(name) is not None for name in names])
+    if hidden.all() or not hidden.any():
+        which = f"all of {len(names)} columns" if hidden.all() else "no column"
+        raise ValueError(f"stack_only={pattern!r} matches {which}; the names are {list(names)[:5]}…")
     return np.where(hidden, "", names), np.where(hidden, 0.0, X)
 
 
-def token_names(names: Sequence[str] | None, order: np.ndarray, layout: InputLayout) -> list[str]:
-    """Name the property of each token.
-
-    Parameters
-    ----------
-    names : sequence of str or None
-        Column names.
-    order : ndarray of int
-        Columns in the network's order.
-    layout : InputLayout
-        How many tokens there are, and their width.
-
-    Returns
-    -------
-    properties : list of str
-        Elemental properties, or columns where every column is a token.
-    """
+def token_names(names, order, layout):
+    """Name the property of each token, or the column where every column is a token."""
     columns = order[: layout.n_tokens * layout.token_width : layout.token_width]
     if names is None:
         return [f"column {column}" for column in columns]
@@ -118,7 +63,7 @@ def token_names(names: Sequence[str] | None, order: np.ndarray, layout: InputLay
     return [match["property"] if match else name for name, match in matches]
 
 
-def _named_groups(names: Sequence[str] | None) -> tuple[list[list[int]], list[int]]:
+def _named_groups(names):
     """Columns of each property that has all statistics, and columns of the context."""
     properties: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     context = []

@@ -1,0 +1,559 @@
+"""What all estimators with networks share: parameters, tasks, and how they are stored."""
+
+import inspect
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
+
+from trisk._compat import Interval, StrOptions
+from trisk.estimators.scaling import TargetScaler
+from trisk.training.net import finished_net, resolve_device
+from trisk.training.settings import (
+    MAX_STEPS,
+    AutomaticSchedule,
+    Choice,
+    Options,
+    Range,
+    TrainingOptions,
+)
+
+COMMON_TEXT = """
+    n_members : int, default=8
+        Networks in the ensemble.
+    max_epochs : int or "auto", default="auto"
+        Epochs. ``"auto"`` spends a number of steps that grows with the square root of the rows.
+    batch_size : int or "auto", default="auto"
+        Rows per step, for structures on average. ``"auto"`` grows with the number of rows.
+    learning_rate : float, default=3e-3
+        Largest learning rate of AdamW.
+    network : {options} or None, default=None
+        Architecture; None for the defaults.
+    training : TrainingOptions or None, default=None
+        Details of training; None for the defaults.
+    checkpoint : path-like or None, default=None
+        File that holds the whole state of the training after every epoch (one per network where
+        several follow one another, with its number appended). A later `fit` with the same data,
+        parameters and integer `random_state` goes on from it, on a CPU to the bit.
+    callbacks : list of skorch callbacks or None, default=None
+        Further callbacks, e.g. :class:`skorch.callbacks.EarlyStopping`.
+    device : str, default="auto"
+        Torch device; ``"auto"`` is CUDA where available, else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all that is drawn: initialisation, order of rows, dropout, validation rows.
+    verbose : int, default=0
+        Whether to show a progress bar."""
+
+REGRESSOR_TEXT = """
+    loss : {"absolute_error", "squared_error", "huber"}, default="absolute_error"
+        Loss on the standardised target.
+    aggregation : {"mean", "median"}, default="mean"
+        How members' predictions are combined."""
+
+CLASSIFIER_TEXT = """
+    class_weight : dict, "balanced" or None, default=None
+        Weights of classes, as in scikit-learn."""
+
+NET_TEXT = """
+    net_ : skorch.NeuralNet
+        The trained net, or the first of several: ``net_.history``, ``net_.module_``.
+    nets_ : list of skorch.NeuralNet
+        All of them; members that train as one batch are one net."""
+
+
+def document_parameters(cls):
+    """Fill the texts of shared parameters, with the defaults of the class, into its docstring."""
+    signature = inspect.signature(cls).parameters
+
+    def with_default(match):
+        if match["name"] not in signature:
+            return match[0]
+        value = signature[match["name"]].default
+        return match["line"] + (f'"{value}"' if isinstance(value, str) else repr(value))
+
+    texts = {
+        "common": COMMON_TEXT.format(options=cls._options["network"].__name__),
+        "regressor": REGRESSOR_TEXT,
+        "classifier": CLASSIFIER_TEXT,
+        "net": NET_TEXT,
+        **cls._texts,
+    }
+    for name, text in texts.items():
+        text = re.sub(r"(?m)^(?P<line> *(?P<name>\w+) : .*default=).*$", with_default, text)
+        cls.__doc__ = cls.__doc__.replace(f"{{{name}}}", text.strip())
+    return cls
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class NetworkEstimator(BaseEstimator):
+    """Parameters and stored state of an estimator whose networks the engine trains."""
+
+    n_members: int = 8
+    max_epochs: int | str = "auto"
+    batch_size: int | str = "auto"
+    learning_rate: float = 3e-3
+    network: Options | None = None
+    training: TrainingOptions | None = None
+    checkpoint: str | os.PathLike | None = None
+    callbacks: list | None = None
+    device: str = "auto"
+    random_state: Any = None
+    verbose: int = 0
+
+    #: Classes of the nested parameters.
+    _options: ClassVar[dict[str, type[Options]]] = {"training": TrainingOptions}
+    _schedule: ClassVar[AutomaticSchedule]
+    #: Texts of parameters that some classes share, by the name in their docstrings.
+    _texts: ClassVar[dict[str, str]] = {}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "network": [Options, None],
+        "training": [TrainingOptions, None],
+        "checkpoint": [str, os.PathLike, None],
+        "callbacks": [list, None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    _search_space: ClassVar[dict[str, Range | Choice]] = {
+        "learning_rate": Range(5e-4, 1e-2, log=True),
+        "training__weight_decay": Range(1e-3, 1e-1, log=True),
+    }
+
+    def get_params(self, deep=True):
+        """Get the parameters; with `deep`, those nested in `network` and `training` too.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include nested parameters, which are the defaults where an object is None.
+
+        Returns
+        -------
+        params : dict
+            Values by name.
+        """
+        params = super().get_params(deep=deep)
+        for name, options in self._options.items():
+            if deep and params[name] is None:
+                defaults = options().get_params()
+                params.update({f"{name}__{key}": value for key, value in defaults.items()})
+        return params
+
+    def set_params(self, **params):
+        """Set parameters, nested ones by names such as ``training__patience``.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        for name, options in self._options.items():
+            nested = any(key.startswith(f"{name}__") for key in params)
+            if nested and params.get(name, getattr(self, name)) is None:
+                params[name] = options()
+        return super().set_params(**params)
+
+    def options(self, name):
+        """Nested parameters after a check of their values.
+
+        Parameters
+        ----------
+        name : {"network", "training"}
+            Which.
+
+        Returns
+        -------
+        options : Options
+            The defaults where the parameter is None.
+        """
+        value = getattr(self, name)
+        return (self._options[name]() if value is None else value).check()
+
+    def search_space(self):
+        """Tell which parameters are worth tuning, for :func:`trisk.model_selection.optuna_search`.
+
+        Returns
+        -------
+        distributions : dict of str to optuna.distributions.BaseDistribution
+            Values to try, by parameter; those of estimators inside are not among them.
+        """
+        return {name: _to_distribution(values) for name, values in self._search_space.items()}
+
+    def save(self, path):
+        """Write the fitted estimator to one file that holds no code.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; :func:`trisk.load` brings the estimator back.
+        """
+        from trisk.persistence import save
+
+        check_is_fitted(self)
+        save(self, path)
+
+    @property
+    def net_(self):
+        """The trained net, or the first of several."""
+        return self.nets_[0]
+
+    @contextmanager
+    def lend_net(self, net, members):
+        """Predict for a while with some members of a net that is still training.
+
+        Parameters
+        ----------
+        net : Net
+            The net.
+        members : slice
+            This estimator's members of it.
+
+        Yields
+        ------
+        None
+            While the estimator predicts with it.
+        """
+        with net.averaged():
+            module = self._copy_members(net, members)
+        self.nets_ = [finished_net(module, [], net.device)]
+        try:
+            yield
+        finally:
+            del self.nets_
+
+    def _build(self, architecture):
+        """Make the network from plain values."""
+        raise NotImplementedError
+
+    def _copy_members(self, net, members):
+        """A network of its own with the weights of some members of a net."""
+        raise NotImplementedError
+
+    def __sklearn_is_fitted__(self):
+        """A fit that failed half-way leaves attributes, but no nets."""
+        return hasattr(self, "nets_")
+
+    def __getstate__(self):
+        """Plain values and arrays; nets as weights and history."""
+        state = dict(super().__getstate__())
+        if "nets_" in state:
+            state["nets_"] = [_plain_net(net) for net in self.nets_]
+        return state
+
+    def __setstate__(self, state):
+        """Take attributes back and rebuild the nets."""
+        state = dict(state)
+        nets = state.pop("nets_", None)
+        super().__setstate__(state)
+        if nets is None:
+            return
+        device = resolve_device(self.device)
+        self.nets_ = []
+        for net in nets:
+            _check_sizes(self.architecture_, net["weights"])
+            module = self._build(self.architecture_)
+            weights = {name: torch.from_numpy(array) for name, array in net["weights"].items()}
+            module.load_state_dict(weights)
+            self.nets_.append(finished_net(module.to(device), net["history"], device))
+
+
+def _plain_net(net):
+    weights = {k: v.float().cpu().numpy() for k, v in net.module_.state_dict().items()}
+    return {"weights": weights, "history": net.plain_history()}
+
+
+def _check_sizes(architecture, weights):
+    """Refuse a stored network that would be far larger than its weights."""
+    largest = max((max(array.shape, default=1) for array in weights.values()), default=1)
+    limit = max(MAX_STEPS, largest)
+
+    def check(value):
+        if isinstance(value, dict):
+            for part in value.values():
+                check(part)
+        elif isinstance(value, list | tuple):
+            if len(value) > limit:
+                raise ValueError("its parameters make a network far larger than its weights")
+            for part in value:
+                check(part)
+        elif isinstance(value, Integral) and abs(value) > limit:
+            raise ValueError("its parameters make a network far larger than its weights")
+
+    check({name: value for name, value in architecture.items() if name != "seeds"})
+    check([0] * len(architecture.get("seeds", ())))
+
+
+def _to_distribution(values):
+    """The same for Optuna, which is loaded here and not before."""
+    from optuna import distributions
+
+    if isinstance(values, Choice):
+        return distributions.CategoricalDistribution(values.values)
+    if values.step is not None:
+        return distributions.IntDistribution(values.low, values.high, step=values.step)
+    return distributions.FloatDistribution(values.low, values.high, log=values.log)
+
+
+def _recurs(estimator):
+    return estimator._has_steps
+
+
+def mean_probabilities(outputs):
+    """Average members' probabilities: logits ``(K, n_samples, n_classes)`` → one set of them."""
+    shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
+    return (shifted / shifted.sum(-1, keepdims=True)).mean(axis=0)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class RegressorTask(RegressorMixin):
+    """One or more numbers as target, standardised; members' answers are combined in its unit."""
+
+    loss: str = "absolute_error"
+    aggregation: str = "mean"
+
+    _y_checks = {"y_numeric": True, "multi_output": True}
+    _has_steps = True
+    #: Whether the network learns the logarithm of the target.
+    _log_target = False
+    _task_constraints = {
+        "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
+        "aggregation": [StrOptions({"mean", "median"})],
+    }
+    _task_search_space = {"loss": Choice(("absolute_error", "squared_error", "huber"))}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _check_target(self, y):
+        return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+
+    def _read_target(self, y, weight):
+        """Targets of rows with weight, ``(n_samples, n_outputs)``, and the weights."""
+        self.single_target_ = y.ndim == 1
+        return np.asarray(y, dtype=np.float64).reshape(len(y), -1), weight
+
+    def _scale_target(self, target, weight):
+        """Scaled targets and the kind of loss."""
+        self.target_scaler_ = TargetScaler.fit(target, weight, log=self._log_target)
+        return self.target_scaler_.transform(target), self.loss
+
+    def _original_target(self, target):
+        return target[:, 0] if self.single_target_ else target
+
+    def _combine(self, outputs, sizes=1.0):
+        """Centre and spread of members' outputs ``(K, n_samples, n_outputs)``."""
+        predictions = self.target_scaler_.inverse_transform(outputs / sizes) * sizes
+        if self.single_target_:
+            predictions = predictions[..., 0]
+        combine = np.median if self.aggregation == "median" else np.mean
+        return combine(predictions, axis=0), predictions.std(axis=0)
+
+    def _answer(self, X):
+        return self._combine(self._member_outputs(X)["answer"])
+
+    def predict(self, X, return_std=False):
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+        return_std : bool, default=False
+            Whether to return the standard deviation over members too.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Prediction, in the unit of the target; NaN for a structure without atoms.
+        y_std : ndarray of the same shape
+            Spread of the members, only with `return_std`.
+        """
+        center, spread = self._answer(X)
+        return (center, spread) if return_std else center
+
+    @available_if(_recurs)
+    def staged_predict(self, X):
+        """Predict after each recursion step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Yields
+        ------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Prediction after steps 1, 2, …
+        """
+        for center, _ in self._staged_answers(X):
+            yield center
+
+    def _staged_answers(self, X):
+        steps = self._member_outputs(X)["steps"]
+        return (self._combine(steps[:, step]) for step in range(steps.shape[1]))
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ClassifierTask(ClassifierMixin):
+    """Labels as target, rows weighted by their class; members' probabilities are averaged."""
+
+    class_weight: dict | str | None = None
+
+    _y_checks: ClassVar[dict[str, bool]] = {}
+    _has_steps = True
+    _task_constraints = {"class_weight": [dict, StrOptions({"balanced"}), None]}
+    _task_search_space = {"class_weight": Choice((None, "balanced"))}
+
+    def _check_target(self, y):
+        return column_or_1d(y, warn=True)
+
+    def _read_target(self, y, weight):
+        """Positions in ``classes_`` of rows with weight, ``(n_samples, 1)``, and their weights."""
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes in y, but all have "
+                f"the class {self.classes_.tolist()[0]!r}."
+            )
+        of_class = compute_class_weight(
+            self.class_weight, classes=self.classes_, y=y, sample_weight=weight
+        )
+        for value, wrong in zip(of_class, ~(np.isfinite(of_class) & (of_class >= 0)), strict=True):
+            if wrong:
+                raise ValueError(f"class_weight holds {value}; weights are finite and positive.")
+        return labels.reshape(-1, 1), weight * of_class[labels]
+
+    def _scale_target(self, target, weight):
+        """Class probabilities and the kind of loss."""
+        return np.eye(len(self.classes_))[target[:, 0].astype(np.intp)], "cross_entropy"
+
+    def _original_target(self, target):
+        return self.classes_[target[:, 0].astype(np.intp)]
+
+    def _combine(self, outputs):
+        probabilities = mean_probabilities(outputs)
+        return probabilities, np.zeros_like(probabilities)
+
+    def _answer(self, X):
+        return self._combine(self._member_outputs(X)["answer"])
+
+    def predict_proba(self, X):
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; NaN for a structure without atoms.
+        """
+        return self._answer(X)[0]
+
+    def predict_log_proba(self, X):
+        """Predict the logarithms of class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Returns
+        -------
+        logarithms : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X):
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Labels.
+
+        Raises
+        ------
+        ValueError
+            If a structure has no atoms, because a featurizer could not read it.
+        """
+        return self._labels(self.predict_proba(X))
+
+    def _labels(self, probabilities):
+        missing = np.flatnonzero(np.isnan(probabilities).any(axis=1))
+        if len(missing):
+            raise ValueError(
+                f"The structures in rows {missing[:5].tolist()} have no atoms, so there is no "
+                "class to predict. Leave these rows out, or use predict_proba, which gives NaN for "
+                "them."
+            )
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    @available_if(_recurs)
+    def staged_predict_proba(self, X):
+        """Predict class probabilities after each recursion step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Yields
+        ------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            Probabilities after steps 1, 2, …
+        """
+        for probabilities, _ in self._staged_answers(X):
+            yield probabilities
+
+    @available_if(_recurs)
+    def staged_predict(self, X):
+        """Predict the most probable class after each recursion step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Yields
+        ------
+        y : ndarray of shape (n_samples,)
+            Labels after steps 1, 2, …
+        """
+        for probabilities in self.staged_predict_proba(X):
+            yield self._labels(probabilities)
+
+    def _staged_answers(self, X):
+        steps = self._member_outputs(X)["steps"]
+        return (self._combine(steps[:, step]) for step in range(steps.shape[1]))

@@ -1,0 +1,222 @@
+"""Pre-trained composition encoders that are trained on for a task."""
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_non_negative, validate_data
+
+from trisk._encoder_weights import read_encoder
+from trisk.estimators.base import ClassifierTask, RegressorTask, document_parameters
+from trisk.estimators.tables import TableNetwork, TrainingSet
+from trisk.nn import CompositionEncoderNetwork
+from trisk.structures.elements import N_ELEMENTS
+from trisk.training.datasets import member_seeds
+from trisk.training.settings import Options
+
+_ENCODER_TEXT = """
+    pretrained : str, path-like or None, default="default"
+        ``"default"`` for the weights that come with trisk, a safetensors file written by
+        ``tools/train_composition_encoder.py``, or None for random weights.
+    fine_tune : bool, default=True
+        Whether the encoder trains on for the task, or only the head that reads its embedding
+        and its answers."""
+
+_FITTED_TEXT = """
+    architecture_ : dict
+        Parameters of the network.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of str
+        Names of the columns, where all are strings."""
+
+
+class CompositionEncoderOptions(Options):
+    """Architecture of a composition encoder: that of its weights."""
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class BaseCompositionEncoder(TableNetwork):
+    """Fractions of elements in, an encoder with a head."""
+
+    n_members: int = 4
+    learning_rate: float = 5e-4
+    pretrained: str | os.PathLike | None = "default"
+    fine_tune: bool = True
+
+    _options = {**TableNetwork._options, "network": CompositionEncoderOptions}
+    _texts: ClassVar[dict[str, str]] = {"encoder": _ENCODER_TEXT, "fitted": _FITTED_TEXT}
+    _parameter_constraints = {
+        **TableNetwork._parameter_constraints,
+        "network": [CompositionEncoderOptions, None],
+        "pretrained": [str, os.PathLike, None],
+        "fine_tune": ["boolean"],
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        # Of a table of any numbers, the ratios within a row tell little.
+        for own in (tags.regressor_tags, tags.classifier_tags):
+            if own is not None:
+                own.poor_score = True
+        return tags
+
+    def _fit_table(self, X, target, weight, y):
+        if self.pretrained is None and not self.fine_tune:
+            raise ValueError(
+                "fine_tune=False keeps the encoder as it is, but pretrained=None gives it random "
+                'weights: use pretrained="default".'
+            )
+        seeds = member_seeds(self.random_state, self.n_members)
+        self.architecture_ = {"n_outputs": target.shape[1], "seeds": seeds}
+        if self.pretrained is not None:
+            arrays = self._read_weights()
+            self.architecture_ |= {
+                "dim": arrays["element"].shape[1],
+                "n_layers": sum(name.endswith("weight_of_fraction") for name in arrays),
+                "n_heads": len(arrays["pool.bias"]),
+                "embedding_dim": len(arrays["narrow.bias"]),
+                "n_answers": len(arrays["answer.bias"]),
+            }
+        return TrainingSet(X=_to_fractions(X), target=target, weight=weight, seeds=seeds)
+
+    def _read_weights(self):
+        return read_encoder(os.fspath(self.pretrained))[0]
+
+    def _build(self, architecture):
+        return CompositionEncoderNetwork(**architecture)
+
+    def _build_to_train(self, architecture):
+        module = self._build(architecture)
+        if self.pretrained is not None:
+            arrays = self._read_weights()
+            module.load_encoder({name: torch.from_numpy(a) for name, a in arrays.items()})
+        module.encoder.requires_grad_(self.fine_tune)
+        return module
+
+    def _check_table(self, X):
+        if X.shape[1] > N_ELEMENTS:
+            raise ValueError(
+                f"X has {X.shape[1]} columns, but there are {N_ELEMENTS} elements: give their "
+                "amounts by atomic number, as trisk.featurizers.ElementFractionFeaturizer does."
+            )
+        check_non_negative(X, "a composition encoder, whose columns are amounts of elements")
+        empty = np.flatnonzero(X.sum(1) == 0)
+        if len(empty):
+            raise ValueError(
+                f"{len(empty)} rows of X hold no element, first row {empty[0]}; every row needs an "
+                "amount above zero."
+            )
+
+    def _encode(self, X):
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        self._check_table(X)
+        return _to_fractions(X)
+
+
+def _to_fractions(X):
+    """Amounts of elements as fractions of their sum."""
+    return X / X.sum(1, keepdims=True)
+
+
+@document_parameters
+@dataclass(kw_only=True, repr=False, eq=False)
+class CompositionEncoderRegressor(RegressorTask, BaseCompositionEncoder):
+    """Pre-trained encoder of compositions, trained on for a number.
+
+    Attention among the elements of a composition, weighted by their fractions, that learned
+    calculated formation energies and band gaps of 92,000 formulas; a head reads its embedding.
+    Takes the table of element fractions that
+    :class:`trisk.featurizers.ElementFractionFeaturizer` gives. Stacked with a
+    :class:`HybridTRIADSRegressor` that is trained from scratch, it gets the weight that inner
+    folds give it: none where it does harm.
+
+    Parameters
+    ----------
+    {common}
+    {encoder}
+    {regressor}
+
+    Attributes
+    ----------
+    {net}
+    {fitted}
+    target_scaler_ : TargetScaler
+        Centre and scale of the target.
+    single_target_ : bool
+        Whether the target was one-dimensional.
+
+    See Also
+    --------
+    CompositionEncoderClassifier : The same encoder for classes.
+    trisk.featurizers.PretrainedFeaturizer : The encoder as it is, as columns.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from trisk import load_band_gaps
+    >>> from trisk.estimators import CompositionEncoderRegressor
+    >>> from trisk.featurizers import ElementFractionFeaturizer
+    >>> X, y = load_band_gaps()
+    >>> encoder = CompositionEncoderRegressor(n_members=1, max_epochs=2, random_state=0)
+    >>> model = make_pipeline(ElementFractionFeaturizer(), encoder).fit(X[:60], y[:60])
+    >>> model.predict(["GaAs", "NaCl"]).shape
+    (2,)
+    """
+
+    _parameter_constraints = {
+        **BaseCompositionEncoder._parameter_constraints,
+        **RegressorTask._task_constraints,
+    }
+    _search_space = {**BaseCompositionEncoder._search_space, **RegressorTask._task_search_space}
+
+
+@document_parameters
+@dataclass(kw_only=True, repr=False, eq=False)
+class CompositionEncoderClassifier(ClassifierTask, BaseCompositionEncoder):
+    """Pre-trained encoder of compositions, trained on for two or more classes.
+
+    Attention among the elements of a composition, weighted by their fractions, that learned
+    calculated formation energies and band gaps of 92,000 formulas; a head reads its embedding.
+    Takes the table of element fractions that
+    :class:`trisk.featurizers.ElementFractionFeaturizer` gives.
+
+    Parameters
+    ----------
+    {common}
+    {encoder}
+    {classifier}
+
+    Attributes
+    ----------
+    {net}
+    {fitted}
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+
+    See Also
+    --------
+    CompositionEncoderRegressor : The same encoder for numbers.
+    trisk.featurizers.PretrainedFeaturizer : The encoder as it is, as columns.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from trisk import load_band_gaps
+    >>> from trisk.estimators import CompositionEncoderClassifier
+    >>> from trisk.featurizers import ElementFractionFeaturizer
+    >>> X, y = load_band_gaps()
+    >>> encoder = CompositionEncoderClassifier(n_members=1, max_epochs=2, random_state=0)
+    >>> model = make_pipeline(ElementFractionFeaturizer(), encoder).fit(X[:60], y[:60] > 2)
+    >>> model.predict_proba(["GaAs", "NaCl"]).shape
+    (2, 2)
+    """
+
+    _parameter_constraints = {
+        **BaseCompositionEncoder._parameter_constraints,
+        **ClassifierTask._task_constraints,
+    }
+    _search_space = {**BaseCompositionEncoder._search_space, **ClassifierTask._task_search_space}

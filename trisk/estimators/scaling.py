@@ -1,0 +1,122 @@
+"""What happens to numbers before a network sees them; statistics of training rows only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Far outside any training range, and still far inside single precision.
+_LIMIT = 1e6
+# Of targets; the square of a larger one is no number.
+_LARGEST_TARGET = 1e150
+
+
+@dataclass(frozen=True)
+class ColumnScaler:
+    """Centre and scale of every column.
+
+    Attributes
+    ----------
+    center, scale : ndarray of shape (n_columns,)
+        A column x becomes (x − center) / scale; a constant column becomes zero.
+    smooth_clip : bool
+        Whether the scaled value then becomes x / √(1 + (x/3)²), so that no outlier exceeds 3.
+    """
+
+    center: np.ndarray
+    scale: np.ndarray
+    smooth_clip: bool
+
+    @classmethod
+    def fit(cls, X: np.ndarray, weight: np.ndarray, kind: str) -> "ColumnScaler":
+        """Measure the columns of weighted training rows, by quartiles or by moments."""
+        low, high = X.min(0), X.max(0)
+        # Halves first: the range of two huge numbers of opposite sign would overflow.
+        spread = high / 2 - low / 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            if kind == "standard":
+                center = low + np.average(X - low, axis=0, weights=weight)
+                scale = np.sqrt(np.average(np.square(X - center), axis=0, weights=weight))
+            else:
+                quartiles = np.quantile(
+                    X, [0.25, 0.5, 0.75], axis=0, weights=weight, method="inverted_cdf"
+                )
+                center = quartiles[1]
+                scale = quartiles[2] - quartiles[0]
+        for column in np.flatnonzero(~np.isfinite(center + scale))[:1]:
+            raise ValueError(
+                f"Column {column} ranges from {low[column]:.3g} to {high[column]:.3g}, too far to "
+                "be scaled. Give it in a larger unit."
+            )
+        scale = np.where(scale > 0, scale, spread)
+        return cls(center, np.where(spread > 0, scale, np.inf), smooth_clip=kind == "robust")
+
+    @property
+    def varying(self) -> np.ndarray:
+        """Columns that are not constant."""
+        return np.isfinite(self.scale)
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Scale columns."""
+        with np.errstate(over="ignore"):
+            scaled = np.clip((X - self.center) / self.scale, -_LIMIT, _LIMIT)
+        return scaled / np.sqrt(1 + np.square(scaled / 3)) if self.smooth_clip else scaled
+
+
+@dataclass(frozen=True)
+class TargetScaler:
+    """Mean and standard deviation of every target, or of its logarithm.
+
+    Attributes
+    ----------
+    center, scale : ndarray of shape (n_outputs,)
+        A target y becomes (y − center) / scale; a constant target becomes zero and is predicted
+        exactly.
+    log : bool
+        Whether logarithms take the place of the targets.
+    """
+
+    center: np.ndarray
+    scale: np.ndarray
+    log: bool = False
+
+    @classmethod
+    def fit(cls, y: np.ndarray, weight: np.ndarray, *, log: bool = False) -> "TargetScaler":
+        """Measure the targets of weighted training rows."""
+        y = np.log(y) if log else y
+        for value in y[np.abs(y) > _LARGEST_TARGET][:1]:
+            raise ValueError(f"The target {value:.3g} is too large; give it in a larger unit.")
+        low = y.min(0)
+        center = low + np.average(y - low, axis=0, weights=weight)
+        scale = np.sqrt(np.average(np.square(y - center), axis=0, weights=weight))
+        return cls(center, scale, log)
+
+    def transform(self, y: np.ndarray) -> np.ndarray:
+        """Standardise targets."""
+        y = np.log(y) if self.log else y
+        return (y - self.center) / np.where(self.scale > 0, self.scale, 1)
+
+    def inverse_transform(self, y: np.ndarray) -> np.ndarray:
+        """Return to the unit of the target."""
+        y = y * self.scale + self.center
+        return np.exp(y) if self.log else y
+
+
+def merge_duplicates(
+    X: np.ndarray, y: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Merge equal rows into one with the sum of their weights, in an order of their own.
+
+    After this a weight of two and a row given twice are the same thing, and a fit does not
+    depend on the order of rows.
+
+    Rows of weight zero are left out; weights average one.
+    """
+    kept = weight > 0
+    # Adding zero turns −0.0 into 0.0, which compare equal but differ in their bytes.
+    rows = np.ascontiguousarray(np.hstack([X[kept], y[kept]]) + 0.0)
+    as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    _, first, group = np.unique(as_bytes, return_index=True, return_inverse=True)
+    total = np.bincount(group, weights=weight[kept])
+    unique = rows[first]
+    n_columns = X.shape[1]
+    return unique[:, :n_columns], unique[:, n_columns:], total / total.mean()

@@ -1,0 +1,245 @@
+"""What a fit learns from rows it leaves out: the weight of a stacked model, the spread's scale."""
+
+import math
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.base import clone, is_classifier
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
+
+from trisk._compat import routing_enabled, safe_indexing
+from trisk.training.datasets import draw_seed
+
+_N_FOLDS = 5
+# So many held-out rows fix a weight well; larger tables need not hold out all their folds.
+_ENOUGH_ROWS = 700
+# A smaller ensemble than the final one says nearly the same about its errors.
+_N_MEMBERS = 3
+# With fewer rows a weight cannot be told from chance.
+_FEWEST_ROWS = 20
+_N_TREES = 200
+
+
+class MedianTrees(ExtraTreesRegressor):
+    """Extremely randomised trees whose answer is their median.
+
+    It has a smaller absolute error than their mean where targets have long tails. Parameters and
+    attributes are those of scikit-learn's ``ExtraTreesRegressor``.
+    """
+
+    def predict(self, X):
+        """Median over the trees.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_columns)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            Prediction.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        return np.median([tree.predict(X) for tree in self.estimators_], axis=0)
+
+
+class HeldOutFit:
+    """Networks and stacked models fitted on parts of the rows and judged on the others.
+
+    The networks are ordinary jobs of :func:`~trisk.estimators.tables.fit_together`, so that they
+    train in one batch over all folds of a cross-validation; :meth:`finish` then compares.
+
+    Parameters
+    ----------
+    estimator : HybridTRIADSRegressor or HybridTRIADSClassifier
+        The estimator that is being fitted.
+    X : ndarray or DataFrame of shape (n_rows, n_columns)
+        Distinct training rows.
+    y, weight : ndarray
+        Their targets as the user gave them, and their weights.
+    """
+
+    def __init__(self, estimator, X, y, weight):
+        self.estimator = estimator
+        self.X, self.y, self.weight = X, y, weight
+        seeds = np.random.SeedSequence([draw_seed(estimator.random_state), 1]).generate_state(3)
+        fold_seed, network_seed, self.seed = (seeds >> 1).tolist()
+        self.folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator))
+        network = clone(estimator).set_params(
+            n_members=min(_N_MEMBERS, estimator.n_members),
+            random_state=network_seed,
+            callbacks=None,
+            checkpoint=None,
+            **estimator._without_held_out,
+        )
+        self.networks = [clone(network) for _ in self.folds]
+
+    @property
+    def jobs(self):
+        """Fits of the inner networks: (estimator, X, y, sample_weight)."""
+        folds = zip(self.networks, self.folds, strict=True)
+        return [(network, *self._rows(rows)) for network, (rows, _) in folds]
+
+    def finish(self):
+        """Fit the stacked model; set its weight and the spread's scale from held-out answers."""
+        estimator = self.estimator
+        stacks = estimator.stack_with is not None
+        if stacks:
+            seconds = [self._fit_second(rows) for rows, _ in self.folds]
+            estimator.stacked_ = self._fit_second(np.arange(len(self.y)))
+            estimator.stacked_weight_ = 0.5
+        if not self.folds:
+            return
+        answers = []
+        for index, (_, held_out) in enumerate(self.folds):
+            X = safe_indexing(self.X, held_out)
+            answer, spread = self.networks[index]._answer(X)
+            second = estimator._ask_second(seconds[index], X) if stacks else answer
+            answers.append((answer, spread, second))
+        answer, spread, second = map(np.concatenate, zip(*answers, strict=True))
+        held_out = np.concatenate([rows for _, rows in self.folds])
+        target, weight = self.y[held_out], self.weight[held_out]
+        if stacks:
+            estimator.stacked_weight_ = best_share(
+                lambda share: estimator._row_losses(target, (1 - share) * answer + share * second),
+                weight,
+            )
+        if getattr(estimator, "calibrate", False):
+            center, spread = mix(estimator.stacked_weight_, answer, spread, second)
+            estimator.spread_scale_ = fit_spread(target - center, spread, weight)
+
+    def _rows(self, rows):
+        return safe_indexing(self.X, rows), self.y[rows], self.weight[rows]
+
+    def _fit_second(self, rows):
+        X, y, weight = self._rows(rows)
+        second = _make_second(self.estimator, self.seed)
+        return _fit_weighted(second, X, self.estimator._second_target(y), weight)
+
+
+def _make_second(estimator, seed):
+    """Unfitted model to stack, seeded wherever its own seeds are None."""
+    classifies = is_classifier(estimator)
+    if estimator.stack_with == "extra_trees":
+        if classifies:
+            return ExtraTreesClassifier(_N_TREES, max_features=1 / 3, random_state=seed)
+        trees = MedianTrees if estimator.loss == "absolute_error" else ExtraTreesRegressor
+        return trees(_N_TREES, random_state=seed)
+    second = clone(estimator.stack_with)
+    answer = "predict_proba" if classifies else "predict"
+    if is_classifier(second) != classifies or not hasattr(second, answer):
+        kind = "classifier with predict_proba" if classifies else "regressor"
+        raise ValueError(
+            f"stack_with={second!r} is no {kind}, as {type(estimator).__name__} needs it."
+        )
+    unseeded = {
+        name: seed
+        for name, value in second.get_params().items()
+        if name.split("__")[-1] == "random_state" and value is None
+    }
+    return second.set_params(**unseeded)
+
+
+def _fit_weighted(second, X, y, weight):
+    """Fit with weights; whole multiples become repeated rows for a model that takes none."""
+    # Most regressors of scikit-learn warn about a target of one column.
+    y = y[:, 0] if y.shape[1:] == (1,) else y
+    name = _weight_parameter(second)
+    if name is not None:
+        return second.fit(X, y, **{name: weight})
+    counts = weight / weight.min()
+    if not np.allclose(counts, np.rint(counts)):
+        raise ValueError(
+            f"stack_with={second!r} takes no sample_weight in fit. Give no weights and no "
+            "class_weight, or a model that takes them."
+        )
+    repeated = np.repeat(np.arange(len(y)), np.rint(counts).astype(np.intp))
+    return second.fit(safe_indexing(X, repeated), y[repeated])
+
+
+def _weight_parameter(model):
+    """Name under which `fit` takes row weights, those of a pipeline's last step included."""
+    if has_fit_parameter(model, "sample_weight"):
+        return "sample_weight"
+    # With routing, a pipeline takes what its user requested, under names of its own.
+    if isinstance(model, Pipeline) and not routing_enabled():
+        step, last = model.steps[-1]
+        if has_fit_parameter(last, "sample_weight"):
+            return f"{step}__sample_weight"
+    return None
+
+
+def mix(share, answer, spread, second):
+    """Mean of two answers, of which the second has a share, and its standard deviation.
+
+    The spread is that of the first's members and the disagreement of the two.
+    """
+    center = (1 - share) * answer + share * second
+    variance = (1 - share) * np.square(spread)
+    return center, np.sqrt(variance + share * (1 - share) * np.square(answer - second))
+
+
+def inner_folds(y, seed, *, stratified):
+    """Pairs of rows to fit on and rows to judge by.
+
+    Enough of five folds to hold out seven hundred rows; none where there are too few rows.
+    """
+    n_folds = _N_FOLDS
+    if stratified:
+        n_folds = min(n_folds, np.unique(y, return_counts=True)[1].min())
+    if len(y) < _FEWEST_ROWS or n_folds < 2:
+        return []
+    splitter = (StratifiedKFold if stratified else KFold)(n_folds, shuffle=True, random_state=seed)
+    n_used = math.ceil(_ENOUGH_ROWS / (len(y) / n_folds))
+    return list(splitter.split(y, y))[:n_used]
+
+
+def best_share(row_losses, weight):
+    """Share of the stacked model, to two digits, that loses least on held-out rows.
+
+    `row_losses` turns a share into the losses of all rows. Few rows cannot tell the best share
+    from chance: below seven hundred it is the one nearest to one half whose loss is within one
+    standard error of the least.
+    """
+    shares = np.linspace(0, 1, 101)
+    losses = np.stack([row_losses(share) for share in shares])
+    weight = weight / weight.sum()
+    least = np.argmin(losses @ weight)
+    if len(weight) >= _ENOUGH_ROWS:
+        return float(shares[least])
+    excess = losses - losses[least]
+    mean = excess @ weight
+    error = np.sqrt(np.square((excess - mean[:, None]) * weight).sum(1))
+    allowed = shares[mean <= error]
+    return float(allowed[np.argmin(np.abs(allowed - 0.5))])
+
+
+def fit_spread(error, spread, weight):
+    """Factor and floor that scale a spread to the size of errors, by maximum likelihood.
+
+    Errors are taken as Gaussian with the variance (factor · spread)² + floor²; the result has
+    the shape (2,) or (2, n_outputs).
+    """
+    if error.ndim == 2:
+        columns = [fit_spread(e, s, weight) for e, s in zip(error.T, spread.T, strict=True)]
+        return np.stack(columns, axis=1)
+    unit = np.sqrt(np.average(np.square(error), weights=weight))
+    if unit == 0:
+        return np.array([1.0, 0.0])
+    square, relative = np.square(error / unit), np.square(spread / unit)
+
+    def loss(logarithms):
+        factor, floor = np.exp(2 * np.clip(logarithms, -7, 7))
+        variance = factor * relative + floor
+        return np.average(np.log(variance) + square / variance, weights=weight)
+
+    # From an even start the search would stay where spread and floor are of one size.
+    starts = [(0.0, -0.5), (0.7, -2.0)]
+    best = min((minimize(loss, s, method="Nelder-Mead") for s in starts), key=lambda r: r.fun)
+    factor, floor = np.exp(np.clip(best.x, -7, 7))
+    return np.array([factor, floor * unit])

@@ -1,0 +1,267 @@
+"""skorch callbacks of the engine; each treats every member of a stack of networks on its own."""
+
+import math
+from contextlib import contextmanager
+
+import torch
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+
+def _rows(values, n_members):
+    """One row per member; a network that is no stack has one member."""
+    return values.reshape(n_members, -1)
+
+
+class DropoutSeeds(Callback):
+    """Start dropout anew at every epoch from the epoch's number, so that a run can resume."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Seed by the epoch's number."""
+        net.module_.seed_dropout(len(net.history))
+
+
+class LearningRate(Callback):
+    """Set the rate of every group of parameters from the progress of the training.
+
+    Parameters
+    ----------
+    schedule : {"cosine", "constant"}
+        Warm-up over 5 % of the steps and a cosine to zero, or no change.
+    n_steps, steps_per_epoch : int
+        Steps of the whole training and of an epoch.
+    averaging_start : int or None
+        Epoch at which plain averaging starts. The cosine then falls to a tenth by that epoch,
+        and the rate is half the initial one from there on, as published.
+    """
+
+    def __init__(self, schedule, n_steps, steps_per_epoch, averaging_start):
+        self.schedule = schedule
+        self.n_steps = n_steps
+        self.steps_per_epoch = steps_per_epoch
+        self.averaging_start = averaging_start
+
+    def factor(self, step, start=0.0):
+        """Rate over the initial one; `start` is the share of the training that a group waits."""
+        begin = round(start * self.n_steps)
+        if step < begin:
+            return 0.0
+        if self.schedule == "constant":
+            return 1.0
+        if self.averaging_start is not None:
+            end = self.averaging_start * self.steps_per_epoch
+            return 0.5 if step >= end else 0.1 + 0.45 * (1 + math.cos(math.pi * step / end))
+        step, n_steps = step - begin, self.n_steps - begin
+        warm_up = max(1, n_steps // 20)
+        if step < warm_up:
+            return (step + 1) / warm_up
+        progress = (step - warm_up) / max(1, n_steps - warm_up)
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        """Set the rates of this step."""
+        epoch, batch = len(net.history) - 1, len(net.history[-1, "batches"]) - 1
+        step = epoch * self.steps_per_epoch + batch
+        for group in net.optimizer_.param_groups:
+            group["lr"] = net.lr * group["rate"] * self.factor(step, group["start"])
+
+
+class GradientClipping(Callback):
+    """Limit the norm of each member's gradient."""
+
+    def __init__(self, max_norm):
+        self.max_norm = max_norm
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        """Scale down the gradients of members above the limit."""
+        gradients = [
+            _rows(p.grad, net.n_members) for _, p in named_parameters if p.grad is not None
+        ]
+        norms = torch.stack([g.norm(dim=1) for g in gradients]).norm(dim=0)
+        scale = (self.max_norm / norms.clamp_min(1e-12)).clamp_max(1.0).unsqueeze(1)
+        torch._foreach_mul_(gradients, [scale.to(g.dtype) for g in gradients])
+
+
+class WeightAveraging(Callback):
+    """Keep an average of the weights along training and use it for validation and prediction.
+
+    Parameters
+    ----------
+    kind : {"ema", "swa"}
+        Exponential moving average over steps, or plain average over the epochs after `start`.
+    decay : float
+        Decay of the moving average; it warms up as (1 + t) / (10 + t).
+    start : int
+        First epoch of the plain average.
+    """
+
+    def __init__(self, kind, *, decay, start):
+        self.kind = kind
+        self.decay = decay
+        self.start = start
+
+    def on_train_begin(self, net, **kwargs):
+        """Start from the initial weights."""
+        self.parameters_ = list(net.module_.parameters())
+        self.average_ = [p.detach().clone() for p in self.parameters_]
+        self.n_updates_ = 0
+
+    def _update(self, weight):
+        torch._foreach_lerp_(self.average_, [p.detach() for p in self.parameters_], weight)
+        self.n_updates_ += 1
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Move the exponential average."""
+        if self.kind == "ema" and training:
+            decay = min(self.decay, (1 + self.n_updates_) / (10 + self.n_updates_))
+            self._update(1 - decay)
+
+    def on_epoch_end(self, net, **kwargs):
+        """Add an epoch to the plain average."""
+        if self.kind == "swa" and len(net.history) > self.start:
+            self._update(1 / (self.n_updates_ + 1))
+
+    @contextmanager
+    def averaged(self):
+        """Put the averaged weights into the module for a while."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self):
+        """Exchange current and averaged weights, if there is an average and training goes on."""
+        if getattr(self, "n_updates_", 0) and hasattr(self, "average_"):
+            for parameter, average in zip(self.parameters_, self.average_, strict=True):
+                parameter.data, average.data = average.data, parameter.data
+
+    def state(self):
+        """What a checkpoint keeps."""
+        return {"average": self.average_, "n_updates": self.n_updates_}
+
+    def resume(self, state):
+        """Take up the state of a checkpoint."""
+        for average, stored in zip(self.average_, state["average"], strict=True):
+            average.copy_(stored)
+        self.n_updates_ = state["n_updates"]
+
+    def on_train_end(self, net, **kwargs):
+        """Leave the averaged weights in the module."""
+        self._swap()
+        del self.parameters_, self.average_
+
+
+class Validation(Callback):
+    """Judge every member on rows that it kept, and restore the weights of its best epoch.
+
+    Parameters
+    ----------
+    dataset : dataset
+        Its ``parts()`` gives batches, each with its share of the rows.
+    patience : int or None
+        Stop when no member has improved for so many epochs.
+    """
+
+    _state = ("best_loss_", "best_epoch_", "best_weights_")
+
+    def __init__(self, dataset, patience):
+        self.dataset = dataset
+        self.patience = patience
+
+    def on_train_begin(self, net, **kwargs):
+        """Nothing is best yet."""
+        self.best_loss_ = self.best_epoch_ = self.best_weights_ = None
+
+    @torch.no_grad()
+    def on_epoch_end(self, net, **kwargs):
+        """Validate, remember the best weights, and stop when patience is over."""
+        net.module_.eval()
+        with net.averaged():
+            loss = sum(
+                share * net.criterion_(net.module_(x), target).reshape(-1)
+                for share, (x, target) in self.dataset.parts()
+            )
+            self._remember(net, loss.detach())
+        net.history.record("valid_loss", loss.mean().item())
+        if net.n_members > 1:
+            net.history.record("member_valid_loss", loss.tolist())
+        waited = len(net.history) - self.best_epoch_
+        if self.patience and waited.min() >= self.patience:
+            raise KeyboardInterrupt  # skorch's signal for an early end
+
+    def _remember(self, net, loss):
+        weights = dict(net.module_.named_parameters())
+        epoch = torch.full_like(loss, len(net.history))
+        if self.best_weights_ is None:
+            self.best_loss_, self.best_epoch_ = loss.clone(), epoch
+            self.best_weights_ = {name: w.detach().clone() for name, w in weights.items()}
+            return
+        better = loss < self.best_loss_
+        self.best_loss_ = torch.where(better, loss, self.best_loss_)
+        self.best_epoch_ = torch.where(better, epoch, self.best_epoch_)
+        for name, best in self.best_weights_.items():
+            old, new = _rows(best, len(loss)), _rows(weights[name].detach(), len(loss))
+            old.copy_(torch.where(better.unsqueeze(1), new, old))
+
+    def state(self):
+        """What a checkpoint keeps."""
+        return {name: getattr(self, name) for name in self._state}
+
+    def resume(self, state):
+        """Take up the state of a checkpoint."""
+        for name in self._state:
+            setattr(self, name, state[name])
+
+    def on_train_end(self, net, **kwargs):
+        """Put each member's best weights into the module."""
+        if self.best_weights_ is not None:
+            for name, parameter in net.module_.named_parameters():
+                parameter.data = self.best_weights_[name].clone()
+        self.best_weights_ = self.dataset = None
+
+
+class DivergenceGuard(Callback):
+    """Stop with an explanation when a loss or a weight is no longer a number."""
+
+    def on_epoch_end(self, net, **kwargs):
+        """Look at the epoch's loss."""
+        loss = net.history[-1]["train_loss"]
+        if not math.isfinite(loss):
+            self._stop(net, f"training loss became {loss}")
+
+    def on_train_end(self, net, **kwargs):
+        """Look at what the last step left, which no loss has seen."""
+        self.check_weights(net)
+
+    def check_weights(self, net):
+        """Stop where a weight is no longer a number."""
+        if not all(p.isfinite().all() for p in net.module_.parameters()):
+            self._stop(net, "weights became infinite or no numbers")
+
+    @staticmethod
+    def _stop(net, what):
+        raise FloatingPointError(
+            f"The {what} in epoch {len(net.history)}. A smaller learning_rate or "
+            "training__max_grad_norm usually cures this."
+        )
+
+
+class ProgressBar(Callback):
+    """One bar over the epochs of a fit."""
+
+    def on_train_begin(self, net, **kwargs):
+        """Open the bar."""
+        self.bar_ = tqdm(total=net.max_epochs, unit="epoch", desc=net.description)
+
+    def on_epoch_end(self, net, **kwargs):
+        """Advance the bar."""
+        last = net.history[-1]
+        shown = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
+        self.bar_.set_postfix(shown, refresh=False)
+        self.bar_.update(len(net.history) - self.bar_.n)
+
+    def on_train_end(self, net, **kwargs):
+        """Close the bar; it is not part of the fitted estimator."""
+        self.bar_.close()
+        del self.bar_

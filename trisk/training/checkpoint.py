@@ -1,0 +1,121 @@
+"""Checkpoints of a training that can go on as if nothing had happened."""
+
+import hashlib
+import io
+import os
+import secrets
+from pathlib import Path
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+
+_DIGEST_SIZE = hashlib.sha256().digest_size
+#: Parameters of estimators that change no weight.
+_WITHOUT_EFFECT = ("verbose", "device", "checkpoint", "callbacks", "random_state", "pretrained")
+
+
+class Checkpoint(Callback):
+    """Write everything a training needs after every epoch, and go on from there.
+
+    The file is replaced as a whole, so a crash leaves the last complete epoch. It begins with the
+    checksum of the rest, which holds tensors and plain values only and is read without executing
+    anything.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    fingerprint : str
+        What makes this training different from all others.
+    parts : dict of str to callback
+        Callbacks whose state belongs to the training.
+    device : torch.device or str
+        Where the training takes place.
+    writes : bool, default=True
+        Whether to write; of several processes that train together, one does.
+    """
+
+    def __init__(self, path, fingerprint, parts, device, writes=True):
+        self.path = Path(path)
+        self.fingerprint = fingerprint
+        self.parts = parts
+        self.device = device
+        self.writes = writes
+        self.state = self._read()
+
+    def _read(self):
+        if not self.path.exists():
+            return None
+        try:
+            content = self.path.read_bytes()
+            digest, payload = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
+            if hashlib.sha256(payload).digest() != digest:
+                raise ValueError("wrong checksum")
+            stored = io.BytesIO(payload)
+            state = torch.load(stored, weights_only=True, map_location=self.device)
+            found = state["fingerprint"]
+        except Exception as error:
+            raise ValueError(
+                f"{str(self.path)!r} is no checkpoint of trisk, or it is damaged. Delete it to "
+                "train from the start."
+            ) from error
+        if found != self.fingerprint:
+            raise ValueError(
+                f"The checkpoint {str(self.path)!r} belongs to a training with other data, "
+                "parameters or random_state. Set an integer random_state to resume a training; "
+                "to start a new one, delete the file or name another."
+            )
+        return state
+
+    @property
+    def n_epochs_done(self):
+        """Epochs that the file has behind it."""
+        return len(self.state["history"]) if self.state else 0
+
+    def on_train_begin(self, net, **kwargs):
+        """Take up the state of the file."""
+        state, self.state = self.state, None
+        if state is None:
+            return
+        net.module_.load_state_dict(state["module"])
+        net.optimizer_.load_state_dict(state["optimizer"])
+        net.history.extend(state["history"])
+        for name, part in self.parts.items():
+            part.resume(state[name])
+
+    def on_epoch_end(self, net, **kwargs):
+        """Write the state."""
+        if not self.writes:
+            return
+        content = io.BytesIO()
+        state = {
+            "fingerprint": self.fingerprint,
+            "history": net.plain_history(),
+            "module": net.module_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+        }
+        torch.save(state | {name: part.state() for name, part in self.parts.items()}, content)
+        payload = content.getbuffer()
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        try:
+            # Not by torch itself, whose error on a full disk says nothing of the disk.
+            with temporary.open("xb") as file:
+                file.write(hashlib.sha256(payload).digest())
+                file.write(payload)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def fingerprint(settings, datasets, seed):
+    """Digest of everything that shapes a training: parameters, rows and seed."""
+    parameters = settings.get_params(deep=True)
+    kept = {k: v for k, v in parameters.items() if k.split("__")[0] not in _WITHOUT_EFFECT}
+    digest = hashlib.sha256(repr((type(settings).__name__, sorted(kept.items()), seed)).encode())
+    for dataset in datasets:
+        for array in dataset.arrays():
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

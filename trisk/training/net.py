@@ -1,0 +1,357 @@
+"""One skorch net for all networks, and the function that trains with it."""
+
+import signal
+import threading
+import warnings
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PassthroughScoring
+
+from trisk.training import callbacks as _callbacks
+from trisk.training.checkpoint import Checkpoint, fingerprint
+
+# torch's initialisation functions draw from the process's generator: one network at a time.
+_INITIALISATION = threading.Lock()
+
+
+class Net(NeuralNet):
+    """A skorch net for one network or a stack of them, whose losses are one per member.
+
+    Batches come from the dataset's ``batches(batch_size, epoch)``, so that an epoch depends on
+    its number and the seed only.
+
+    Parameters
+    ----------
+    module, criterion : Module
+        Instances. The criterion takes the module's output and the targets of a batch, and gives
+        one loss per member.
+    description : str
+        What the progress bar is called.
+    weight_decay, beta2 : float
+        Of AdamW; gains, biases and frequencies are not decayed.
+    rates : callable, default=None
+        Gives the factor on the learning rate of a parameter, by name, and the share of the
+        training that it waits.
+    mixed_precision : bool, default=False
+        Whether to multiply matrices in bfloat16 on an accelerator.
+    **kwargs
+        As for :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self,
+        module,
+        criterion=None,
+        *,
+        description="fit",
+        weight_decay=0.0,
+        beta2=0.99,
+        rates=None,
+        mixed_precision=False,
+        **kwargs,
+    ):
+        super().__init__(module, criterion, **kwargs)
+        self.description = description
+        self.weight_decay = weight_decay
+        self.beta2 = beta2
+        self.rates = rates
+        self.mixed_precision = mixed_precision
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("divergence", _callbacks.DivergenceGuard()),
+        ]
+
+    @property
+    def n_members(self):
+        """Networks in the stack."""
+        return getattr(self.module_, "n_members", 1)
+
+    def initialize_optimizer(self, *args, **kwargs):
+        """Group parameters by their decay, their rate, and how long they wait."""
+        groups = {}
+        for name, parameter in self.module_.named_parameters():
+            kind = name.rpartition(".")[2]
+            decays = parameter.dim() > 1 and kind not in ("bias", "gain", "frequency", "phase")
+            rate, start = (1.0, 0.0) if self.rates is None else self.rates(name)
+            groups.setdefault((decays, rate, start), []).append(parameter)
+        self.optimizer_ = torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "rate": rate,
+                    "start": start,
+                    "weight_decay": self.weight_decay if decays else 0.0,
+                }
+                for (decays, rate, start), parameters in groups.items()
+            ],
+            lr=self.lr,
+            betas=(0.9, self.beta2),
+            # One kernel for all of a parameter's arithmetic, where PyTorch has one.
+            fused=True,
+        )
+        return self
+
+    def get_iterator(self, dataset, training=False):
+        """Batches of the epoch that the history has come to, each time they are iterated."""
+        return _Epochs(self, dataset)
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Train, after a validation that did not."""
+        super().on_epoch_begin(net, **kwargs)
+        self.module_.train()
+
+    def infer(self, x, **fit_params):
+        """Apply the module to a batch, which is on the device already."""
+        kind = torch.device(self.device).type
+        if not self.mixed_precision or kind == "cpu":
+            return self.module_(x)
+        with torch.autocast(kind, dtype=torch.bfloat16):
+            output = self.module_(x)
+        return {name: value.float() for name, value in output.items()}
+
+    def train_step(self, batch, **fit_params):
+        """Make one step of optimisation."""
+        self.optimizer_.zero_grad()
+        step = self.train_step_single(batch)
+        parameters = list(self.module_.named_parameters())
+        self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
+        self.optimizer_.step()
+        return step
+
+    def train_step_single(self, batch, **fit_params):
+        """Differentiate the sum of the members' losses; report their mean."""
+        x, target = batch
+        losses = self.criterion_(self.infer(x), target)
+        losses.sum().backward()
+        return {"loss": losses.detach().mean(), "y_pred": None}
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Train an epoch; numbers leave the device once, at its end."""
+        if iterator is None:
+            return
+        recorded = []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch)
+            recorded.append({f"{prefix}_loss": step["loss"], **step.pop("record", {})})
+            self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        names = list(recorded[0])
+        values = torch.stack([torch.stack(list(r.values())).double() for r in recorded]).tolist()
+        for batch, row in zip(self.history[-1]["batches"], values, strict=True):
+            batch.update(zip(names, row, strict=True))
+        self.history.record(f"{prefix}_batch_count", len(recorded))
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call the callbacks; one that ends an epoch with KeyboardInterrupt ends training."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            if method_name == "on_epoch_end" and not self.interrupted_:
+                raise _EarlyEnd from None
+            raise
+
+    def train(self, dataset, epochs):
+        """Train for so many epochs; tell an interruption by the user from an early end."""
+        self.interrupted_ = False
+        self.notify("on_train_begin", X=dataset, y=None)
+        try:
+            with self._noting_interrupts():
+                self.fit_loop(dataset, epochs=epochs)
+        except _EarlyEnd:
+            pass
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+        self.notify("on_train_end", X=dataset, y=None)
+
+    @contextmanager
+    def _noting_interrupts(self):
+        """Remember a Ctrl-C even where it arrives in a callback, which may raise the same."""
+        previous = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(previous):
+            yield
+            return
+
+        def note(number, frame):
+            self.interrupted_ = True
+            previous(number, frame)
+
+        signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    def averaged(self):
+        """Put averaged weights into the module for a while, if training goes on with averaging."""
+        averaging = dict(self.callbacks_).get("averaging")
+        return averaging.averaged() if averaging else nullcontext()
+
+    def plain_history(self):
+        """The epochs' records without batches, as plain numbers."""
+        return [
+            {
+                name: value.item() if isinstance(value, np.generic) else value
+                for name, value in epoch.items()
+                if name != "batches"
+            }
+            for epoch in self.history.to_list()
+        ]
+
+    def raise_if_interrupted(self):
+        """Raise KeyboardInterrupt if a user stopped the training."""
+        if self.interrupted_:
+            raise KeyboardInterrupt(
+                f"training stopped after {len(self.history)} of {self.max_epochs} epochs; "
+                "the estimator is fitted with the weights reached so far"
+            )
+
+
+class _Epochs:
+    """Iterates over the batches of the epoch that a net's history has come to."""
+
+    def __init__(self, net, dataset):
+        self.net = net
+        self.dataset = dataset
+
+    def __iter__(self):
+        return iter(self.dataset.batches(self.net.batch_size, len(self.net.history) - 1))
+
+
+class _EarlyEnd(Exception):  # noqa: N818 - a signal, not an error
+    """A callback decided that training is over."""
+
+
+def resolve_device(device):
+    """Turn ``"auto"`` into CUDA where it is available; without CUDA, CUDA into the CPU."""
+    has_cuda = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if has_cuda else "cpu"
+    if not has_cuda and torch.device(device).type == "cuda":
+        warnings.warn(f"There is no device {device!r} here; using the CPU.", stacklevel=2)
+        return "cpu"
+    return device
+
+
+@contextmanager
+def drawing_from(seed):
+    """Let torch's initialisation functions draw from a seed; the process's generator stays."""
+    with _INITIALISATION, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def finished_net(module, history, device="cpu"):
+    """A net for prediction, of a module and the history of its training."""
+    net = Net(module, torch.nn.Identity(), callbacks="disable", device=device, verbose=0)
+    net.initialize()
+    net.optimizer_ = None
+    net.module_.double().eval()
+    net.history.extend(history)
+    return net
+
+
+def train(
+    settings,
+    module,
+    criterion,
+    dataset,
+    *,
+    validation=None,
+    seed=0,
+    checkpoint=None,
+    rates=None,
+    callbacks=(),
+    net_class=Net,
+    processes=None,
+):
+    """Train a network, or a stack of them.
+
+    Parameters
+    ----------
+    settings : NetworkEstimator
+        Gives the parameters of optimisation.
+    module, criterion : Module
+        As for :class:`Net`.
+    dataset, validation : dataset
+        Rows to train on, and rows to validate on, if any.
+    seed : int
+        Seed of the training, which tells a checkpoint from others.
+    checkpoint : path-like, default=None
+        File from which to resume, and to which to write after every epoch.
+    rates : callable, default=None
+        As for :class:`Net`.
+    callbacks : sequence of skorch callbacks, default=()
+        Callbacks beside those that the settings ask for.
+    net_class : type, default=Net
+        Class of the net.
+    processes : accelerate.Accelerator, default=None
+        Processes among which every batch is shared, if there are several; the batch size is
+        that of each. The class of the net must know them.
+
+    Returns
+    -------
+    Net
+        Trained net whose module is in double precision.
+    """
+    options = settings.options("training")
+    batch_size, max_epochs = settings._schedule.resolve(settings, dataset.n_rows)
+    is_main, of_net = True, {}
+    if processes is not None:
+        batch_size *= processes.num_processes
+        is_main, of_net = processes.is_main_process, {"processes": processes}
+    steps_per_epoch = dataset.n_batches(batch_size)
+    start = 2 * max_epochs // 3 if options.averaging == "swa" else None
+    rate = _callbacks.LearningRate(
+        options.schedule, max_epochs * steps_per_epoch, steps_per_epoch, start
+    )
+    parts = {}
+    if options.averaging is not None:
+        decay = options.ema_decay
+        parts["averaging"] = _callbacks.WeightAveraging(options.averaging, decay=decay, start=start)
+    if validation is not None:
+        parts["validation"] = _callbacks.Validation(validation, options.patience)
+    own = [("learning_rate", rate), ("dropout_seeds", _callbacks.DropoutSeeds())]
+    if options.max_grad_norm is not None:
+        own.append(("gradient_clipping", _callbacks.GradientClipping(options.max_grad_norm)))
+    own.extend(parts.items())
+    if settings.verbose and is_main:
+        own.append(("progress", _callbacks.ProgressBar()))
+    own.extend([*(settings.callbacks or ()), *callbacks])
+    n_done = 0
+    if checkpoint is not None:
+        used = [d for d in (dataset, validation) if d is not None]
+        writer = Checkpoint(
+            checkpoint, fingerprint(settings, used, seed), parts, dataset.device, is_main
+        )
+        n_done = writer.n_epochs_done
+        own.append(("checkpoint", writer))
+    net = net_class(
+        module,
+        criterion,
+        lr=settings.learning_rate,
+        weight_decay=options.weight_decay,
+        beta2=options.beta2,
+        rates=rates,
+        mixed_precision=options.mixed_precision,
+        batch_size=batch_size,
+        max_epochs=max_epochs,
+        train_split=None,
+        callbacks=own,
+        device=dataset.device,
+        verbose=0,
+        description=type(settings).__name__,
+        **of_net,
+    ).initialize()
+    net.train(dataset, max_epochs - n_done)
+    net.module_.double().eval()
+    # Moments of the optimiser are twice the size of the model and serve no prediction.
+    net.optimizer_ = None
+    return net
