@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from trisk.estimators import (
@@ -15,36 +16,22 @@ from trisk.estimators import (
     CompositionEncoderRegressor,
     HurdleRegressor,
     HybridTRIADSClassifier,
+    HybridTRIADSOptions,
     HybridTRIADSRegressor,
 )
 from trisk.estimators.stacking import MedianTrees
-from trisk.featurizers import (
-    ColumnSelector,
-    CompositionFeaturizer,
-    ElementFractionFeaturizer,
-)
+from trisk.featurizers import CompositionFeaturizer, ElementFractionFeaturizer
+from trisk.training.settings import TrainingOptions
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Columns and settings for one kind of task.
-
-    Attributes
-    ----------
-    featurizer : CompositionFeaturizer
-        Formulas to columns.
-    classification : bool
-        Whether the task is one.
-    settings : dict
-        Parameters of the estimator that differ from its defaults.
-    companion : estimator or str
-        What ``companion="auto"`` means.
-    """
+    """Columns, settings of the estimator, and what ``stack_with="auto"`` means."""
 
     featurizer: CompositionFeaturizer
     classification: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
-    companion: Any = "extra_trees"
+    stack_with: Any = "extra_trees"
 
 
 #: Columns of plain element fractions.
@@ -64,6 +51,13 @@ _ALL_BLOCKS = CompositionFeaturizer(
     ]
 )
 
+
+def _on_fractions(model):
+    """A model that sees plain element fractions only, of all columns."""
+    fractions = make_column_selector(_FRACTIONS)
+    return make_pipeline(ColumnTransformer([("fractions", "passthrough", fractions)]), model)
+
+
 RECIPES = {
     "general": Recipe(CompositionFeaturizer(blocks=["magpie"])),
     # Statistics of elemental properties blur the traces that make a steel.
@@ -71,13 +65,13 @@ RECIPES = {
         CompositionFeaturizer(blocks=[ElementFractionFeaturizer(scale="both")]),
         settings={"n_members": 16},
         # The network gains from logarithms, trees split worse on them.
-        companion=make_pipeline(ColumnSelector(_FRACTIONS), MedianTrees(n_estimators=200)),
+        stack_with=_on_fractions(MedianTrees(n_estimators=200)),
     ),
     # Zero gaps and large ones: the median of the members keeps to one side.
     "band_gap": Recipe(
         _ALL_BLOCKS,
         settings={"n_neighbors": None, "aggregation": "median", "max_epochs": 60},
-        companion=HurdleRegressor(),
+        stack_with=HurdleRegressor(),
     ),
     "metallicity": Recipe(_ALL_BLOCKS, classification=True, settings={"max_epochs": 60}),
     "glass": Recipe(
@@ -90,23 +84,23 @@ RECIPES = {
     "published": Recipe(
         CompositionFeaturizer(preset="steels"),
         settings={
-            "n_attention_layers": 2,
-            "attention_dim": 64,
-            "shared_projection": True,
-            "embedding_dim": None,
-            "hidden_dim": 96,
-            "feedforward_dim": 150,
-            "n_steps": 20,
-            "dropout": 0.2,
-            "scaling": "standard",
             "n_neighbors": None,
             "n_members": 5,
             "max_epochs": 300,
             "batch_size": 32,
             "learning_rate": 1e-3,
-            "weight_decay": 1e-4,
-            "beta2": 0.999,
-            "averaging": "swa",
+            "network": HybridTRIADSOptions(
+                n_attention_layers=2,
+                attention_dim=64,
+                shared_projection=True,
+                embedding_dim=None,
+                hidden_dim=96,
+                feedforward_dim=150,
+                n_steps=20,
+                dropout=0.2,
+                scaling="standard",
+            ),
+            "training": TrainingOptions(weight_decay=1e-4, beta2=0.999, averaging="swa"),
         },
     ),
 }
@@ -135,12 +129,13 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
     pretrained : bool or "fine-tuned", default=False
         Whether to add the columns of :class:`~trisk.featurizers.PretrainedFeaturizer`: formation
         energies and band gaps predicted by an encoder that was trained on them.
-        ``"fine-tuned"`` trains this encoder on for the task, as the companion of a network that
+        ``"fine-tuned"`` trains this encoder on for the task and stacks it with a network that
         is trained from scratch and sees none of this: where held-out rows say that the encoder
         does harm, its weight is zero, and the prediction that from scratch.
     **parameters
-        Parameters of the estimator, over those of the recipe. ``companion="auto"`` is the
-        companion of the recipe: trees, for steels on plain element fractions only, or a
+        Parameters of the estimator, over those of the recipe; nested ones as for ``set_params``,
+        such as ``network__n_steps``. ``stack_with="auto"`` is the second model of the recipe:
+        trees, for steels on plain element fractions only, or a
         :class:`~trisk.estimators.HurdleRegressor` of trees for band gaps.
 
     Returns
@@ -152,8 +147,8 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
     Raises
     ------
     ValueError
-        If there is no such recipe, ``pretrained`` is wanted of the published one, or a fine-tuned
-        encoder would take the place of another companion.
+        If there is no such recipe or parameter, ``pretrained`` is wanted of the published
+        recipe, or a fine-tuned encoder would take the place of another ``stack_with``.
 
     Examples
     --------
@@ -163,35 +158,32 @@ def composition_pipeline(recipe="general", *, classification=None, pretrained=Fa
     """
     if recipe not in RECIPES:
         raise ValueError(f"There is no recipe {recipe!r}; there are {sorted(RECIPES)}.")
+    if pretrained not in (False, True, "fine-tuned"):
+        raise ValueError(f'pretrained={pretrained!r} is none of False, True and "fine-tuned".')
     chosen = RECIPES[recipe]
     if classification is None:
         classification = chosen.classification
-    estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
-    if pretrained not in (False, True, "fine-tuned"):
-        raise ValueError(f'pretrained={pretrained!r} is none of False, True and "fine-tuned".')
     # A recipe is shared: whoever changes a pipeline must not change the recipe.
-    featurizer, further = clone(chosen.featurizer), []
+    featurizer = clone(chosen.featurizer)
     if pretrained and featurizer.blocks is None:
         raise ValueError(f"The recipe {recipe!r} has no pre-trained form; choose another one.")
+    further = ["pretrained"] if pretrained is True else []
     if pretrained == "fine-tuned":
-        if parameters.get("companion") is not None:
+        if parameters.get("stack_with") is not None:
             raise ValueError(
-                'pretrained="fine-tuned" makes the encoder the companion of the network; leave '
-                f"companion={parameters['companion']!r} out, or use pretrained=True."
+                'pretrained="fine-tuned" stacks the encoder with the network; leave '
+                f"stack_with={parameters['stack_with']!r} out, or use pretrained=True."
             )
-        parameters["companion"] = make_pipeline(
-            ColumnSelector(_FRACTIONS),
-            CompositionEncoderClassifier() if classification else CompositionEncoderRegressor(),
-        )
+        encoder = CompositionEncoderClassifier if classification else CompositionEncoderRegressor
+        parameters["stack_with"] = _on_fractions(encoder())
         if not _holds_fractions(featurizer):
-            further, parameters["companion_only"] = ["element_fraction"], _FRACTIONS
-    elif pretrained:
-        further = ["pretrained"]
-    if parameters.get("companion") == "auto":
-        parameters["companion"] = clone(chosen.companion, safe=False)
+            further, parameters["stack_only"] = ["element_fraction"], _FRACTIONS
+    elif parameters.get("stack_with") == "auto":
+        parameters["stack_with"] = clone(chosen.stack_with, safe=False)
     if further:
         featurizer.set_params(blocks=[*featurizer.blocks, *further])
-    model = estimator(**{**chosen.settings, **parameters})
+    estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
+    model = clone(estimator(**chosen.settings)).set_params(**parameters)
     return Pipeline([("features", featurizer), ("model", model)])
 
 

@@ -108,8 +108,7 @@ class LearningCurveDisplay(Display):
         LearningCurveDisplay
             The display, drawn.
         """
-        from trisk.model_selection._folds import shuffled_folds
-        from trisk.model_selection._scoring import score_folds
+        from trisk.model_selection._folds import score_folds, shuffled_folds
 
         X, y, groups = indexable(X, y, groups)
         rng = check_random_state(random_state)
