@@ -3,6 +3,7 @@
 Tested from scikit-learn 1.6 and optuna 4.0 to the newest releases.
 """
 
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -14,28 +15,30 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.validation import _check_feature_names as check_feature_names
+from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
+    "BaseSearchCV",
     "HasMethods",
     "Interval",
     "Options",
     "StrOptions",
     "check_feature_names",
+    "check_method_params",
     "check_sample_weight",
-    "retry_stale_trials",
     "routing_enabled",
     "safe_indexing",
+    "stale_trial_retry",
     "validate_parameter_constraints",
     "validate_params",
 ]
 
 
-def retry_stale_trials():
-    """Parameters of optuna's RDBStorage that put a trial without heartbeats back into the queue."""
+def stale_trial_retry():
+    """Optuna's callback class that queues a lost trial again, and its parameter of RDBStorage."""
     from optuna import storages
 
     if hasattr(storages, "RetryHeartbeatStaleTrialCallback"):  # since optuna 4.9
-        retry = storages.RetryHeartbeatStaleTrialCallback()
-        return {"heartbeat_stale_trial_callback": retry}
-    return {"failed_trial_callback": storages.RetryFailedTrialCallback()}
+        return storages.RetryHeartbeatStaleTrialCallback, "heartbeat_stale_trial_callback"
+    return storages.RetryFailedTrialCallback, "failed_trial_callback"

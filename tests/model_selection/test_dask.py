@@ -13,13 +13,15 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from trisk import HybridTRIADSRegressor, MagpieFeaturizer
+from trisk.estimators import HybridTRIADSOptions
 from trisk.model_selection import cross_validate, nested_cross_validate, optuna_search
 
 distributed = pytest.importorskip("distributed", reason="pip install 'trisk[dask]'")
 # Sockets and processes of the cluster are collected after it is closed.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
-TINY = {"n_members": 2, "max_epochs": 4, "hidden_dim": 8, "feedforward_dim": 8, "n_steps": 1}
+SMALL = HybridTRIADSOptions(hidden_dim=8, feedforward_dim=8, n_steps=1)
+TINY = {"n_members": 2, "max_epochs": 4, "network": SMALL}
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 
 from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor, composition_pipeline
+from trisk.estimators import HybridTRIADSOptions
 from trisk.datasets import load_band_gaps, load_matbench
 from trisk.model_selection import (
     leave_cluster_out,
@@ -19,7 +21,8 @@ from trisk.model_selection import (
 )
 
 SEARCH = {"n_trials": 3, "space": {"alpha": FloatDistribution(0.01, 100, log=True)}}
-TINY = {"n_members": 2, "max_epochs": 6, "hidden_dim": 8, "feedforward_dim": 8, "n_steps": 1}
+SMALL = HybridTRIADSOptions(hidden_dim=8, feedforward_dim=8, n_steps=1)
+TINY = {"n_members": 2, "max_epochs": 6, "network": SMALL}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,52 @@ def test_any_search_groups_and_splitter(data):
         assert not set(groups[position(rows.index)]) & set(groups[position(others.index)])
 
 
+def test_several_targets__have_columns_and_plots_of_their_own(data, tmp_path):
+    X, y = data
+    targets = pd.DataFrame({"strength": y, "G/V": -y})
+    search = SEARCH | {"n_trials": 2, "random_state": 0}
+    model = HybridTRIADSRegressor(**TINY, random_state=0)
+    for estimator, settings in ((model, {}), (Ridge(), {"search": search})):
+        results = nested_cross_validate(estimator, X, targets, outer=2, verbose=0, **settings)
+        rows = results.predictions
+        assert {"y_true strength", "y_pred strength", "y_true G/V", "y_pred G/V"} <= set(rows)
+        expected = targets.loc[rows.index].to_numpy()
+        np.testing.assert_array_equal(rows[["y_true strength", "y_true G/V"]], expected)
+        errors = [
+            mean_absolute_error(
+                f[[f"y_true {t}" for t in targets]], f[[f"y_pred {t}" for t in targets]]
+            )
+            for _, f in rows.groupby("fold")
+        ]
+        np.testing.assert_allclose(results.folds["mae"], errors)
+    names = [path.name for path in results.save(tmp_path)]
+    assert names == ["folds.csv", "predictions.csv", "parity_strength.png", "parity_G_V.png"]
+
+
+def test_several_targets_of_classes__need_scores(data):
+    X, y = data
+    with pytest.raises(ValueError, match="no default scores"):
+        nested_cross_validate(RandomForestClassifier(), X, np.c_[y > 0, y > 1], outer=KFold(2))
+
+
+@pytest.mark.parametrize("search", [None, SEARCH | {"random_state": 0}])
+def test_weights__reach_every_fit(data, search):
+    X, y = data
+    weight = np.where(np.arange(80) < 40, 1.0, 0.0)
+    spoilt = y.where(weight > 0, 1e6)
+    results = nested_cross_validate(
+        Ridge(),
+        X,
+        spoilt,
+        outer=[(np.arange(20, 80), np.arange(20))],
+        params={"sample_weight": weight},
+        search=search,
+        inner=[(np.arange(5, 60), np.arange(5))],
+        verbose=0,
+    )
+    assert results.folds["mae"].iloc[0] < 3
+
+
 def test_formulas__leave_chemical_systems_out():
     X, y = (values[:60] for values in load_band_gaps())
     model = composition_pipeline("general", **TINY, random_state=0)
@@ -102,7 +151,7 @@ def test_shuffled_labels__give_chance_performance(classification):
     rng = np.random.default_rng(0)
     X, y = (values[:200] for values in load_band_gaps())
     y = pd.Series(rng.permutation(y), name="gap")
-    space = {"model__dropout": FloatDistribution(0.0, 0.4)}
+    space = {"model__network__dropout": FloatDistribution(0.0, 0.4)}
     search = {"n_trials": 2, "random_state": 0, "space": space}
     model = composition_pipeline("general", classification=classification, **TINY, random_state=0)
     target = y > 1 if classification else y

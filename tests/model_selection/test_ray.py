@@ -7,6 +7,7 @@ from optuna.distributions import FloatDistribution
 from sklearn.linear_model import Ridge
 
 from trisk import HybridTRIADSRegressor
+from trisk.estimators import HybridTRIADSOptions
 from trisk.model_selection import cross_validate, nested_cross_validate, optuna_search
 
 ray = pytest.importorskip("ray", reason="pip install 'trisk[ray]'")
@@ -27,9 +28,8 @@ def test_folds_and_trials__same_as_serial(cluster, tmp_path):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
     y = X @ [1.0, -2.0, 0.5, 0.0] + rng.normal(0, 0.3, 60)
-    model = HybridTRIADSRegressor(
-        n_members=2, max_epochs=4, hidden_dim=8, feedforward_dim=8, n_steps=1, random_state=0
-    )
+    network = HybridTRIADSOptions(hidden_dim=8, feedforward_dim=8, n_steps=1)
+    model = HybridTRIADSRegressor(n_members=2, max_epochs=4, network=network, random_state=0)
     serial = nested_cross_validate(model, X, y, outer=2, verbose=0)
     search = {
         "space": {"alpha": FloatDistribution(1e-3, 1e3, log=True)},

@@ -7,7 +7,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from trisk import CrystalGraphFeaturizer, GraphTRIADSRegressor, TriForcesRegressor
-from trisk.model_selection._scoring import score_folds
+from trisk.model_selection._folds import score_folds
 
 CRYSTALS = [bulk("Cu", a=a) for a in np.linspace(3.4, 3.9, 6)]
 TARGET = np.linspace(0.0, 1.0, 6)

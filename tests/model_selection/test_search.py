@@ -26,7 +26,8 @@ from trisk import HybridTRIADSRegressor, composition_pipeline
 from trisk.model_selection import optuna_search, search_space
 
 SPACE = {"alpha": FloatDistribution(1e-3, 1e3, log=True)}
-TINY = {"n_members": 1, "max_epochs": 10, "hidden_dim": 8, "feedforward_dim": 8, "n_steps": 1}
+SMALL = HybridTRIADSOptions(hidden_dim=8, feedforward_dim=8, n_steps=1)
+TINY = {"n_members": 1, "max_epochs": 10, "network": SMALL}
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,47 @@
 """Folds that leave whole families of materials out, to tell how far a model extrapolates."""
 
 import warnings
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold
+from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 from sklearn.utils import check_random_state, indexable
 
 _KINDS = ("chemical_system", "element", "prototype", "kmeans")
 
 
-def leave_cluster_out(
-    by="chemical_system",
-    *,
-    n_splits=None,
-    n_repeats=1,
-    min_test_size=1,
-    materials=None,
-    random_state=None,
-):
-    """Make folds whose test rows are families of materials that training never sees [1]_.
+def leave_cluster_out(by="chemical_system", **settings):
+    """Make folds whose test rows are families of materials that training never sees.
+
+    Parameters
+    ----------
+    by : {"chemical_system", "element", "prototype", "kmeans"}, default="chemical_system"
+        What makes a family.
+    **settings
+        Further parameters of :class:`LeaveClusterOut`, such as ``n_splits=5``.
+
+    Returns
+    -------
+    cv : LeaveClusterOut
+        A splitter, to pass as ``cv=`` to anything in scikit-learn.
+
+    Examples
+    --------
+    >>> from trisk.model_selection import leave_cluster_out
+    >>> formulas = ["FeO", "Fe2O3", "NaCl", "KCl", "SiC"]
+    >>> [test.tolist() for _, test in leave_cluster_out("chemical_system").split(formulas)]
+    [[4], [3], [2], [0, 1]]
+    >>> [test.tolist() for _, test in leave_cluster_out("element", min_test_size=2).split(formulas)]
+    [[2, 3], [0, 1], [0, 1]]
+    """
+    return LeaveClusterOut(by, **settings)
+
+
+@dataclass(repr=False, eq=False)
+class LeaveClusterOut(BaseCrossValidator):
+    """Splitter whose test rows are families of materials that training never sees [1]_.
 
     Parameters
     ----------
@@ -46,11 +69,6 @@ def leave_cluster_out(
     random_state : int, RandomState instance or None, default=None
         Seed of the clusters and of which families stand together.
 
-    Returns
-    -------
-    cv : LeaveClusterOut
-        A splitter, to pass as ``cv=`` to anything in scikit-learn.
-
     Raises
     ------
     ValueError
@@ -61,84 +79,27 @@ def leave_cluster_out(
     .. [1] B. Meredig et al., "Can machine learning identify the next high-temperature
        superconductor? Examining extrapolation performance for materials discovery", Mol. Syst.
        Des. Eng. 3, 819 (2018). https://doi.org/10.1039/C8ME00012C
-
-    Examples
-    --------
-    >>> from trisk.model_selection import leave_cluster_out
-    >>> formulas = ["FeO", "Fe2O3", "NaCl", "KCl", "SiC"]
-    >>> [test.tolist() for _, test in leave_cluster_out("chemical_system").split(formulas)]
-    [[4], [3], [2], [0, 1]]
-    >>> [test.tolist() for _, test in leave_cluster_out("element", min_test_size=2).split(formulas)]
-    [[2, 3], [0, 1], [0, 1]]
-    """
-    if by not in _KINDS:
-        raise ValueError(f"by={by!r} is none of {', '.join(map(repr, _KINDS))}.")
-    if by == "element" and n_splits is not None:
-        raise ValueError("by='element' makes one fold per element: leave n_splits=None.")
-    if n_splits is not None and min_test_size > 1:
-        raise ValueError("min_test_size is for folds of one family each: leave n_splits=None.")
-    if n_repeats > 1 and n_splits is None and by != "kmeans":
-        raise ValueError(f"by={by!r} with a fold per family gives the same folds {n_repeats} times")
-    return LeaveClusterOut(
-        by=by,
-        n_splits=n_splits,
-        n_repeats=n_repeats,
-        min_test_size=min_test_size,
-        materials=materials,
-        random_state=random_state,
-    )
-
-
-class LeaveClusterOut(BaseCrossValidator):
-    """Splitter that :func:`leave_cluster_out` makes and describes.
-
-    Parameters
-    ----------
-    by : str
-        What makes a family.
-    n_splits : int or None
-        Number of folds; None for one per family.
-    n_repeats : int
-        Repetitions.
-    min_test_size : int
-        Smallest family that is left out.
-    materials : array-like of shape (n_samples,) or None
-        Materials of the rows, if not the rows themselves.
-    random_state : int, RandomState instance or None
-        Seed.
     """
 
-    def __init__(self, *, by, n_splits, n_repeats, min_test_size, materials, random_state):
-        self.by = by
-        self.n_splits = n_splits
-        self.n_repeats = n_repeats
-        self.min_test_size = min_test_size
-        self.materials = materials
-        self.random_state = random_state
+    by: str = "chemical_system"
+    _: KW_ONLY
+    n_splits: int | None = None
+    n_repeats: int = 1
+    min_test_size: int = 1
+    materials: Any = None
+    random_state: Any = None
 
-    def split(self, X, y=None, groups=None):
-        """Give the rows of every fold.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, n_features)
-            Materials, or columns.
-        y : object, default=None
-            Ignored.
-        groups : object, default=None
-            Ignored: the rows themselves tell the families.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Row indices.
-
-        Raises
-        ------
-        ValueError
-            If the rows are not materials where these are needed, or make too few families.
-        """
-        yield from self._folds(X)
+    def __post_init__(self):
+        if self.by not in _KINDS:
+            raise ValueError(f"by={self.by!r} is none of {', '.join(map(repr, _KINDS))}.")
+        if self.by == "element" and self.n_splits is not None:
+            raise ValueError("by='element' makes one fold per element: leave n_splits=None.")
+        if self.n_splits is not None and self.min_test_size > 1:
+            raise ValueError("min_test_size is for folds of one family each: leave n_splits=None.")
+        if self.n_repeats > 1 and self.n_splits is None and self.by != "kmeans":
+            raise ValueError(
+                f"by={self.by!r} with a fold per family gives the same folds {self.n_repeats} times"
+            )
 
     def get_n_splits(self, X=None, y=None, groups=None):
         """Count the folds.
@@ -150,7 +111,7 @@ class LeaveClusterOut(BaseCrossValidator):
         y : object, default=None
             Ignored.
         groups : object, default=None
-            Ignored.
+            Ignored: the rows themselves tell the families.
 
         Returns
         -------
@@ -166,58 +127,39 @@ class LeaveClusterOut(BaseCrossValidator):
             return self.n_splits * self.n_repeats
         if X is None:
             raise ValueError(f"Only the rows tell how many folds by={self.by!r} makes: pass X.")
-        return len(self._folds(X))
+        return sum(1 for _ in self._iter_test_masks(X))
 
-    def _folds(self, X):
+    def _iter_test_masks(self, X=None, y=None, groups=None):
+        """Whether each row is tested, fold by fold: what scikit-learn's ``split`` asks for."""
         (X,) = indexable(X)
         materials = X if self.materials is None else self.materials
         if len(materials) != len(X):
             raise ValueError(f"There are {len(materials)} materials for {len(X)} rows.")
         rng = check_random_state(self.random_state)
-        folds = []
         for _ in range(self.n_repeats):
-            if self.by == "element":
-                folds += self._leave_families(_element_members(materials))
-                continue
+            seed = rng.randint(np.iinfo(np.int32).max)
             if self.by == "kmeans":
-                families = _kmeans(X, self.n_splits or 10, rng)
-                folds += self._leave_families(_members(families))
-                continue
-            families = np.array([_FAMILY[self.by](c) for c in _describe(materials, self.by)])
-            if self.n_splits is None:
-                folds += self._leave_families(_members(families))
+                families = _cluster(X, self.n_splits or 10, seed)
             else:
-                splitter = GroupKFold(
-                    self.n_splits, shuffle=True, random_state=rng.randint(np.iinfo(np.int32).max)
-                )
-                folds += splitter.split(families, groups=families)
-        return folds
+                families = [_FAMILIES[self.by](m) for m in _read_materials(materials, self.by)]
+            if self.by == "kmeans" or self.n_splits is None:
+                yield from self._leave_families(families)
+            else:
+                splitter = GroupKFold(self.n_splits, shuffle=True, random_state=seed)
+                for _, test in splitter.split(families, groups=np.ravel(families)):
+                    yield np.isin(np.arange(len(families)), test)
 
-    def _leave_families(self, members):
+    def _leave_families(self, families):
         """One fold per family that is large enough and leaves something to train on."""
-        folds = [
-            (np.flatnonzero(~test), np.flatnonzero(test))
-            for test in members
-            if self.min_test_size <= test.sum() < len(test)
-        ]
-        if not folds:
+        members = MultiLabelBinarizer().fit_transform(families).astype(bool)
+        sizes = members.sum(axis=0)
+        large = (sizes >= self.min_test_size) & (sizes < len(members))
+        if not large.any():
             raise ValueError(
                 f"by={self.by!r} makes no family of at least {self.min_test_size} rows that "
                 "leaves others to train on."
             )
-        return folds
-
-
-def _members(families):
-    return [families == family for family in np.unique(families)]
-
-
-def _element_members(materials):
-    """Rows that contain each element, by symbol."""
-    elements = [{str(e) for e in composition.elements} for composition in _describe(materials, "")]
-    return [
-        np.array([symbol in row for row in elements]) for symbol in sorted(set().union(*elements))
-    ]
+        return members.T[large]
 
 
 def _is_table(X):
@@ -227,57 +169,57 @@ def _is_table(X):
     return isinstance(X[0], list | tuple | np.ndarray)
 
 
-def _describe(materials, by):
+def _read_materials(materials, by):
     """Compositions of the rows, or for prototypes the structures where there are some."""
     from pymatgen.core import Composition
 
-    from trisk.structures.rows import as_value_list
+    from trisk.featurizers._values import as_value_list
 
     if _is_table(materials):
         raise ValueError(
             "The rows are columns of numbers. Pass the formulas or structures of the rows as "
             "materials=…"
         )
-    described = []
+    read = []
     for row, material in enumerate(as_value_list(materials)):
         if hasattr(material, "lattice") and by == "prototype":
-            described.append(material)
+            read.append(material)
             continue
         try:
-            described.append(getattr(material, "composition", None) or Composition(material))
+            read.append(getattr(material, "composition", None) or Composition(material))
         except (TypeError, ValueError) as error:
             raise ValueError(f"Row {row} is no material: {material!r} ({error}).") from error
-    return described
+    return read
 
 
 def _prototype(material):
     if not hasattr(material, "lattice"):
-        return material.anonymized_formula
+        return (material.anonymized_formula,)
     with warnings.catch_warnings():
         # spglib deprecates how pymatgen asks it.
         warnings.simplefilter("ignore", DeprecationWarning)
         _, space_group = material.get_space_group_info(symprec=0.1)
-    return f"{material.composition.anonymized_formula} {space_group}"
+    return (f"{material.composition.anonymized_formula} {space_group}",)
 
 
-_FAMILY = {
-    "chemical_system": lambda composition: composition.chemical_system,
+#: Names of the families that a material belongs to.
+_FAMILIES = {
+    "chemical_system": lambda composition: (composition.chemical_system,),
+    "element": lambda composition: {str(e) for e in composition.elements},
     "prototype": _prototype,
 }
 
 
-def _kmeans(X, n_clusters, rng):
-    """Cluster numbers of the rows, in standardised columns."""
+def _cluster(X, n_clusters, seed):
+    """Number of each row's cluster, by its standardised columns."""
     from sklearn.cluster import KMeans
-    from sklearn.preprocessing import StandardScaler
 
     if not _is_table(X):
         from trisk.featurizers import MagpieFeaturizer
 
-        compositions = _describe(X, "kmeans")
-        X = MagpieFeaturizer(missing="mean").fit_transform(compositions)
+        X = MagpieFeaturizer(missing="mean").fit_transform(_read_materials(X, "kmeans"))
     if n_clusters > len(X):
         raise ValueError(f"{len(X)} rows make no {n_clusters} clusters: pass n_splits=…")
     scaled = StandardScaler().fit_transform(np.asarray(X, dtype=float))
-    seed = rng.randint(np.iinfo(np.int32).max)
-    return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(scaled)
+    labels = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(scaled)
+    return labels[:, None]

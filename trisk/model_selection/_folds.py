@@ -1,90 +1,191 @@
-"""The published splits of Matbench."""
+"""Fitting and scoring the folds of an estimator; those of trisk's tables train as one batch."""
 
+from contextlib import ExitStack
 from numbers import Integral
 
+import joblib
+import numpy as np
+import torch
+from sklearn.base import clone, is_classifier
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import indexable
+from skorch.callbacks import Callback
 
-from trisk.datasets._tasks import find_task
+from trisk._compat import check_method_params, check_sample_weight, routing_enabled, safe_indexing
+from trisk.estimators.tables import TableNetwork, fit_together
 
-_N_FOLDS = 5
-_SEED = 18012019
+# A network that trains is scored whenever another tenth of its epochs is over.
+_TENTHS = 10
 
 
-def matbench_folds(task=None, *, classification=None):
-    """Make Matbench's five official folds [1]_, as a scikit-learn splitter.
+def last_step(estimator):
+    """The estimator itself, or the end of a pipeline."""
+    return estimator[-1] if isinstance(estimator, Pipeline) else estimator
 
-    The folds are a function of the number and order of the rows (and of the classes), so they
-    are the official ones for data in Matbench's order, as
-    :func:`trisk.datasets.load_matbench` returns it.
 
-    Parameters
-    ----------
-    task : str, default=None
-        A Matbench task, such as ``"steels"``, which says whether the folds are stratified.
-    classification : bool, default=None
-        Says the same where there is no task name; None means False.
+def in_one_process(function, *arguments):
+    """Call a function that is itself one of several parallel jobs.
 
-    Returns
-    -------
-    KFold or StratifiedKFold
-        To pass as ``cv=`` to anything in scikit-learn: stratified by class for classification,
-        plain for regression.
-
-    Raises
-    ------
-    ValueError
-        If ``task`` is no Matbench task, or contradicts ``classification``.
-
-    References
-    ----------
-    .. [1] A. Dunn, Q. Wang, A. Ganose, D. Dopp, A. Jain, "Benchmarking materials property
-       prediction methods: the Matbench test set and Automatminer reference algorithm",
-       npj Comput. Mater. 6, 138 (2020). https://doi.org/10.1038/s41524-020-00406-3
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from trisk.model_selection import matbench_folds
-    >>> [len(test) for _, test in matbench_folds("steels").split(np.zeros(312))]
-    [63, 63, 62, 62, 62]
+    Featurizers and forests inside it would otherwise hand their parts to the same cluster, whose
+    workers all wait already.
     """
-    if task is not None:
-        of_task = find_task(task).classification
-        if classification not in (None, of_task):
-            kind = "classification" if of_task else "regression"
-            raise ValueError(f"{task!r} is a {kind} task, but classification={classification!r}.")
-        classification = of_task
-    splitter = StratifiedKFold if classification else KFold
-    return splitter(_N_FOLDS, shuffle=True, random_state=_SEED)
+    with joblib.parallel_config(backend="threading", n_jobs=1):
+        return function(*arguments)
 
 
 def shuffled_folds(cv, X, y, groups=None, *, classification, random_state=0):
-    """Make folds, shuffled where only their number is given.
+    """Row indices of folds, shuffled where only their number is given.
 
     Tables of materials are often sorted by chemistry, so that folds of neighbouring rows would
     ask for extrapolation.
-
-    Parameters
-    ----------
-    cv : int, splitter or iterable
-        Folds.
-    X : array-like of shape (n_samples, ...)
-        Inputs.
-    y : array-like of shape (n_samples,)
-        Targets.
-    groups : array-like of shape (n_samples,), default=None
-        Group labels for the splitter.
-    classification : bool
-        Whether the targets are classes, which a number of folds then spreads evenly.
-    random_state : int, default=0
-        Seed of the shuffling.
-
-    Returns
-    -------
-    folds : list of tuple (train, test)
-        Row indices.
     """
     if isinstance(cv, Integral):
         splitter = StratifiedKFold if classification else KFold
         cv = splitter(int(cv), shuffle=True, random_state=random_state)
     return list(check_cv(cv, y, classifier=classification).split(X, y, groups))
+
+
+def batch_weight(estimator, params=None):
+    """Whether folds can train as one batch, and the sample weights among parameters of `fit`."""
+    params = dict(params or {})
+    prefix = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
+    weight = params.pop(f"{prefix}sample_weight", None)
+    routed = weight is not None and routing_enabled()
+    return isinstance(last_step(estimator), TableNetwork) and not params and not routed, weight
+
+
+def fit_folds(estimator, X, y, *, cv=5, groups=None, sample_weight=None):
+    """Fit one clone of an estimator per fold, all folds in one batched computation.
+
+    Every clone is what ``clone(estimator).fit(X[train], y[train])`` gives, up to rounding:
+    transformers, scalers and target statistics see the fold's training rows only.
+
+    Parameters
+    ----------
+    estimator : trisk estimator or Pipeline
+        A member-batched estimator, or a pipeline that ends in one.
+    X : array-like of shape (n_samples, ...)
+        Inputs.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    cv : int, splitter or iterable, default=5
+        As in :func:`sklearn.model_selection.cross_validate`.
+    groups : array-like of shape (n_samples,), default=None
+        Group labels for the splitter.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of training rows.
+
+    Returns
+    -------
+    estimators : list
+        One fitted clone per fold.
+    folds : list of tuple (train, test)
+        Row indices of every fold.
+    """
+    X, y = indexable(X, y)
+    folds = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y, groups))
+    return _fit_batch(estimator, X, y, folds, sample_weight), folds
+
+
+def _fit_batch(estimator, X, y, folds, sample_weight=None, watch=None):
+    """Fitted clones of the folds; `watch` gets those of a batch that begins to train."""
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(sample_weight, X)
+    fitted, jobs = [], []
+    for train, _ in folds:
+        model = clone(estimator)
+        rows, target = safe_indexing(X, train), safe_indexing(y, train)
+        if isinstance(model, Pipeline) and len(model) > 1:
+            transformers = model[:-1]
+            rows = transformers.fit_transform(rows, target)
+            # With a memory, a pipeline fits clones of its steps.
+            model.steps[:-1] = transformers.steps
+        weight = None if sample_weight is None else sample_weight[train]
+        fitted.append(model)
+        jobs.append((last_step(model), rows, target, weight))
+    fit_together(jobs, watch and (lambda batch: watch({k: fitted[k] for k in batch})))
+    return fitted
+
+
+def score_folds(estimator, X, y, folds, scorer, *, params=None, report=None):
+    """Scores of an estimator that is fitted on every fold, on the rows that the fold leaves out.
+
+    The networks of trisk are scored after every tenth of their epochs, any other estimator after
+    every fold: `report` is called with the mean score so far and the finished share of the work.
+    What it raises ends the work.
+    """
+    scores = _Scores(X, y, folds, scorer, report)
+    can_batch, weight = batch_weight(estimator, params)
+    if can_batch:
+        watch = report and (lambda models: _Watch(models, scores))
+        fitted = _fit_batch(estimator, X, y, folds, weight, watch)
+        scores.update(dict(enumerate(fitted)), 1)
+        return scores.values
+    for fold, (train, _) in enumerate(folds):
+        model = clone(estimator)
+        network = last_step(model)
+        if report and hasattr(network, "lend_net"):
+            network.set_params(
+                callbacks=[*(network.callbacks or ()), _Watch({fold: model}, scores)]
+            )
+        fit_params = check_method_params(X, params or {}, train)
+        model.fit(safe_indexing(X, train), safe_indexing(y, train), **fit_params)
+        scores.update({fold: model}, 1)
+    return scores.values
+
+
+class _Scores:
+    """Scores of the folds, reported whenever some of them are known anew."""
+
+    def __init__(self, X, y, folds, scorer, report):
+        self.X, self.y = X, y
+        self.folds = folds
+        self.scorer = scorer
+        self.report = report
+        self.values = np.full(len(folds), np.nan)
+
+    def update(self, models, share):
+        """Score models by fold, of which a share of the training is over."""
+        others = np.delete(self.values, list(models))
+        for fold, model in models.items():
+            rows = self.folds[fold][1]
+            self.values[fold] = self.scorer(
+                model, safe_indexing(self.X, rows), safe_indexing(self.y, rows)
+            )
+        done = (np.isfinite(others).sum() + share * len(models)) / len(self.folds)
+        if self.report is not None and done < 1:
+            self.report(np.nanmean(self.values), done)
+
+
+class _Watch(Callback):
+    """Lends estimators the network that still trains, their members side by side, to score them."""
+
+    def __init__(self, models, scores):
+        self.models = models
+        self.scores = scores
+
+    def __deepcopy__(self, memo):
+        """Stay one: what it holds is no part of a net."""
+        return self
+
+    def on_epoch_end(self, net, **kwargs):
+        """Score after every tenth of the epochs but the last, which is the end of the fit."""
+        done = len(net.history)
+        tenth, tenth_before = (n * _TENTHS // net.max_epochs for n in (done, done - 1))
+        if tenth == tenth_before or done == net.max_epochs or not self.models:
+            return
+        if not all(torch.isfinite(p).all() for p in net.module_.parameters()):
+            raise FloatingPointError("a weight of the network is not finite")
+        owners = [last_step(model) for model in self.models.values()]
+        with ExitStack() as lent:
+            for k, owner in enumerate(owners):
+                members = slice(k * owner.n_members, (k + 1) * owner.n_members)
+                lent.enter_context(owner.lend_net(net, members))
+            # Networks of crystals train one member after the other, those of a batch all at once.
+            n_trainings = getattr(owners[0], "n_trainings", 1)
+            self.scores.update(self.models, done / net.max_epochs / n_trainings)
+
+    def on_train_end(self, net, **kwargs):
+        """Leave further trainings alone."""
+        self.models = {}

@@ -1,8 +1,8 @@
 """Cross-validation with a search inside every training fold, and a record of all of it."""
 
 import inspect
+import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,23 +14,24 @@ import pandas as pd
 from joblib.parallel import get_active_backend
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import indexable
 from tqdm.auto import tqdm
 
-from trisk.estimators.tables._networks import trains_together
-from trisk.model_selection._batched import fit_folds
-from trisk.model_selection._folds import matbench_folds, shuffled_folds
-from trisk.model_selection._scoring import in_one_process, last_step
+from trisk._compat import check_method_params, safe_indexing
+from trisk.model_selection._folds import (
+    batch_weight,
+    fit_folds,
+    in_one_process,
+    last_step,
+    shuffled_folds,
+)
+from trisk.model_selection._matbench import matbench_folds
 from trisk.model_selection._search import OptunaSearch
 
 #: Scores by kind of task; the first is what a search maximises. Errors are shown as such.
 _SCORING = {
-    "regression": {
-        "mae": "neg_mean_absolute_error",
-        "rmse": "neg_root_mean_squared_error",
-        "r2": "r2",
-    },
-    "classification": {
+    False: {"mae": "neg_mean_absolute_error", "rmse": "neg_root_mean_squared_error", "r2": "r2"},
+    True: {
         "roc_auc": "roc_auc_ovr",
         "balanced_accuracy": "balanced_accuracy",
         "log_loss": "neg_log_loss",
@@ -50,7 +51,8 @@ class CrossValidationResults:
         chose.
     predictions : DataFrame of shape (n_test_rows, n_columns)
         By row of the input: ``fold``, ``y_true``, ``y_pred``; ``y_std`` where the estimator
-        gives it, or the probability of each class in ``probability <class>``.
+        gives it, or the probability of each class in ``probability <class>``. Of several
+        targets each has columns of its own, such as ``y_pred <target>``.
     estimators : list
         The fitted estimator of every fold.
     classification : bool
@@ -74,23 +76,25 @@ class CrossValidationResults:
         Parameters
         ----------
         folder : str or path-like
-            Where to put ``folds.csv``, ``predictions.csv`` and, as far as the predictions have
-            what they show, ``parity.png`` and ``calibration.png``.
+            Where to put ``folds.csv``, ``predictions.csv`` and the plots of `displays`, such as
+            ``parity.png`` and ``calibration.png``.
 
         Returns
         -------
         files : list of pathlib.Path
             The files.
         """
+        from matplotlib import pyplot as plt
+
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / "folds.csv", folder / "predictions.csv"]
         self.folds.to_csv(files[0])
         self.predictions.to_csv(files[1])
         for name, display in self.displays().items():
-            path = folder / f"{name}.png"
+            path = folder / (re.sub(r"[^\w.-]+", "_", name) + ".png")
             display.figure_.savefig(path, dpi=150, bbox_inches="tight")
-            _close(display.figure_)
+            plt.close(display.figure_)
             files.append(path)
         return files
 
@@ -101,22 +105,23 @@ class CrossValidationResults:
         -------
         displays : dict of str to display
             ``"parity"`` for numbers; ``"calibration"`` where there are spreads, or the
-            probabilities of two classes.
+            probabilities of two classes. Of several targets each has its own, such as
+            ``"parity <target>"``.
         """
         from trisk.plotting import draw_predictions
 
-        return draw_predictions(
-            self.predictions,
-            classification=self.classification,
-            quantity=self.quantity,
-            unit=self.unit,
-        )
-
-
-def _close(figure):
-    from matplotlib import pyplot as plt
-
-    plt.close(figure)
+        table, drawn = self.predictions, {}
+        targets = [c.removeprefix("y_true") for c in table if c.startswith("y_true")]
+        for target in targets:
+            names = {f"{kind}{target}": kind for kind in ("y_true", "y_pred", "y_std")}
+            displays = draw_predictions(
+                table.rename(columns=names),
+                classification=self.classification,
+                quantity=target.strip() or self.quantity,
+                unit=self.unit,
+            )
+            drawn |= {f"{name}{target}": display for name, display in displays.items()}
+        return drawn
 
 
 def nested_cross_validate(
@@ -128,6 +133,7 @@ def nested_cross_validate(
     inner=5,
     search=None,
     groups=None,
+    params=None,
     scoring=None,
     n_jobs=None,
     verbose=1,
@@ -144,7 +150,7 @@ def nested_cross_validate(
         :class:`sklearn.model_selection.GridSearchCV`.
     X : array-like of shape (n_samples, ...)
         Inputs.
-    y : array-like of shape (n_samples,)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Targets; ``y.attrs["quantity"]`` and ``y.attrs["unit"]`` label plots.
     outer : "matbench", int, splitter or iterable, default="matbench"
         Outer folds; ``"matbench"`` is :func:`matbench_folds`, a number means shuffled ones.
@@ -155,6 +161,8 @@ def nested_cross_validate(
         estimator as it is. Each fold's study is named after it, so one storage serves all.
     groups : array-like of shape (n_samples,), default=None
         Group labels for the splitters.
+    params : dict, default=None
+        Parameters of ``fit``, such as ``sample_weight``, in searches and outer folds.
     scoring : str, callable, list or dict, default=None
         As in :func:`sklearn.model_selection.cross_validate`. None means mean absolute error,
         root mean squared error and R² for numbers, and the area under the ROC curve of
@@ -173,7 +181,7 @@ def nested_cross_validate(
     Raises
     ------
     ValueError
-        If ``outer`` is an unknown name.
+        If ``outer`` is an unknown name, or several targets of classes have no ``scoring``.
 
     See Also
     --------
@@ -194,35 +202,38 @@ def nested_cross_validate(
     """
     X, y, groups = indexable(X, y, groups)
     classification = is_classifier(estimator)
-    folds = _outer_folds(outer, X, y, groups, classification)
-    kind = "classification" if classification else "regression"
-    names = _SCORING[kind] if scoring is None else scoring
-    scorer = check_scoring(estimator, names)
-    first = next(iter(names.values())) if scoring is None else scoring
-    job = _Fold(estimator, X, y, groups, inner, search, scorer, first)
+    if isinstance(outer, str):
+        if outer != "matbench":
+            raise ValueError(f"outer={outer!r} is not 'matbench'; or pass a number or a splitter.")
+        outer = matbench_folds(classification=classification)
+    folds = shuffled_folds(outer, X, y, groups, classification=classification)
+    if scoring is None and classification and np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        raise ValueError("Several targets of classes have no default scores: pass scoring=…")
+    names = _SCORING[classification] if scoring is None else scoring
+    if search is not None:
+        best = next(iter(names.values())) if scoring is None else scoring
+        search = {"cv": inner, "scoring": best, "verbose": 0, **search}
+    job = _Fold(estimator, X, y, groups, params, search, check_scoring(estimator, names))
 
     n_processes = joblib.effective_n_jobs(n_jobs)
-    batched = trains_together(last_step(estimator)) and search is None
-    if batched and n_processes == 1:
-        outcomes = _fit_batched(job, folds)  # the estimator's own bar shows its epochs
+    can_batch, weight = batch_weight(estimator, params)
+    if can_batch and search is None and n_processes == 1:
+        started = time.perf_counter()  # the estimator's own bar shows its epochs
+        models, _ = fit_folds(estimator, X, y, cv=folds, sample_weight=weight)
+        seconds = (time.perf_counter() - started) / len(folds)
+        fitted = zip(models, folds, strict=True)
+        outcomes = [job.judge(model, *fold, seconds) for model, fold in fitted]
     else:
         backend, _ = get_active_backend()
         # Ray's cannot hand out folds one by one; the bar then moves once, at the end.
         handing_out = "generator" if backend.supports_return_generator else "list"
         parallel = joblib.Parallel(n_jobs=n_jobs, return_as=handing_out)
-        call = joblib.delayed(job if n_processes == 1 else partial(in_one_process, job))
-        running = parallel(call(k, *fold) for k, fold in enumerate(folds))
+        run = job if n_processes == 1 else partial(in_one_process, job)
+        running = parallel(joblib.delayed(run)(k, *fold) for k, fold in enumerate(folds))
         bar = {"unit": "fold", "desc": "outer folds", "disable": not verbose}
         outcomes = list(tqdm(running, total=len(folds), **bar))
-    return _collect(outcomes, y, classification, errors_positive=scoring is None)
-
-
-def _outer_folds(outer, X, y, groups, classification):
-    if isinstance(outer, str):
-        if outer != "matbench":
-            raise ValueError(f"outer={outer!r} is not 'matbench'; or pass a number or a splitter.")
-        outer = matbench_folds(classification=classification)
-    return shuffled_folds(outer, X, y, groups, classification=classification)
+    errors = [] if scoring is not None else [n for n in names if names[n].startswith("neg_")]
+    return _collect(outcomes, y, folds, classification, errors)
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, as Dask asks for
@@ -233,36 +244,29 @@ class _Fold:
     X: Any
     y: Any
     groups: Any
-    inner: Any
+    params: dict[str, Any] | None
     search: dict[str, Any] | None
-    scorer: Callable
-    inner_scoring: Any
+    scorer: Any
 
     def __call__(self, number, train, test):
         started = time.perf_counter()
-        model = self._model(number)
-        rows, target = _safe_indexing(self.X, train), _safe_indexing(self.y, train)
-        if isinstance(model, OptunaSearch):
-            groups = None if self.groups is None else _safe_indexing(self.groups, train)
-            model.fit(rows, target, groups=groups)
-        else:
-            model.fit(rows, target)
-        return self.judge(number, model, train, test, time.perf_counter() - started)
+        model = clone(self.estimator)
+        params = check_method_params(self.X, self.params or {}, train)
+        if self.search is not None:
+            study = f"{self.search.get('study_name') or 'trisk'}, fold {number}"
+            model = OptunaSearch(model, **self.search | {"study_name": study})
+            if self.groups is not None:
+                params["groups"] = safe_indexing(self.groups, train)
+        model.fit(safe_indexing(self.X, train), safe_indexing(self.y, train), **params)
+        return self.judge(model, train, test, time.perf_counter() - started)
 
-    def _model(self, number):
-        if self.search is None:
-            return clone(self.estimator)
-        settings = {"cv": self.inner, "scoring": self.inner_scoring, "verbose": 0, **self.search}
-        name = settings.pop("study_name", None) or "trisk"
-        return OptunaSearch(clone(self.estimator), study_name=f"{name}, fold {number}", **settings)
-
-    def judge(self, number, model, train, test, fit_seconds):
-        """Scores and predictions of a fitted model on the fold's test rows."""
+    def judge(self, model, train, test, fit_seconds):
+        """The model that was chosen, its scores and its predictions on the fold's test rows."""
         started = time.perf_counter()
-        rows = _safe_indexing(self.X, test)
+        rows = safe_indexing(self.X, test)
         predictions = _predict(model, rows)
         predict_seconds = time.perf_counter() - started
-        scores = self.scorer(model, rows, _safe_indexing(self.y, test))
+        scores = self.scorer(model, rows, safe_indexing(self.y, test))
         record = {
             "n_train": len(train),
             "n_test": len(test),
@@ -272,55 +276,52 @@ class _Fold:
         }
         if hasattr(model, "best_params_"):
             record |= {"search_score": model.best_score_, **model.best_params_}
-        fitted = getattr(model, "best_estimator_", model)
-        return number, fitted, record, test, predictions
-
-
-def _fit_batched(job, folds):
-    started = time.perf_counter()
-    fitted, _ = fit_folds(job.estimator, job.X, job.y, cv=folds)
-    seconds = (time.perf_counter() - started) / len(folds)
-    return [
-        job.judge(number, model, *fold, seconds)
-        for number, (model, fold) in enumerate(zip(fitted, folds, strict=True))
-    ]
+        return getattr(model, "best_estimator_", model), record, predictions
 
 
 def _predict(model, X):
-    """Predictions and whatever tells how sure they are, as columns."""
+    """Predictions and whatever tells how sure they are."""
+    last = last_step(getattr(model, "best_estimator_", model))
     if hasattr(model, "predict_proba"):
         probabilities = model.predict_proba(X)
-        classes = np.asarray(model.classes_)
-        columns = {f"probability {c}": probabilities[:, k] for k, c in enumerate(classes)}
-        return {"y_pred": classes[probabilities.argmax(axis=1)], **columns}
-    last = last_step(getattr(model, "best_estimator_", model))
-    if "return_std" in inspect.signature(last.predict).parameters:
+        if isinstance(probabilities, np.ndarray):  # a list, where there are several targets
+            classes = np.asarray(model.classes_)
+            columns = {f"probability {c}": probabilities[:, k] for k, c in enumerate(classes)}
+            return {"y_pred": classes[probabilities.argmax(axis=1)], **columns}
+    elif "return_std" in inspect.signature(last.predict).parameters:
         y_pred, y_std = model.predict(X, return_std=True)
         return {"y_pred": y_pred, "y_std": y_std}
     return {"y_pred": model.predict(X)}
 
 
-def _errors(classification):
-    """Scores of the default ones that scikit-learn negates."""
-    names = _SCORING["classification" if classification else "regression"]
-    return [name for name, scoring in names.items() if scoring.startswith("neg_")]
-
-
-def _collect(outcomes, y, classification, *, errors_positive):
-    records, parts, estimators = {}, [], []
-    errors = _errors(classification) if errors_positive else []
+def _collect(outcomes, y, folds, classification, errors):
+    """Tables of what the folds found; scores that scikit-learn negates become errors."""
     index = y.index if hasattr(y, "index") else np.arange(len(y))
-    for number, fitted, record, test, predictions in outcomes:
-        records[number] = record | {name: -record[name] for name in errors}
+    targets = list(y.columns) if hasattr(y, "columns") else None
+    records, parts, estimators = [], [], []
+    for number, ((fitted, record, predictions), (_, test)) in enumerate(
+        zip(outcomes, folds, strict=True)
+    ):
+        records.append(record | {name: -record[name] for name in errors})
         estimators.append(fitted)
-        columns = {"fold": number, "y_true": np.asarray(y)[test], **predictions}
+        columns = {"fold": number}
+        for name, values in {"y_true": np.asarray(y)[test], **predictions}.items():
+            columns |= _by_target(name, np.asarray(values), targets)
         parts.append(pd.DataFrame(columns, index=index[test]))
     attributes = getattr(y, "attrs", {})
     return CrossValidationResults(
-        folds=pd.DataFrame.from_dict(records, orient="index").rename_axis("fold"),
+        folds=pd.DataFrame(records).rename_axis("fold"),
         predictions=pd.concat(parts).rename_axis("row"),
         estimators=estimators,
         classification=classification,
         quantity=attributes.get("quantity"),
         unit=attributes.get("unit"),
     )
+
+
+def _by_target(name, values, targets):
+    """Columns of values, one per target where there are several."""
+    if values.ndim == 1 or values.shape[1] == 1:
+        return {name: values.ravel()}
+    names = range(values.shape[1]) if targets is None else targets
+    return {f"{name} {target}": values[:, k] for k, target in enumerate(names)}

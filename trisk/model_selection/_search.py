@@ -1,35 +1,115 @@
 """Search for hyperparameters by Optuna, with scikit-learn's interface."""
 
+import os
 import time
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import joblib
 import numpy as np
 import optuna
 import pandas as pd
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
-from sklearn.utils import get_tags, indexable
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
-from trisk.model_selection._folds import shuffled_folds
-from trisk.model_selection._objective import Objective, search_space
-from trisk.model_selection._scoring import in_one_process
-from trisk.model_selection._study import PerTrialSampler, live_trials, open_study, run_trials
-from trisk.model_selection._study_progress import StudyProgress
+from trisk._compat import BaseSearchCV
+from trisk.model_selection._folds import in_one_process, shuffled_folds
+from trisk.model_selection._study import (
+    DIVERGED,
+    FINISHED,
+    Objective,
+    PerTrialSampler,
+    open_study,
+    progress_bar,
+    run_trials,
+)
 
 _FINGERPRINT, _SEED = "made_of", "seed"
 
 
-def _best_has(name):
-    def check(self):
-        getattr(getattr(self, "best_estimator_", self.estimator), name)
-        return True
+def search_space(estimator):
+    """Collect what an estimator and all that it is made of publish as worth tuning.
 
-    return check
+    Parameters
+    ----------
+    estimator : estimator
+        A trisk estimator, or a pipeline or other composite that holds some.
+
+    Returns
+    -------
+    distributions : dict of str to optuna.distributions.BaseDistribution
+        By parameter, named as ``set_params`` takes them: ``model__learning_rate`` in a pipeline
+        whose last step is ``model``.
+
+    Examples
+    --------
+    >>> from trisk import composition_pipeline
+    >>> from trisk.model_selection import search_space
+    >>> "model__learning_rate" in search_space(composition_pipeline("steels"))
+    True
+    """
+    parts = {"": estimator} | {f"{k}__": v for k, v in estimator.get_params(deep=True).items()}
+    return {
+        f"{prefix}{name}": distribution
+        for prefix, part in parts.items()
+        if hasattr(part, "search_space") and not isinstance(part, type)
+        for name, distribution in part.search_space().items()
+    }
 
 
-class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
+def optuna_search(estimator, X, y, *, groups=None, params=None, **settings):
+    """Tune an estimator by cross-validation and fit it on all rows with what was found.
+
+    The same as :class:`OptunaSearch` and its ``fit``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What to tune, alone or in a pipeline.
+    X : array-like of shape (n_samples, ...)
+        Inputs.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    groups : array-like of shape (n_samples,), default=None
+        Group labels for the splitter.
+    params : dict, default=None
+        Parameters of the estimator's ``fit``, such as ``sample_weight``.
+    **settings
+        Parameters of :class:`OptunaSearch`: ``n_trials``, ``cv``, ``scoring``, ``space``,
+        ``storage``, ``timeout``, ``n_jobs``, ``random_state`` and others.
+
+    Returns
+    -------
+    search : OptunaSearch
+        Fitted: ``best_estimator_``, ``best_params_``, ``trials_dataframe()``, ``study_``.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to tune, the storage's study was made of other data, or no trial
+        came to an end.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optuna.distributions import FloatDistribution
+    >>> from sklearn.linear_model import Ridge
+    >>> from trisk.model_selection import optuna_search
+    >>> X = np.random.default_rng(0).normal(size=(40, 3))
+    >>> space = {"alpha": FloatDistribution(1e-3, 1e3, log=True)}
+    >>> search = optuna_search(
+    ...     Ridge(), X, X @ [1.0, 2.0, 3.0], n_trials=5, space=space, random_state=0, verbose=0
+    ... )
+    >>> search.best_params_["alpha"] < 1
+    True
+    """
+    return OptunaSearch(estimator, **settings).fit(X, y, groups=groups, **(params or {}))
+
+
+@dataclass(repr=False, eq=False)
+class OptunaSearch(BaseSearchCV):
     """Search for hyperparameters by Optuna, pruned by fold and by epoch, resumable, shared.
 
     The folds of a trisk estimator train as one batched computation, which is judged after every
@@ -65,15 +145,12 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         Seconds after which no further trial is started.
     refit : bool, default=True
         Whether to fit the estimator on all rows with the best parameters.
-    trials_together : int, default=1
-        Trials that are drawn at once. Those whose networks have equal shapes train as one
-        batched network; see the notes.
     n_jobs : int, default=None
         Processes that run trials, by joblib's current backend; they need a storage that they
         can share.
     random_state : int or None, default=None
-        Seed of the study. One process draws the same trials again, with or without
-        interruptions.
+        Seed of the study. One process draws the same trials again, with or without being
+        stopped by Ctrl-C.
     verbose : int, default=1
         Whether to show a progress bar.
 
@@ -101,20 +178,11 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    A process that dies is noticed at once by others on its machine. One on another machine is
-    noticed by its missing heartbeat after a minute, in a database; a journal file has no
-    heartbeats, and its trial is then taken up when the search is next run on that machine.
-
-    With ``trials_together``, so many trials are drawn before the first of them is run, and know
-    nothing of one another. Those that train a HybridTRIADS or a composition encoder become members
-    of one network if they differ only in ``learning_rate``, ``weight_decay``, ``dropout``,
-    ``frequency_scale``, ``loss``, ``class_weight``, ``scaling``, ``n_neighbors`` (None apart) and
-    in other steps of a pipeline. Their results are those that they would have alone; one that is
-    given up leaves the network. All others run one after the other, and so do networks with
-    ``patience`` or callbacks, and on a CPU those that are too large to gain from it. Within the
-    whole published space equal shapes are rare: pass a ``space`` of these parameters. Four trials
-    on steels then run 1.5 times as fast with one network per ensemble, 1.3 times with two or four
-    and 1.1 times with eight (``benchmarks/batched_trials.py``): folds are batched already.
+    Several processes and machines may run the same study at once. In a database every trial
+    shows heartbeats; one without any for a minute is put back into the queue, and a search
+    returns when as many trials as it asks for are finished, wherever they run. A journal file has
+    no heartbeats: the trial of a process that was killed is replaced by another, and processes
+    that end together may finish a trial too many each.
 
     Examples
     --------
@@ -128,52 +196,23 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
     (40,)
     """
 
-    def __init__(
-        self,
-        estimator,
-        *,
-        n_trials=30,
-        cv=5,
-        scoring=None,
-        space=None,
-        storage=None,
-        study_name=None,
-        pruner=None,
-        sampler=None,
-        timeout=None,
-        refit=True,
-        trials_together=1,
-        n_jobs=None,
-        random_state=None,
-        verbose=1,
-    ):
-        self.estimator = estimator
-        self.n_trials = n_trials
-        self.cv = cv
-        self.scoring = scoring
-        self.space = space
-        self.storage = storage
-        self.study_name = study_name
-        self.pruner = pruner
-        self.sampler = sampler
-        self.timeout = timeout
-        self.refit = refit
-        self.trials_together = trials_together
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
+    estimator: Any
+    _: KW_ONLY
+    n_trials: int = 30
+    cv: Any = 5
+    scoring: Any = None
+    space: dict[str, Any] | None = None
+    storage: Any = None
+    study_name: str | None = None
+    pruner: Any = None
+    sampler: Any = None
+    timeout: float | None = None
+    refit: bool = True
+    n_jobs: int | None = None
+    random_state: int | None = None
+    verbose: int = 1
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        of_estimator = get_tags(self.estimator)
-        tags.estimator_type = of_estimator.estimator_type
-        tags.classifier_tags = of_estimator.classifier_tags
-        tags.regressor_tags = of_estimator.regressor_tags
-        tags.target_tags = of_estimator.target_tags
-        tags.input_tags = of_estimator.input_tags
-        return tags
-
-    def fit(self, X, y, groups=None):
+    def fit(self, X, y, groups=None, **params):
         """Run the trials that the study still lacks, and fit with the best parameters.
 
         Parameters
@@ -184,6 +223,9 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
             Targets.
         groups : array-like of shape (n_samples,), default=None
             Group labels for the splitter.
+        **params
+            Parameters of the estimator's ``fit``, such as ``sample_weight``; those with a value
+            per row are split with the rows.
 
         Returns
         -------
@@ -196,10 +238,8 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
             If there is nothing to tune, the storage's study was made of other data, or no trial
             came to an end.
         """
-        for name in ("n_trials", "trials_together"):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, not {value!r}.")
+        if not isinstance(self.n_trials, int | np.integer) or self.n_trials < 1:
+            raise ValueError(f"n_trials must be a positive integer, not {self.n_trials!r}.")
         X, y, groups = indexable(X, y, groups)
         folds = shuffled_folds(self.cv, X, y, groups, classification=is_classifier(self.estimator))
         self.scorer_, self.n_splits_ = check_scoring(self.estimator, self.scoring), len(folds)
@@ -210,15 +250,15 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
                 "space={'parameter': optuna.distributions.FloatDistribution(low, high), …}."
             )
         n_jobs = joblib.effective_n_jobs(self.n_jobs)
-        if n_jobs > 1 and (self.storage is None or not isinstance(self.storage, str)):
+        if n_jobs > 1 and not isinstance(self.storage, str | os.PathLike):
             raise ValueError(
                 f"n_jobs={self.n_jobs} processes need a storage that they can share: pass "
                 "storage='study.log' (a journal file) or the URL of a database."
             )
         made_of = joblib.hash((type(self.estimator).__name__, np.asarray(y), folds))
-        self.study_ = self._open_study(made_of)
-        objective = Objective(self.estimator, space, X, y, folds, self.scorer_)
-        with self._progress(self.study_) as show:
+        objective = Objective(self.estimator, space, X, y, folds, self.scorer_, params)
+        self.study_, has_heartbeats = self._open_study(made_of)
+        with progress_bar(self.study_, self.n_trials, enabled=bool(self.verbose)) as show:
             if n_jobs > 1:
                 joblib.Parallel(n_jobs=n_jobs)(
                     joblib.delayed(in_one_process)(_run_worker, clone(self), made_of, objective)
@@ -226,21 +266,14 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
                 )
                 show(self.study_)
             else:
-                run_trials(
-                    self.study_,
-                    objective,
-                    self.n_trials,
-                    together=self.trials_together,
-                    timeout=self.timeout,
-                    on_progress=show,
-                )
-        self._take_best(X, y)
+                self._run_trials(self.study_, objective, has_heartbeats, show)
+        self._take_best(X, y, params)
         return self
 
     def _open_study(self, made_of):
         """Create or join the study, and refuse one of other data."""
         pruner = self.pruner or optuna.pruners.MedianPruner(n_startup_trials=5)
-        study = open_study(self.storage, self.study_name or "trisk", pruner)
+        study, has_heartbeats = open_study(self.storage, self.study_name or "trisk", pruner)
         attributes = study.user_attrs
         if attributes.get(_FINGERPRINT, made_of) != made_of:
             raise ValueError(
@@ -249,22 +282,27 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
                 "and an integer random_state to a splitter that shuffles."
             )
         study.set_user_attr(_FINGERPRINT, made_of)
-        if self.sampler is not None:
-            study.sampler = self.sampler
-            return study
-        seed = self.random_state
-        if seed is None:
-            seed = attributes.get(_SEED, int(np.random.default_rng().integers(2**32)))
-            study.set_user_attr(_SEED, seed)
-        study.sampler = PerTrialSampler(seed)
-        return study
+        study.sampler = self.sampler
+        if self.sampler is None:
+            seed = self.random_state
+            if seed is None:
+                seed = attributes.get(_SEED, int(np.random.default_rng().integers(2**32)))
+                study.set_user_attr(_SEED, seed)
+            study.sampler = PerTrialSampler(seed)
+        return study, has_heartbeats
 
-    def _progress(self, study):
-        return StudyProgress(self.n_trials, study, enabled=bool(self.verbose))
+    def _run_trials(self, study, objective, has_heartbeats, show=None):
+        run_trials(
+            study,
+            objective,
+            self.n_trials,
+            has_heartbeats=has_heartbeats,
+            timeout=self.timeout,
+            show=show,
+        )
 
-    def _take_best(self, X, y):
-        complete = [t for t in live_trials(self.study_) if t.state.name == "COMPLETE"]
-        if not complete:
+    def _take_best(self, X, y, params):
+        if not self.study_.get_trials(deepcopy=False, states=FINISHED[:1]):
             raise ValueError(
                 "No trial came to an end: all were pruned, diverged or ran out of time "
                 f"(timeout={self.timeout!r})."
@@ -274,50 +312,36 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         if self.refit:
             started = time.perf_counter()
             self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
-            self.best_estimator_.fit(X, y)
+            self.best_estimator_.fit(X, y, **params)
             self.refit_time_ = time.perf_counter() - started
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "best_estimator_" if self.refit else "best_params_")
 
     def trials_dataframe(self):
-        """Tabulate the trials.
+        """Tabulate the finished trials.
 
         Returns
         -------
         trials : pandas.DataFrame of shape (n_trials, n_columns)
-            By number: ``state``, ``score`` (of complete ones), ``score_std`` (over folds),
-            ``seconds`` and the parameters. A trial whose process died is listed as the one that
-            replaced it.
+            By number: ``state`` (``"complete"``, ``"pruned"`` or, if the network diverged,
+            ``"diverged"``), ``score`` (of complete ones), ``score_std`` (over folds),
+            ``seconds`` and the parameters.
         """
-        if not hasattr(self, "study_"):
-            check_is_fitted(self)
+        check_is_fitted(self, "study_")
         rows = {
             t.number: {
-                "state": t.state.name.lower(),
+                "state": DIVERGED if DIVERGED in t.user_attrs else t.state.name.lower(),
                 # What a pruned trial reached on part of its work compares with nothing.
-                "score": t.value if t.state.name == "COMPLETE" else np.nan,
+                "score": t.value if t.state == FINISHED[0] else np.nan,
                 "score_std": np.std(t.user_attrs.get("fold_scores", np.nan)),
-                "seconds": t.duration.total_seconds() if t.duration else np.nan,
+                "seconds": t.duration.total_seconds(),
                 **t.params,
             }
-            for t in live_trials(self.study_)
+            for t in self.study_.get_trials(deepcopy=False, states=FINISHED)
         }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trial")
 
-    @property
-    def classes_(self):
-        """Class labels of the best estimator."""
-        check_is_fitted(self)
-        return self.best_estimator_.classes_
-
-    @property
-    def n_features_in_(self):
-        """Number of columns seen in `fit`."""
-        check_is_fitted(self)
-        return self.best_estimator_.n_features_in_
-
-    @available_if(_best_has("predict"))
     def predict(self, X, **parameters):
         """Predict with the best estimator.
 
@@ -333,51 +357,13 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions.
         """
+        if not parameters:
+            return super().predict(X)
         check_is_fitted(self)
         return self.best_estimator_.predict(X, **parameters)
-
-    @available_if(_best_has("predict_proba"))
-    def predict_proba(self, X):
-        """Predict class probabilities with the best estimator.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Inputs.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        return self.best_estimator_.predict_proba(X)
-
-    def score(self, X, y):
-        """Score the best estimator by the search's own scorer.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Inputs.
-        y : array-like of shape (n_samples,)
-            Targets.
-
-        Returns
-        -------
-        score : float
-            Higher is better.
-        """
-        check_is_fitted(self)
-        return self.scorer_(self.best_estimator_, X, y)
 
 
 def _run_worker(search, made_of, objective):
     """Run trials in a process of its own, which opens the storage itself."""
-    run_trials(
-        search._open_study(made_of),
-        objective,
-        search.n_trials,
-        together=search.trials_together,
-        timeout=search.timeout,
-    )
+    study, has_heartbeats = search._open_study(made_of)
+    search._run_trials(study, objective, has_heartbeats)

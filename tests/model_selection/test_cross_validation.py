@@ -5,6 +5,8 @@ import pytest
 from sklearn import model_selection
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import FitFailedWarning
+from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -12,16 +14,15 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 from trisk.datasets import load_band_gaps
-from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
+from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSOptions, HybridTRIADSRegressor
 from trisk.featurizers import MagpieFeaturizer
 from trisk.model_selection import cross_validate, fit_folds
+from trisk.training.settings import TrainingOptions
 
 _SMALL = {
     "n_members": 2,
     "max_epochs": 8,
-    "hidden_dim": 16,
-    "feedforward_dim": 24,
-    "n_steps": 2,
+    "network": HybridTRIADSOptions(hidden_dim=16, feedforward_dim=24, n_steps=2),
     "batch_size": 64,
     "random_state": 0,
     "device": "cpu",
@@ -61,10 +62,12 @@ _FOLDS = [(120, KFold(3)), (118, KFold(4)), (113, KFold(5, shuffle=True, random_
 
 
 @pytest.mark.parametrize(("n_rows", "cv"), _FOLDS, ids=["equal", "unequal", "shuffled"])
-@pytest.mark.parametrize("options", [{}, {"validation_fraction": 0.2, "averaging": "swa"}], ids=str)
-def test_folds_at_once_equal_folds_one_by_one(features, gaps, n_rows, cv, options):
+@pytest.mark.parametrize(
+    "training", [None, TrainingOptions(validation_fraction=0.2, averaging="swa")], ids=str
+)
+def test_folds_at_once_equal_folds_one_by_one(features, gaps, n_rows, cv, training):
     X, y = features[:n_rows], gaps[:n_rows]
-    estimator = HybridTRIADSRegressor(**_SMALL, **options)
+    estimator = HybridTRIADSRegressor(**_SMALL, training=training)
     batched, folds = fit_folds(estimator, X, y, cv=cv)
     assert len(batched) == len(folds) == cv.get_n_splits()
     for together, alone in zip(batched, _one_by_one(estimator, X, y, folds), strict=True):
@@ -119,20 +122,20 @@ def test_classifier_folds_are_stratified(magpie, gaps):
 )
 def test_results_have_the_keys_and_scores_of_scikit_learn(features, gaps, scoring):
     estimator = HybridTRIADSRegressor(**_SMALL)
-    ours = cross_validate(estimator, features, gaps, cv=3, scoring=scoring)
+    settings = {
+        "cv": 3,
+        "scoring": scoring,
+        "return_train_score": True,
+        "params": {"sample_weight": np.where(gaps > 3, 3.0, 1.0)},
+    }
+    ours = cross_validate(estimator, features, gaps, **settings)
     theirs = model_selection.cross_validate(
-        estimator,
-        features,
-        gaps,
-        cv=3,
-        scoring=scoring,
-        return_estimator=True,
-        return_indices=True,
+        estimator, features, gaps, **settings, return_estimator=True, return_indices=True
     )
     assert set(ours) == set(theirs)
     for key, value in theirs.items():
         assert len(ours[key]) == len(value)
-        if key.startswith("test_"):
+        if key.startswith(("test_", "train_")):
             np.testing.assert_allclose(ours[key], value, rtol=0.01, atol=0.01)
     for part in ("train", "test"):
         for got, expected in zip(ours["indices"][part], theirs["indices"][part], strict=True):
@@ -151,6 +154,46 @@ def test_other_estimators_pass_through(formulas, features, gaps):
         np.testing.assert_array_equal(ours["test_score"], theirs["test_score"])
         assert len(ours["estimator"]) == 3
         assert set(ours["indices"]) == {"train", "test"}
+
+
+def test_estimators_and_indices_are_left_out_on_request(features, gaps):
+    for estimator in (HybridTRIADSRegressor(**_SMALL), Ridge()):
+        results = cross_validate(
+            estimator, features, gaps, cv=2, return_estimator=False, return_indices=False
+        )
+        assert set(results) == {"fit_time", "score_time", "test_score"}
+
+
+def test_weights_reach_the_last_step_of_a_pipeline(features, gaps):
+    estimator = make_pipeline(StandardScaler(), HybridTRIADSRegressor(**_SMALL))
+    weight = np.where(gaps > 3, 3.0, 1.0)
+    name = "hybridtriadsregressor__sample_weight"
+    ours = cross_validate(estimator, features, gaps, cv=2, params={name: weight})
+    fitted, _ = fit_folds(estimator, features, gaps, cv=2, sample_weight=weight)
+    for one, other in zip(ours["estimator"], fitted, strict=True):
+        np.testing.assert_array_equal(one.predict(features), other.predict(features))
+
+
+def test_failing_fold__has_the_error_score(features, gaps):
+    X = features.copy()
+    X.iloc[:60] = np.nan
+    estimator = HybridTRIADSRegressor(**_SMALL)
+    cv = [(np.arange(60), np.arange(60, 100)), (np.arange(60, 100), np.arange(100, 120))]
+    with pytest.warns(FitFailedWarning, match="1 fits failed out of a total of 2"):
+        scores = cross_validate(estimator, X, gaps, cv=cv, error_score=-9.0)["test_score"]
+    assert scores[0] == -9.0
+    assert scores[1] > -9.0
+    with pytest.raises(ValueError, match="contains NaN"):
+        cross_validate(estimator, X, gaps, cv=cv, error_score="raise")
+
+
+def test_memory_of_a_pipeline__keeps_its_transformers(features, gaps, tmp_path):
+    scaler = StandardScaler()
+    network = HybridTRIADSRegressor(**_SMALL)
+    plain, _ = fit_folds(make_pipeline(scaler, network), features, gaps, cv=2)
+    remembered = make_pipeline(scaler, network, memory=str(tmp_path))
+    for one, other in zip(fit_folds(remembered, features, gaps, cv=2)[0], plain, strict=True):
+        np.testing.assert_array_equal(one.predict(features), other.predict(features))
 
 
 def test_groups_reach_the_splitter(features, gaps):
