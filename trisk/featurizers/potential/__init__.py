@@ -1,6 +1,6 @@
 """What an interatomic potential says of a crystal."""
 
-from trisk.featurizers.potential._check import verify_potential
+from trisk.featurizers.potential._calls import verify_potential
 from trisk.featurizers.potential._featurizer import PotentialFeaturizer
 
 __all__ = [

@@ -1,87 +1,78 @@
 """Records of measurements → columns with stable names and units."""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
 
-from trisk.featurizers.potential._elasticity import GPA, elastic_moduli
-from trisk.featurizers.potential._phonon_mesh import last_peak
+from trisk.featurizers.potential._measurements import GPA
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _HIGHEST = 4  # of the optical modes, one column each
 _PEAK_WIDTHS = (3, 10)  # cm⁻¹
-
-#: Sensor → the measurements it needs.
-MEASUREMENTS = {
-    "energy": ("energy_and_forces",),
-    "stress": ("energy_and_forces",),
-    "forces": ("energy_and_forces",),
-    "relaxation": ("geometry",),
-    "gamma": ("force_constants",),
-    "einstein": ("force_constants",),
-    "phonon_dos": ("phonon_mesh",),
-    "elasticity": ("elasticity",),
-}
-
-
-def sensor_columns(sensors):
-    """Names of the columns.
-
-    Parameters
-    ----------
-    sensors : sequence of str
-        Keys of ``MEASUREMENTS``.
-
-    Returns
-    -------
-    list of str
-        Name and unit of each column, in the order of the sensors.
-    """
-    return [f"Potential {name}" for sensor in sensors for name in _NAMES[sensor]]
-
-
-def sensor_values(sensors, records):
-    """Values of the columns for one crystal.
-
-    Parameters
-    ----------
-    sensors : sequence of str
-        Keys of ``MEASUREMENTS``.
-    records : dict of str to dict
-        The records that the sensors need, and that of the geometry.
-
-    Returns
-    -------
-    ndarray of shape (n_columns,)
-        In the order of :func:`sensor_columns`.
-    """
-    return np.concatenate([_VALUES[sensor](records) for sensor in sensors])
-
-
-def _statistics(values, weights=None):
-    """Quantiles, mean, deviation and the geometric mean of positive values, with weights."""
-    if not values.size:
-        return [0.0] * (len(_QUANTILES) + 3)
-    weights = np.full(len(values), 1 / len(values)) if weights is None else weights
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order]) - weights[order] / 2
-    mean = float(weights @ values)
-    real = values > 1.0  # the logarithm of an acoustic frequency near Γ says nothing
-    geometric = (
-        np.exp(weights[real] @ np.log(values[real]) / weights[real].sum()) if real.any() else 0
-    )
-    return [
-        *np.interp(_QUANTILES, reached, values[order]),
-        mean,
-        np.sqrt(weights @ (values - mean) ** 2),
-        geometric,
-    ]
-
-
+_BINS_PER_WIDTH = 5
 _STATISTICS = [
     *(f"quantile {q:g}" for q in _QUANTILES),
     "mean",
     "standard deviation",
     "geometric mean",
 ]
+
+#: Sensor → the measurement that it is computed from.
+MEASUREMENTS = {
+    "energy": "energy_and_forces",
+    "stress": "energy_and_forces",
+    "forces": "energy_and_forces",
+    "relaxation": "geometry",
+    "gamma": "force_constants",
+    "einstein": "force_constants",
+    "phonon_dos": "phonon_mesh",
+    "elasticity": "elasticity",
+}
+
+_NAMES = {
+    "energy": ["energy (eV/atom)"],
+    "stress": ["pressure (GPa)", "von Mises stress (GPa)"],
+    "forces": ["largest force (eV/A)"],
+    "relaxation": ["relaxed volume ratio", "relaxation converged"],
+    "gamma": [
+        *(f"gamma highest {k + 1} (1/cm)" for k in range(_HIGHEST)),
+        "gamma lowest (1/cm)",
+        "gamma imaginary modes",
+        *(f"gamma {name} (1/cm)" for name in _STATISTICS),
+    ],
+    "einstein": [
+        "Einstein highest (1/cm)",
+        "Einstein lowest (1/cm)",
+        "Einstein imaginary modes",
+        "Einstein highest of softest site (1/cm)",
+        *(f"Einstein {name} (1/cm)" for name in _STATISTICS),
+    ],
+    "phonon_dos": [
+        *(f"DOS last peak at width {width} (1/cm)" for width in _PEAK_WIDTHS),
+        "DOS maximum (1/cm)",
+        "DOS mean of highest band (1/cm)",
+        "DOS imaginary share",
+        "DOS highest Einstein (1/cm)",
+        "DOS lowest Einstein (1/cm)",
+        *(f"DOS {name} (1/cm)" for name in _STATISTICS),
+    ],
+    "elasticity": [
+        "bulk modulus (GPa)",
+        "shear modulus (GPa)",
+        "elastic anisotropy",
+        "softest elastic eigenvalue (GPa)",
+    ],
+}
+
+
+def sensor_columns(sensors):
+    """Name and unit of each column, in the order of the sensors."""
+    return [f"Potential {name}" for sensor in sensors for name in _NAMES[sensor]]
+
+
+def sensor_values(sensors, records):
+    """Values of these columns for one crystal, from its records by measurement."""
+    return np.concatenate([_VALUES[sensor](records) for sensor in sensors])
 
 
 def _energy(records):
@@ -154,37 +145,55 @@ _VALUES = {
     "elasticity": _elasticity,
 }
 
-_NAMES = {
-    "energy": ["energy (eV/atom)"],
-    "stress": ["pressure (GPa)", "von Mises stress (GPa)"],
-    "forces": ["largest force (eV/A)"],
-    "relaxation": ["relaxed volume ratio", "relaxation converged"],
-    "gamma": [
-        *(f"gamma highest {k + 1} (1/cm)" for k in range(_HIGHEST)),
-        "gamma lowest (1/cm)",
-        "gamma imaginary modes",
-        *(f"gamma {name} (1/cm)" for name in _STATISTICS),
-    ],
-    "einstein": [
-        "Einstein highest (1/cm)",
-        "Einstein lowest (1/cm)",
-        "Einstein imaginary modes",
-        "Einstein highest of softest site (1/cm)",
-        *(f"Einstein {name} (1/cm)" for name in _STATISTICS),
-    ],
-    "phonon_dos": [
-        *(f"DOS last peak at width {width} (1/cm)" for width in _PEAK_WIDTHS),
-        "DOS maximum (1/cm)",
-        "DOS mean of highest band (1/cm)",
-        "DOS imaginary share",
-        "DOS highest Einstein (1/cm)",
-        "DOS lowest Einstein (1/cm)",
-        *(f"DOS {name} (1/cm)" for name in _STATISTICS),
-    ],
-    "elasticity": [
-        "bulk modulus (GPa)",
-        "shear modulus (GPa)",
-        "elastic anisotropy",
-        "softest elastic eigenvalue (GPa)",
-    ],
-}
+
+def _statistics(values, weights=None):
+    """Quantiles, mean, deviation and the geometric mean of positive values, with weights."""
+    if not values.size:
+        return [0.0] * len(_STATISTICS)
+    weights = np.full(len(values), 1 / len(values)) if weights is None else weights
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) - weights[order] / 2
+    mean = float(weights @ values)
+    real = values > 1.0  # the logarithm of an acoustic frequency near Γ says nothing
+    geometric = (
+        np.exp(weights[real] @ np.log(values[real]) / weights[real].sum()) if real.any() else 0
+    )
+    return [
+        *np.interp(_QUANTILES, reached, values[order]),
+        mean,
+        np.sqrt(weights @ (values - mean) ** 2),
+        geometric,
+    ]
+
+
+def last_peak(frequencies, weights, width, smallest=0.05):
+    """Highest frequency at which the density of states, broadened by ``width``, has a peak.
+
+    Peaks lower than the share ``smallest`` of the highest one do not count.
+    """
+    step = width / _BINS_PER_WIDTH
+    low, high = frequencies.min() - 5 * width, frequencies.max() + 5 * width
+    grid = np.arange(low, high + step, step)
+    edges = np.append(grid - step / 2, grid[-1] + step / 2)
+    of_modes = np.broadcast_to(weights[:, None], frequencies.shape)
+    counts, _ = np.histogram(frequencies, edges, weights=of_modes)
+    density = gaussian_filter1d(counts, _BINS_PER_WIDTH, mode="constant")
+    peaks, _ = find_peaks(density, height=smallest * density.max())
+    return float(grid[peaks[-1]])
+
+
+def elastic_moduli(constants):
+    """Bulk and shear modulus (Hill), universal anisotropy and softest eigenvalue, in GPa.
+
+    The softest eigenvalue is that of a map of strains, negative for an unstable crystal; the
+    averages are then Voigt's and the anisotropy is 0.
+    """
+    from pymatgen.analysis.elasticity import ElasticTensor
+
+    # Kelvin's notation: in Voigt's, shear counts half and eigenvalues depend on the orientation.
+    kelvin = np.repeat([1, np.sqrt(2)], 3)
+    softest = float(np.linalg.eigvalsh(constants * np.outer(kelvin, kelvin))[0])
+    tensor = ElasticTensor.from_voigt(constants)
+    if softest <= 0:
+        return tensor.k_voigt, tensor.g_voigt, 0.0, softest
+    return tensor.k_vrh, tensor.g_vrh, tensor.universal_anisotropy, softest

@@ -1,37 +1,45 @@
 """PotentialFeaturizer: sensors of crystals from any interatomic potential."""
 
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Integral, Real
+from os import PathLike
+from typing import Any
 
 import numpy as np
-import pandas as pd
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_feature_names_in,
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_is_fitted
 
-from trisk.featurizers._store import ContentStore
-from trisk.featurizers.potential._bond_force_constants import with_force_constants
-from trisk.featurizers.potential._columns import MEASUREMENTS, sensor_columns, sensor_values
-from trisk.featurizers.potential._force_calls import (
+from trisk._compat import Interval, StrOptions, check_feature_names
+from trisk.featurizers._rows import TableFeaturizer
+from trisk.featurizers.potential._cache import RecordCache
+from trisk.featurizers.potential._calls import (
     is_calculator,
     is_factory,
     is_potential,
     make_calculator,
 )
-from trisk.featurizers.potential._measurements import MeasurementSettings
-from trisk.featurizers.potential._runs import MeasurementRuns
-from trisk.featurizers.potential._supercell import require_phonopy
+from trisk.featurizers.potential._columns import MEASUREMENTS, sensor_columns, sensor_values
+from trisk.featurizers.potential._measurements import MeasurementRun, measure_crystals
+from trisk.featurizers.potential._vibrations import require_phonopy
 from trisk.featurizers.structure._base import StructureFeaturizer
-from trisk.featurizers.structure._objects import describe_atoms
-from trisk.featurizers.structure._structures import parse_structures
+from trisk.structures.readers import describe_atoms, read_structures
 from trisk.structures.rows import RowError
 
-_DEFAULT_SENSORS = ("energy", "stress", "forces", "gamma", "einstein")
+_WITHOUT_PHONOPY = {"energy_and_forces", "geometry"}
+# Parameters on which the values of measurements depend.
+_SETTINGS = (
+    "displacement",
+    "symmetry_tolerance",
+    "relax",
+    "max_force",
+    "max_relaxation_steps",
+    "supercell_length",
+    "mesh_length",
+)
 
 
-class PotentialFeaturizer(StructureFeaturizer):
+@dataclass(repr=False, eq=False)
+class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     """Energies, stresses, vibrations and elastic constants from an interatomic potential.
 
     Every structure is reduced to its primitive cell, relaxed if asked for, and measured with the
@@ -47,6 +55,11 @@ class PotentialFeaturizer(StructureFeaturizer):
         object with ``calculate_many(images)``, which takes a list of ASE ``Atoms`` and gives a
         list of dicts with "energy" (eV), "forces" (eV/Å) and "stress" (eV/Å³, ASE's order and
         sign), is called with many structures at once.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a structure that cannot be measured: raise a
+        :class:`~trisk.featurizers.FeaturizationError` at once, or give NaN and warn once.
+    n_jobs : int, default=None
+        Number of joblib workers over structures; None is 1, -1 all processors.
     sensors : sequence of str, default=("energy", "stress", "forces", "gamma", "einstein")
         What to measure: "energy", "stress", "forces", "relaxation", "gamma", "einstein",
         "phonon_dos" or "elasticity"; see Notes.
@@ -71,25 +84,18 @@ class PotentialFeaturizer(StructureFeaturizer):
     time_limit : float or None, default=None
         Seconds that one structure may take; it fails at the first call after that.
     memory : str, path-like or None, default=None
-        Folder where measurements are kept under the hash of structure, settings and
-        ``potential_name``. A run that was interrupted continues where it stopped.
+        Folder where measurements are kept, each with a checksum, under the hash of structure,
+        settings and ``potential_name``. A run that was interrupted continues where it stopped; a
+        damaged file is named in a warning and made again; where the folder cannot be written, a
+        warning says so and nothing is kept.
     potential_name : str or None, default=None
         Name of the potential and its version, which ``memory`` needs: it cannot see when the
         weights change.
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a structure that cannot be measured: raise a
-        :class:`~trisk.featurizers.FeaturizationError` at once, or give NaN, list it in
-        ``errors_`` and warn once.
-    n_jobs : int, default=None
-        Number of joblib workers over structures; None is 1, -1 all processors.
     verbose : int, default=0
         Whether to show a progress bar.
 
     Attributes
     ----------
-    errors_ : pandas.DataFrame
-        Structures that the latest ``transform`` could not measure: row, formula, featurizer,
-        cause.
     n_features_in_ : int
         Always 1.
     n_features_out_ : int
@@ -110,23 +116,24 @@ class PotentialFeaturizer(StructureFeaturizer):
     "stress"        pressure and von Mises stress                                   the same
     "forces"        largest force on an atom                                        the same
     "relaxation"    volume after over before, whether it converged                  its steps
-    "gamma"         optical frequencies at the Γ point: the highest four, the       6 per orbit
-                    lowest, imaginary modes, quantiles, mean, deviation
+    "gamma"         optical frequencies at the Γ point: the highest four, the       1 + what
+                    lowest, imaginary modes, quantiles, mean, deviation             symmetry
+                                                                                    leaves of 6
+                                                                                    an atom
     "einstein"      frequencies of each sublattice against the resting others:      the same
                     extremes, imaginary modes, quantiles, mean, deviation
-    "phonon_dos"    the last peak of the density of states at two widths, maximum,  as symmetry
-                    mean of the highest band, imaginary share, Einstein             leaves, in a
-                    frequencies of single atoms, quantiles, mean, deviation         supercell
+    "phonon_dos"    the last peak of the density of states at two widths, maximum,  as for
+                    mean of the highest band, imaginary share, Einstein             "gamma", in
+                    frequencies of single atoms, quantiles, mean, deviation         a supercell
     "elasticity"    bulk and shear modulus (Hill), universal anisotropy, softest    12 more
                     eigenvalue, with relaxed atoms
     ==============  ==============================================================  ===========
 
-    Frequencies are in cm⁻¹ and come from central differences of the forces, made symmetric and
-    free of uniform translations (phonopy [1]_ does the same for "phonon_dos", which needs
-    ``pip install "trisk[phonopy]"``). Imaginary frequencies are counted and given as negative
-    numbers. The long-range field of longitudinal modes is left out, so that they are too soft in
-    polar crystals near Γ. A crystal with one atom per cell has no optical mode, and its columns
-    are 0.
+    Frequencies are in cm⁻¹ and come from phonopy [1]_ (``pip install "trisk[phonopy]"``): central
+    differences of the forces, made symmetric and free of uniform translations. "elasticity" needs
+    it too. Imaginary frequencies are counted and given as negative numbers. The long-range field
+    of longitudinal modes is left out, so that they are too soft in polar crystals near Γ. A
+    crystal with one atom per cell has no optical mode, and its columns are 0.
 
     Calculators are made in one line each, and passed as such a function:
 
@@ -160,9 +167,8 @@ class PotentialFeaturizer(StructureFeaturizer):
     Potential softest elastic eigenvalue (GPa)   54   30
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints = {
         **StructureFeaturizer._parameter_constraints,
-        "calculator": "no_validation",
         "sensors": ["array-like"],
         "relax": [StrOptions({"cell", "positions"}), None],
         "max_force": [Interval(Real, 0, None, closed="neither")],
@@ -173,46 +179,25 @@ class PotentialFeaturizer(StructureFeaturizer):
         "mesh_length": [Interval(Real, 0, None, closed="neither")],
         "batch_atoms": [Interval(Integral, 1, None, closed="left")],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
-        "memory": "no_validation",
         "potential_name": [str, None],
         "verbose": ["verbose"],
     }
 
-    def __init__(
-        self,
-        calculator,
-        *,
-        sensors=_DEFAULT_SENSORS,
-        relax=None,
-        max_force=0.02,
-        max_relaxation_steps=200,
-        displacement=0.01,
-        symmetry_tolerance=1e-3,
-        supercell_length=8.0,
-        mesh_length=30.0,
-        batch_atoms=256,
-        time_limit=None,
-        memory=None,
-        potential_name=None,
-        on_error="raise",
-        n_jobs=None,
-        verbose=0,
-    ):
-        super().__init__(on_error=on_error, n_jobs=n_jobs)
-        self.calculator = calculator
-        self.sensors = sensors
-        self.relax = relax
-        self.max_force = max_force
-        self.max_relaxation_steps = max_relaxation_steps
-        self.displacement = displacement
-        self.symmetry_tolerance = symmetry_tolerance
-        self.supercell_length = supercell_length
-        self.mesh_length = mesh_length
-        self.batch_atoms = batch_atoms
-        self.time_limit = time_limit
-        self.memory = memory
-        self.potential_name = potential_name
-        self.verbose = verbose
+    calculator: Any
+    _: KW_ONLY
+    sensors: Sequence[str] = ("energy", "stress", "forces", "gamma", "einstein")
+    relax: str | None = None
+    max_force: float = 0.02
+    max_relaxation_steps: int = 200
+    displacement: float = 0.01
+    symmetry_tolerance: float | None = 1e-3
+    supercell_length: float = 8.0
+    mesh_length: float = 30.0
+    batch_atoms: int = 256
+    time_limit: float | None = None
+    memory: str | PathLike | None = None
+    potential_name: str | None = None
+    verbose: int = 0
 
     def transform(self, X):
         """Measure structures.
@@ -234,42 +219,32 @@ class PotentialFeaturizer(StructureFeaturizer):
             With ``on_error="raise"``, when a structure cannot be measured.
         """
         check_is_fitted(self)
-        _check_feature_names(self, X, reset=False)
+        check_feature_names(self, X, reset=False)
         name = type(self).__name__
-        table, errors = parse_structures(X, featurizer=name)
+        structures, errors = read_structures(X, on_error="nan", n_jobs=self.n_jobs)
+        errors = [replace(error, featurizer=name) for error in errors]
         if errors and self.on_error == "raise":
-            self._report(errors, table.n_rows)
-        crystals = {int(row): _atoms_of(table, row) for row in np.flatnonzero(table.lengths)}
-        values = np.full((table.n_rows, self.n_features_out_), np.nan)
-        needed = dict.fromkeys(m for sensor in self.sensors for m in MEASUREMENTS[sensor])
-        names = ["geometry", *(name for name in needed if name != "geometry")]
-        for row, records, cause in self._measure(crystals, names):
+            self._report(errors, len(structures))
+        rows = np.flatnonzero(structures.counts())
+        crystals = {int(row): _atoms_of(structures, row) for row in rows}
+        values = np.full((len(structures), self.n_features_out_), np.nan)
+        cache = RecordCache(self.memory)
+        for row, records, cause, notes in measure_crystals(
+            self._run(), crystals, n_jobs=self.n_jobs, progress=bool(self.verbose)
+        ):
+            cache.add_notes(notes)
             if cause is None:
                 values[row] = sensor_values(self.sensors, records)
                 continue
             errors.append(RowError(row, describe_atoms(crystals[row].numbers), name, cause))
             if self.on_error == "raise":
                 break  # an hour of further rows would not help
-        self._report(sorted(errors, key=lambda error: error.row), table.n_rows)
-        index = X.index if hasattr(X, "iloc") else None
-        return pd.DataFrame(values, columns=sensor_columns(self.sensors), index=index, copy=False)
+        cache.warn(stacklevel=3)  # the caller of transform, past scikit-learn's wrapper
+        self._report(sorted(errors, key=lambda error: error.row), len(structures))
+        return self._as_frame(values, X)
 
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored, except that it must match the column name seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of str objects of shape (n_features_out,)
-            The names.
-        """
-        check_is_fitted(self)
-        _check_feature_names_in(self, input_features, generate_names=False)
-        return np.asarray(sensor_columns(self.sensors), dtype=object)
+    def _feature_names(self):
+        return sensor_columns(self.sensors)
 
     def _prepare(self):
         """Check what the constraints of single parameters cannot see."""
@@ -288,70 +263,33 @@ class PotentialFeaturizer(StructureFeaturizer):
             raise ValueError(
                 f"sensors={self.sensors!r} must be a list of some of {list(MEASUREMENTS)}"
             )
-        if "phonon_dos" in self.sensors:
+        if not {MEASUREMENTS[sensor] for sensor in self.sensors} <= _WITHOUT_PHONOPY:
             require_phonopy()
         if self.memory is not None and not self.potential_name:
             raise ValueError(
                 "memory keeps results under the name of the potential: give potential_name, "
                 'such as "TensorNet-MatPES-PBE-v2025.1"'
             )
-        self.n_features_out_ = len(sensor_columns(self.sensors))
 
-    def _check_force_constants(self):
-        """Check what force constants of bonds need, before an hour of force calls."""
-        require_phonopy()
-        if self.relax is not None:
-            raise ValueError(
-                f"the bonds of a crystal are those of the structure as it is given, but "
-                f"relax={self.relax!r} would change it; use relax=None"
-            )
-
-    def _measure_force_constants(self, table):
-        """Force constants of the bonds by row, and errors, for a table of structures."""
-        crystals = {int(row): _atoms_of(table, row) for row in np.flatnonzero(table.lengths)}
-        measured, errors = {}, []
-        for row, records, cause in self._measure(crystals, ["bond_force_constants"]):
-            if cause is None:
-                measured[row] = records["bond_force_constants"]["blocks"]
-                continue
-            formula = describe_atoms(crystals[row].numbers)
-            errors.append(RowError(row, formula, type(self).__name__, cause))
-            if self.on_error == "raise":
-                break
-        return measured, errors
-
-    #: From graphs and force constants by row to graphs with sensors of sites and bonds.
-    _with_force_constants = staticmethod(with_force_constants)
-
-    def _measure(self, crystals, names):
-        """Yield (row, records, cause) of all crystals, in no particular order."""
-        runs = MeasurementRuns(
+    def _run(self):
+        return MeasurementRun(
             source=self.calculator,
-            names=names,
-            settings=MeasurementSettings(
-                displacement=float(self.displacement),
-                symmetry_tolerance=self.symmetry_tolerance,
-                relax=self.relax,
-                max_force=float(self.max_force),
-                max_relaxation_steps=int(self.max_relaxation_steps),
-                supercell_length=float(self.supercell_length),
-                mesh_length=float(self.mesh_length),
-            ),
-            potential=self.potential_name,
-            batch_atoms=int(self.batch_atoms),
+            potential_name=self.potential_name,
+            names=list(dict.fromkeys(["geometry", *(MEASUREMENTS[s] for s in self.sensors)])),
+            settings={name: getattr(self, name) for name in _SETTINGS},
+            batch_atoms=self.batch_atoms,
             time_limit=self.time_limit,
-            store=None if self.memory is None else ContentStore(self.memory),
+            folder=self.memory,
         )
-        return runs.run(crystals, n_jobs=self.n_jobs, progress=bool(self.verbose))
 
 
-def _atoms_of(table, row):
+def _atoms_of(structures, row):
     from ase import Atoms
 
-    atoms = slice(*table.offsets[row : row + 2])
+    atoms = slice(*structures.offsets["atom"][row : row + 2])
     return Atoms(
-        numbers=table.numbers[atoms],
-        positions=table.positions[atoms],
-        cell=table.lattices[row],
-        pbc=table.periodic[row],
+        numbers=structures.atomic_numbers[atoms],
+        positions=structures.positions[atoms],
+        cell=structures.lattices[row],
+        pbc=structures.pbc[row],
     )

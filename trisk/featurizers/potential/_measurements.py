@@ -1,55 +1,33 @@
-"""What is computed with a potential for one crystal, as records of arrays that can be kept."""
+"""What is computed with a potential for each crystal, as records of arrays that can be kept."""
 
-import io
+import secrets
+import threading
+from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy import constants
+from sklearn.utils.parallel import Parallel, delayed
+from tqdm import tqdm
 
-from trisk.featurizers._store import content_key
-from trisk.featurizers.potential._bond_force_constants import bond_force_constants
-from trisk.featurizers.potential._crystal_symmetry import reduce_to_primitive
-from trisk.featurizers.potential._elasticity import elastic_constants
-from trisk.featurizers.potential._phonon_mesh import mesh_frequencies
+from trisk.featurizers.potential._cache import RecordCache, record_key
+from trisk.featurizers.potential._calls import ForceCalls, is_factory, make_calculator
 from trisk.featurizers.potential._vibrations import (
     einstein_frequencies,
     force_constants,
     gamma_frequencies,
+    mesh_frequencies,
+    reduce_to_primitive,
 )
 
-_RECORD_VERSION = "1"  # change it whenever a measurement comes to mean something else
+#: GPa of 1 eV/Å³.
+GPA = constants.e / constants.angstrom**3 / constants.giga
+# Voigt's order, as in ASE: xx, yy, zz, yz, xz, xy.
+_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _STRAIN = 0.005
-
-
-@dataclass(frozen=True)
-class MeasurementSettings:
-    """How measurements are made.
-
-    Parameters
-    ----------
-    displacement : float
-        Å by which atoms are moved for force constants.
-    symmetry_tolerance : float or None
-        Å; None uses no symmetry.
-    relax : {"cell", "positions"} or None
-        What is relaxed first.
-    max_force : float
-        eV/Å at which a relaxation ends.
-    max_relaxation_steps : int
-        Steps after which a relaxation ends in any case.
-    supercell_length : float
-        Å between opposite faces of the supercell of the phonons.
-    mesh_length : float
-        Å; density of the mesh of wave vectors.
-    """
-
-    displacement: float
-    symmetry_tolerance: float | None
-    relax: str | None
-    max_force: float
-    max_relaxation_steps: int
-    supercell_length: float
-    mesh_length: float
-
+_RECORD_VERSION = "2"  # change it whenever a measurement comes to mean something else
 
 #: Measurement → the settings that it depends on, beside those of the geometry.
 _DEPENDS_ON: dict[str, tuple[str, ...]] = {
@@ -58,86 +36,109 @@ _DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "force_constants": ("displacement",),
     "phonon_mesh": ("displacement", "supercell_length", "mesh_length"),
     "elasticity": ("displacement",),
-    "bond_force_constants": ("displacement", "supercell_length"),
 }
 _OF_GEOMETRY = ("symmetry_tolerance", "relax", "max_force", "max_relaxation_steps")
 
+# The calculator of each thread, under the token of the run that it was made for.
+_OF_THREAD = threading.local()
+_SHARED_CALCULATOR = threading.Lock()
 
-def measurement_key(name, atoms, potential, settings):
-    """Key under which a measurement is kept.
 
-    Parameters
-    ----------
-    name : str
-        The measurement.
-    atoms : Atoms
-        The crystal as it was given.
-    potential : str
-        Name of the potential.
-    settings : MeasurementSettings
-        All settings; those that do not matter to this measurement do not matter to the key.
+@dataclass(frozen=True)
+class MeasurementRun:
+    """What to measure, with which potential and settings, and the folder that keeps it.
 
-    Returns
-    -------
-    bytes
-        The key.
+    ``settings`` are parameters of PotentialFeaturizer by name.
     """
-    matters = (*_OF_GEOMETRY, *_DEPENDS_ON[name])
-    text = ", ".join(f"{field}={getattr(settings, field)!r}" for field in matters)
-    # Rounded, so that a structure written to a file and read again is found.
-    cell, positions = np.round(atoms.cell[:], 8) + 0.0, np.round(atoms.positions, 8) + 0.0
-    return content_key(
-        f"potential sensors {_RECORD_VERSION}",
-        potential,
-        name,
-        text,
-        atoms.numbers.astype(np.int64),
-        cell,
-        positions,
-        atoms.pbc,
+
+    source: Any
+    potential_name: str | None
+    names: list[str]
+    settings: dict[str, Any]
+    batch_atoms: int
+    time_limit: float | None
+    folder: Any
+
+    def key(self, name, atoms):
+        """Key of a measurement of a crystal: only settings that matter to it matter to the key."""
+        matters = (*_OF_GEOMETRY, *_DEPENDS_ON[name])
+        return record_key(
+            f"potential sensors {_RECORD_VERSION}",
+            str(self.potential_name),
+            name,
+            ", ".join(f"{setting}={self.settings[setting]}" for setting in matters),
+            atoms.numbers.astype(np.int64),
+            # Rounded, so that a structure written to a file and read again is found.
+            np.round(atoms.cell[:], 8) + 0.0,
+            np.round(atoms.positions, 8) + 0.0,
+            atoms.pbc,
+        )
+
+    def measure(self, atoms, calls, cache):
+        """Records of one crystal by measurement: read, or made and kept at once."""
+        records: dict[str, dict] = {}
+
+        def record(name):
+            if name not in records:
+                key = self.key(name, atoms)
+                found = cache.get(key)
+                if found is None:
+                    found = _MEASURE[name](atoms, calls, self.settings, record)
+                    cache.put(key, found)
+                records[name] = found
+            return records[name]
+
+        return {name: record(name) for name in self.names}
+
+
+def measure_crystals(run, crystals, *, n_jobs, progress):
+    """Yield row, records, cause of failure and cache of each crystal; equal ones are made once."""
+    rows_of = defaultdict(list)
+    for row, atoms in crystals.items():
+        rows_of[run.key("geometry", atoms)].append(row)
+    token = secrets.token_hex(8)
+    results = _parallel(n_jobs)(
+        delayed(_measure_one)(token, run, crystals[rows[0]]) for rows in rows_of.values()
     )
+    bar = tqdm(
+        zip(rows_of.values(), results, strict=True),
+        total=len(rows_of),
+        desc="potential sensors",
+        unit="structures",
+        disable=not progress,
+    )
+    for rows, (records, cause, cache) in bar:
+        for row in rows:
+            yield row, records, cause, cache
 
 
-def measure(atoms, calls, names, settings, known):
-    """Make measurements of one crystal.
+def _parallel(n_jobs):
+    """Workers that hand each result back at once, where their backend can."""
+    try:
+        return Parallel(n_jobs=n_jobs, return_as="generator")
+    except ValueError:  # multiprocessing and Ray
+        return Parallel(n_jobs=n_jobs)
 
-    Parameters
-    ----------
-    atoms : Atoms
-        The crystal as it was given.
-    calls : ForceCalls
-        What evaluates forces.
-    names : list of str
-        The measurements wanted.
-    settings : MeasurementSettings
-        How to make them.
-    known : dict of str to dict
-        Records that need not be made again.
 
-    Returns
-    -------
-    dict of str to dict of str to ndarray
-        The records made here, with those that they rest on.
-    """
-    made: dict[str, dict] = {}
-
-    def record(name):
-        if name in known:
-            return known[name]
-        if name not in made:
-            made[name] = _MEASURE[name](atoms, calls, settings, record)
-        return made[name]
-
-    for name in names:
-        record(name)
-    return made
+def _measure_one(token, run, atoms):
+    """Records of one crystal, the cause of a failure or None, and the cache with its notes."""
+    if getattr(_OF_THREAD, "token", None) != token:
+        _OF_THREAD.token, _OF_THREAD.calculator = token, make_calculator(run.source)
+    calls = ForceCalls(_OF_THREAD.calculator, run.batch_atoms, run.time_limit)
+    cache = RecordCache(run.folder)
+    # Threads share a calculator unless each makes its own, and calculators keep their results.
+    with nullcontext() if is_factory(run.source) else _SHARED_CALCULATOR:
+        try:
+            return run.measure(atoms, calls, cache), None, cache
+        except Exception as error:  # whatever a foreign calculator raises
+            return {}, f"{type(error).__name__}: {error}", cache
 
 
 def _geometry(atoms, calls, settings, record):
     """The primitive cell, relaxed if that is asked for."""
-    primitive = reduce_to_primitive(atoms, settings.symmetry_tolerance)
+    primitive = reduce_to_primitive(atoms, settings["symmetry_tolerance"])
     relaxed, converged = primitive, True
-    if settings.relax is not None:
+    if settings["relax"] is not None:
         relaxed, converged = _relax(primitive, calls, settings)
     return {
         "numbers": np.asarray(relaxed.numbers),
@@ -156,43 +157,39 @@ def _relax(atoms, calls, settings):
 
     relaxed = atoms.copy()
     relaxed.calc = calls.as_ase_calculator()
-    what = FrechetCellFilter(relaxed) if settings.relax == "cell" else relaxed
+    what = FrechetCellFilter(relaxed) if settings["relax"] == "cell" else relaxed
     optimizer = BFGS(what, logfile=None)
-    converged = optimizer.run(fmax=settings.max_force, steps=settings.max_relaxation_steps)
+    converged = optimizer.run(fmax=settings["max_force"], steps=settings["max_relaxation_steps"])
     relaxed.calc = None
     return relaxed, bool(converged)
 
 
 def _energy_and_forces(atoms, calls, settings, record):
-    """Energy, forces and stress."""
-    crystal = _atoms(record("geometry"))
-    energies, forces, stresses = calls([crystal])
+    energies, forces, stresses = calls([_atoms(record("geometry"))])
     return {"energy": energies[0], "forces": forces[0], "stress": stresses[0]}
 
 
 def _force_constants(atoms, calls, settings, record):
     """Force constants at the Γ point, with the frequencies that follow."""
     crystal = _atoms(record("geometry"))
-    hessian = force_constants(crystal, calls, settings.displacement, settings.symmetry_tolerance)
-    masses = crystal.get_masses()
+    hessian = force_constants(
+        crystal, calls, settings["displacement"], settings["symmetry_tolerance"]
+    )
+    masses, own = crystal.get_masses(), np.arange(len(crystal))
+    blocks = hessian.reshape(len(own), 3, len(own), 3)[own, :, own, :]
     return {
         "hessian": hessian,
         "gamma": gamma_frequencies(hessian, masses),
-        "einstein": einstein_frequencies(hessian, masses),
+        "einstein": einstein_frequencies(blocks, masses),
     }
 
 
 def _phonon_mesh(atoms, calls, settings, record):
     """Frequencies all over the Brillouin zone."""
-    frequencies, weights, einstein = mesh_frequencies(
-        _atoms(record("geometry")),
-        calls,
-        settings.displacement,
-        settings.symmetry_tolerance,
-        settings.supercell_length,
-        settings.mesh_length,
+    names = ("displacement", "symmetry_tolerance", "supercell_length", "mesh_length")
+    return mesh_frequencies(
+        _atoms(record("geometry")), calls, **{name: settings[name] for name in names}
     )
-    return {"frequencies": frequencies, "weights": weights, "einstein": einstein}
 
 
 def _elasticity(atoms, calls, settings, record):
@@ -201,25 +198,12 @@ def _elasticity(atoms, calls, settings, record):
     return {"constants": elastic_constants(_atoms(record("geometry")), calls, hessian, _STRAIN)}
 
 
-def _bond_force_constants(atoms, calls, settings, record):
-    """Force constants between atoms of the crystal as it was given, whose bonds are asked for."""
-    blocks = bond_force_constants(
-        atoms,
-        calls,
-        settings.displacement,
-        settings.symmetry_tolerance,
-        settings.supercell_length,
-    )
-    return {"blocks": blocks}
-
-
 _MEASURE = {
     "geometry": _geometry,
     "energy_and_forces": _energy_and_forces,
     "force_constants": _force_constants,
     "phonon_mesh": _phonon_mesh,
     "elasticity": _elasticity,
-    "bond_force_constants": _bond_force_constants,
 }
 
 
@@ -229,36 +213,31 @@ def _atoms(geometry):
     return Atoms(**{key: geometry[key] for key in ("numbers", "cell", "positions", "pbc")})
 
 
-def to_bytes(record):
-    """Pack a record.
+def elastic_constants(atoms, calls, hessian, strain):
+    """Elastic constants with relaxed atoms in GPa, in Voigt's order, by central differences.
 
-    Parameters
-    ----------
-    record : dict of str to ndarray
-        The record.
-
-    Returns
-    -------
-    bytes
-        An ``.npz`` archive.
+    The stresses of homogeneously strained cells give the clamped constants; what the atoms
+    relax follows from the forces under strain and the force constants, without any relaxation
+    being run.
     """
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **record)
-    return buffer.getvalue()
-
-
-def from_bytes(content):
-    """Unpack a record.
-
-    Parameters
-    ----------
-    content : bytes
-        What :func:`to_bytes` gave.
-
-    Returns
-    -------
-    dict of str to ndarray
-        The record.
-    """
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
+    images = []
+    for first, second in _VOIGT:
+        for sign in (1, -1):
+            deformation = np.eye(3)
+            # Half of an engineering shear strain goes to either off-diagonal element.
+            deformation[first, second] += sign * strain / 2
+            deformation[second, first] += sign * strain / 2
+            image = atoms.copy()
+            image.set_cell(atoms.cell[:] @ deformation, scale_atoms=True)
+            images.append(image)
+    _, forces, stresses = calls(images)
+    if not np.isfinite(stresses).all():
+        raise ValueError("the calculator gives no stress, which elastic constants need")
+    clamped = (stresses[0::2] - stresses[1::2]) / (2 * strain)
+    response = ((forces[0::2] - forces[1::2]) / (2 * strain)).reshape(6, -1)
+    stiffness, modes = np.linalg.eigh(hessian)
+    # Translations and unstable modes do not relax.
+    relaxing = stiffness > 1e-3
+    along = response @ modes[:, relaxing]
+    relaxed = clamped - (along / stiffness[relaxing]) @ along.T / atoms.get_volume()
+    return (relaxed + relaxed.T) / 2 * GPA

@@ -1,88 +1,107 @@
-"""Second derivatives of the energy of a cell, and the frequencies that follow from them."""
+"""Primitive cells through spglib, force constants and phonons through phonopy."""
+
+import warnings
 
 import numpy as np
 from scipy import constants
-
-from trisk.featurizers.potential._crystal_symmetry import find_symmetry
 
 #: cm⁻¹ of the square root of 1 eV/(Å² u).
 WAVENUMBER = np.sqrt(constants.e / constants.angstrom**2 / constants.atomic_mass) / (
     2 * np.pi * constants.c * 100
 )
+_THZ = 1e12 / (constants.c * 100)  # cm⁻¹ of 1 THz
+
+
+def require_phonopy():
+    """Import phonopy, or say how to install it."""
+    try:
+        import phonopy
+    except ImportError as error:
+        raise ImportError(
+            'sensors of vibrations and elasticity need phonopy: pip install "trisk[phonopy]"'
+        ) from error
+    return phonopy
+
+
+def reduce_to_primitive(atoms, tolerance):
+    """Give the primitive cell of a crystal in the same orientation, or the crystal itself."""
+    import spglib
+    from ase import Atoms
+
+    if tolerance is None or not atoms.pbc.all():
+        return atoms
+    failure = getattr(getattr(spglib, "error", None), "SpglibError", ())
+    cell = np.array(atoms.cell[:]), atoms.get_scaled_positions(wrap=False), atoms.numbers
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # tells of how failures will look
+            primitive = spglib.standardize_cell(
+                cell, to_primitive=True, no_idealize=True, symprec=tolerance
+            )
+    except failure:
+        primitive = None
+    if primitive is None or len(primitive[2]) >= len(atoms):
+        return atoms
+    return Atoms(numbers=primitive[2], scaled_positions=primitive[1], cell=primitive[0], pbc=True)
+
+
+def supercell_phonons(atoms, calls, repeats, displacement, tolerance):
+    """Force constants in a supercell, from the displacements that symmetry leaves, by phonopy."""
+    from ase import Atoms
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    atoms = atoms.copy()
+    # phonopy wraps atoms into the cell, also where it does not repeat.
+    atoms.center(axis=tuple(np.flatnonzero(~atoms.pbc)))
+    crystal = PhonopyAtoms(
+        numbers=atoms.numbers,
+        masses=atoms.get_masses(),
+        cell=np.array(atoms.cell[:]),
+        positions=atoms.positions,
+    )
+    with warnings.catch_warnings():
+        # Where the supercell has less symmetry than the crystal, a few more displacements do.
+        warnings.filterwarnings("ignore", message=".*point group symmetries")
+        phonons = require_phonopy().Phonopy(
+            crystal,
+            np.diag(repeats),
+            primitive_matrix=np.eye(3),
+            symprec=1e-5 if tolerance is None else tolerance,
+            is_symmetry=tolerance is not None and bool(atoms.pbc.all()),
+        )
+    phonons.generate_displacements(distance=displacement, is_diagonal=False)
+    images = [
+        Atoms(numbers=s.numbers, positions=s.positions, cell=s.cell, pbc=atoms.pbc)
+        for s in (phonons.supercell, *phonons.supercells_with_displacements)
+    ]
+    forces = calls(images)[1]
+    # Where symmetry spares the displacement to the other side, it is that of atoms at rest.
+    phonons.forces = forces[1:] - forces[0]
+    calls.check_time()
+    phonons.produce_force_constants(calculate_full_force_constants=False)
+    phonons.symmetrize_force_constants()
+    return phonons
+
+
+def supercell_repeats(atoms, length):
+    """Repeats along periodic directions that keep opposite faces ``length`` Å apart."""
+    heights = 1 / np.linalg.norm(np.linalg.inv(atoms.cell[:]), axis=0)
+    repeats = np.maximum(np.ceil(length / heights - 1e-3), 1).astype(int)
+    return np.where(atoms.pbc, repeats, 1)
 
 
 def force_constants(atoms, calls, displacement, tolerance):
-    """Second derivatives at the Γ point, by central differences.
+    """Second derivatives at the Γ point in eV/Å², of shape (3 * n_atoms, 3 * n_atoms).
 
-    All periodic images of an atom move together. Only one atom of each orbit is displaced; the
-    space group gives the other rows. The result is symmetric, and uniform translations cost
-    nothing (acoustic sum rule).
-
-    Parameters
-    ----------
-    atoms : Atoms
-        The crystal.
-    calls : ForceCalls
-        What evaluates forces.
-    displacement : float
-        Å by which atoms are moved, to either side.
-    tolerance : float or None
-        Of the symmetry, in Å; None displaces every atom.
-
-    Returns
-    -------
-    ndarray of shape (3 * n_atoms, 3 * n_atoms)
-        In eV/Å².
+    All periodic images of an atom move together. The result is symmetric, and uniform
+    translations cost nothing (acoustic sum rule).
     """
-    symmetry = find_symmetry(atoms, tolerance)
-    displaced = np.unique(symmetry.representatives)
-    images = []
-    for atom in displaced:
-        for axis in range(3):
-            for sign in (1, -1):
-                image = atoms.copy()
-                image.positions[atom, axis] += sign * displacement
-                images.append(image)
-    _, forces, _ = calls(images)
-    n_atoms = len(atoms)
-    forces = forces.reshape(len(displaced), 3, 2, n_atoms, 3)
-    # rows[a, b]: 3 × 3 block of the displaced atom a with atom b
-    rows = (forces[:, :, 1] - forces[:, :, 0]).transpose(0, 2, 1, 3) / (2 * displacement)
-    blocks = np.zeros((n_atoms, n_atoms, 3, 3))
-    count = np.zeros(n_atoms)
-    for row, atom in zip(rows, displaced, strict=True):
-        for rotation, permutation in zip(symmetry.rotations, symmetry.permutations, strict=True):
-            blocks[permutation[atom], permutation] += rotation @ row @ rotation.T
-            count[permutation[atom]] += 1
-    blocks /= count[:, None, None, None]
-    hessian = blocks.transpose(0, 2, 1, 3).reshape(3 * n_atoms, 3 * n_atoms)
-    hessian = _without_translations(hessian)
-    return (hessian + hessian.T) / 2
-
-
-def _without_translations(hessian):
-    """Project uniform translations out of both sides."""
-    blocks = hessian.reshape(-1, 3, hessian.shape[1])
-    hessian = (blocks - blocks.mean(axis=0)).reshape(hessian.shape)
-    blocks = hessian.reshape(hessian.shape[0], -1, 3)
-    return (blocks - blocks.mean(axis=1, keepdims=True)).reshape(hessian.shape)
+    phonons = supercell_phonons(atoms, calls, (1, 1, 1), displacement, tolerance)
+    return phonons.force_constants.transpose(0, 2, 1, 3).reshape(2 * [3 * len(atoms)])
 
 
 def gamma_frequencies(hessian, masses):
-    """Frequencies of the optical modes at the Γ point.
-
-    Parameters
-    ----------
-    hessian : ndarray of shape (3 * n_atoms, 3 * n_atoms)
-        In eV/Å², free of translations.
-    masses : ndarray of shape (n_atoms,)
-        In u.
-
-    Returns
-    -------
-    ndarray of shape (3 * n_atoms - 3,)
-        Ascending, in cm⁻¹; imaginary frequencies are negative. A cell with one atom has none.
-    """
+    """Frequencies of the optical modes at the Γ point, ascending; one atom has none."""
     roots = np.sqrt(np.repeat(masses, 3))
     dynamical = hessian / np.outer(roots, roots)
     translations = (np.tile(np.eye(3), (len(masses), 1)).T * roots).T
@@ -91,38 +110,32 @@ def gamma_frequencies(hessian, masses):
     return to_wavenumbers(np.linalg.eigvalsh(optical.T @ dynamical @ optical))
 
 
-def einstein_frequencies(hessian, masses):
-    """Frequencies of each atom (and its periodic images) against the resting others.
-
-    Parameters
-    ----------
-    hessian : ndarray of shape (3 * n_atoms, 3 * n_atoms)
-        In eV/Å², free of translations.
-    masses : ndarray of shape (n_atoms,)
-        In u.
-
-    Returns
-    -------
-    ndarray of shape (n_atoms, 3)
-        Ascending for every atom, in cm⁻¹; imaginary frequencies are negative.
-    """
-    n_atoms = len(masses)
-    atoms = np.arange(n_atoms)
-    blocks = hessian.reshape(n_atoms, 3, n_atoms, 3)[atoms, :, atoms, :]
+def einstein_frequencies(blocks, masses):
+    """Frequencies of each atom against the resting others, from blocks (n_atoms, 3, 3)."""
+    blocks = (blocks + blocks.transpose(0, 2, 1)) / 2
     return to_wavenumbers(np.linalg.eigvalsh(blocks) / np.asarray(masses)[:, None])
 
 
-def to_wavenumbers(eigenvalues):
-    """Frequencies of the eigenvalues of a dynamical matrix.
+def mesh_frequencies(atoms, calls, displacement, symmetry_tolerance, supercell_length, mesh_length):
+    """Frequencies on a mesh of wave vectors, their weights, and those of single atoms.
 
-    Parameters
-    ----------
-    eigenvalues : ndarray
-        In eV/(Å² u).
-
-    Returns
-    -------
-    ndarray
-        In cm⁻¹, negative for negative eigenvalues.
+    Nothing is added for the electric field of longitudinal modes.
     """
+    repeats = supercell_repeats(atoms, supercell_length)
+    phonons = supercell_phonons(atoms, calls, repeats, displacement, symmetry_tolerance)
+    with warnings.catch_warnings():
+        # phonopy may take a mesh of another shape that keeps the symmetry; any dense one will do.
+        warnings.filterwarnings("ignore", message="Mesh .* is incompatible")
+        phonons.run_mesh(mesh_length)
+    own = phonons.primitive.p2s_map
+    on_site = phonons.force_constants[np.arange(len(own)), own]
+    return {
+        "frequencies": phonons.mesh.frequencies * _THZ,
+        "weights": phonons.mesh.weights / phonons.mesh.weights.sum(),
+        "einstein": einstein_frequencies(on_site, phonons.primitive.masses),
+    }
+
+
+def to_wavenumbers(eigenvalues):
+    """Wavenumbers in cm⁻¹ of eigenvalues in eV/(Å² u), negative for negative ones."""
     return np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * WAVENUMBER

@@ -10,23 +10,7 @@ class TimeLimitError(RuntimeError):
 
 
 def make_calculator(source):
-    """Give the calculator itself, or the one that a factory makes.
-
-    Parameters
-    ----------
-    source : ASE calculator, object with ``calculate_many``, fitted potential, or callable
-        A callable without arguments that returns one of the others counts as a factory.
-
-    Returns
-    -------
-    object
-        The calculator.
-
-    Raises
-    ------
-    TypeError
-        If there is none.
-    """
+    """Give the calculator itself, or the one that a function without arguments makes."""
     calculator = source() if is_factory(source) else source
     if not is_calculator(calculator):
         raise TypeError(
@@ -38,18 +22,7 @@ def make_calculator(source):
 
 
 def is_calculator(source):
-    """Tell an object that computes forces from one that does not.
-
-    Parameters
-    ----------
-    source : object
-        Anything.
-
-    Returns
-    -------
-    bool
-        Whether it is an ASE calculator, has ``calculate_many`` or is a trisk potential.
-    """
+    """Whether an object is an ASE calculator, has ``calculate_many`` or is a trisk potential."""
     known = ("get_potential_energy", "calculate_many")
     return not isinstance(source, type) and (
         any(hasattr(source, name) for name in known) or is_potential(source)
@@ -57,50 +30,20 @@ def is_calculator(source):
 
 
 def is_potential(source):
-    """Tell an estimator of energies, forces and stresses, fitted or not.
-
-    Parameters
-    ----------
-    source : object
-        Anything.
-
-    Returns
-    -------
-    bool
-        Whether it predicts and makes ASE calculators.
-    """
+    """Whether an object is an estimator of energies and forces, fitted or not."""
     return hasattr(source, "predict") and hasattr(source, "calculator")
 
 
 def is_factory(source):
-    """Tell a function or class that makes a calculator from a calculator.
-
-    Parameters
-    ----------
-    source : object
-        Anything.
-
-    Returns
-    -------
-    bool
-        Whether it can be called and is no calculator itself.
-    """
+    """Whether a function or class makes a calculator and is none itself."""
     return callable(source) and not is_calculator(source)
 
 
 class ForceCalls:
-    """Evaluates one calculator for lists of structures.
+    """Evaluates one calculator for lists of structures of one size.
 
-    Parameters
-    ----------
-    calculator : ASE calculator, object with ``calculate_many`` or fitted potential
-        ``calculate_many(images)``, where there is one, takes a list of ASE ``Atoms`` and gives a
-        list of dicts with "energy" (eV), "forces" (eV/Å) and, if it can, "stress" (eV/Å³, in
-        ASE's order and sign).
-    batch_atoms : int
-        Atoms that one batch holds at most, unless a single structure has more.
-    time_limit : float or None
-        Seconds from now after which no further call is made.
+    At most ``batch_atoms`` atoms go into one call of ``calculate_many``, unless a single
+    structure has more; after ``time_limit`` seconds from now no further call is made.
     """
 
     def __init__(self, calculator, batch_atoms, time_limit=None):
@@ -110,13 +53,7 @@ class ForceCalls:
         self._deadline = None if time_limit is None else time.monotonic() + time_limit
 
     def check_time(self):
-        """Raise once the time is up.
-
-        Raises
-        ------
-        TimeLimitError
-            Saying how to allow more.
-        """
+        """Raise once the time is up."""
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise TimeLimitError(
                 f"it took longer than time_limit={self.time_limit:g} s; allow more time, or ask "
@@ -124,30 +61,14 @@ class ForceCalls:
             )
 
     def __call__(self, images):
-        """Evaluate structures of one size.
-
-        Parameters
-        ----------
-        images : list of Atoms
-            Structures of equally many atoms.
-
-        Returns
-        -------
-        energies : ndarray of shape (n_images,)
-            In eV.
-        forces : ndarray of shape (n_images, n_atoms, 3)
-            In eV/Å.
-        stresses : ndarray of shape (n_images, 6)
-            In eV/Å³, NaN where the calculator gives none.
-        """
+        """Energies in eV, forces in eV/Å and stresses in eV/Å³, NaN where there is no stress."""
+        size = max(1, self.batch_atoms // len(images[0]))
         if hasattr(self.calculator, "calculate_many"):
             calculate_many = self.calculator.calculate_many
         elif is_potential(self.calculator):
             calculate_many = self._predict
         else:
             calculate_many = self._calculate_each
-        size = max(1, self.batch_atoms // len(images[0]))
-        if calculate_many == self._calculate_each:
             size = 1  # so that the time is checked after every call
         results = []
         for start in range(0, len(images), size):
@@ -181,13 +102,7 @@ class ForceCalls:
         ]
 
     def as_ase_calculator(self):
-        """Give an ASE calculator that keeps to the time limit.
-
-        Returns
-        -------
-        Calculator
-            For ASE's optimizers.
-        """
+        """An ASE calculator for optimizers, which keeps to the time limit."""
         from ase.calculators.calculator import Calculator, all_changes
 
         calls = self
@@ -206,3 +121,43 @@ class ForceCalls:
                 }
 
         return _Calculator()
+
+
+def verify_potential(calculator, references, *, tolerance=0.005):
+    """Compare energies of a potential with those it is known to give.
+
+    Weights that another version of a library reads without complaint can mean something else
+    there; two energies show it.
+
+    Parameters
+    ----------
+    calculator : ASE calculator, callable or object with ``calculate_many``
+        The potential, or a function that makes it.
+    references : sequence of tuple (Atoms, float)
+        Structures and their energies in eV/atom, from where the weights were published.
+    tolerance : float, default=0.005
+        Largest difference in eV/atom.
+
+    Raises
+    ------
+    ValueError
+        If an energy differs by more.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
+    >>> from trisk.featurizers import verify_potential
+    >>> verify_potential(EMT(), [(bulk("Cu"), -0.006), (bulk("Au"), 0.003)])
+    """
+    calls = ForceCalls(make_calculator(calculator), batch_atoms=1)
+    wrong = []
+    for atoms, expected in references:
+        energy = calls([atoms])[0][0] / len(atoms)
+        if not abs(energy - expected) <= tolerance:
+            wrong.append(f"{atoms.get_chemical_formula()}: {energy:.3f} instead of {expected:.3f}")
+    if wrong:
+        raise ValueError(
+            f"the potential gives other energies than expected (eV/atom): {'; '.join(wrong)}. "
+            "Check the weights, and the version of the library that loads them."
+        )
