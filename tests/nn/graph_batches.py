@@ -28,7 +28,6 @@ def make_batch(
         return torch.tensor(values, dtype=torch.long).view(-1, 2)
 
     return GraphBatch(
-        n_structures=max(structures) + 1,
         atomic_numbers=torch.tensor(numbers),
         atom_features=draw(len(numbers), 3),
         context=draw(max(structures) + 1, 5),
@@ -38,7 +37,7 @@ def make_batch(
         bond_sensors=draw(n_bonds, 2),
         angle_cosines=2 * draw(len(angles)) - 1,
         dihedral_cosines=2 * draw(len(dihedrals)) - 1,
-        atom_structures=torch.tensor(structures),
+        atom_structure=torch.tensor(structures),
         bond_atoms=pairs(bonds),
         angle_bonds=pairs(angles),
         dihedral_angles=pairs(dihedrals),

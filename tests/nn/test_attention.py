@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from trisk.nn import initialize_members
-from trisk.nn._attention import ContextAttention, SelfAttentionLayer, TokenProjection
+from trisk.nn.attention import ContextAttention, SelfAttentionLayer, TokenProjection
 
 _K, _B, _T, _DIM, _HEADS = 2, 5, 4, 12, 3
 

@@ -84,7 +84,7 @@ def test_strain_deforms_atoms_with_their_lattice_and_ignores_rotations():
 
 
 def test_to_keeps_integers():
-    batch = batch_of([rattled()]).to(torch.float32)
+    batch = batch_of([rattled()]).to(dtype=torch.float32)
     assert batch.positions.dtype == torch.float32
     assert batch.atomic_numbers.dtype == torch.int64
     assert isinstance(batch, CrystalBatch)

@@ -1,13 +1,17 @@
 import numpy as np
 import torch
 
-from trisk.estimators.triforces._streams import build_encoder
-from trisk.nn import ElementVectors
+from trisk.nn import (
+    CompositionStream,
+    ElementVectors,
+    EquivariantBackbone,
+    StructureStream,
+    TriForcesEncoder,
+)
 from trisk.structures.elements import atom_feature_table
 
 _PROPERTIES = torch.from_numpy(np.nan_to_num(atom_feature_table()))
 _NA, _CL, _K, _BR = 11, 17, 19, 35
-_STREAMS = ("composition", "structure", "interaction")
 
 
 def alike(vectors, one, other):
@@ -47,17 +51,11 @@ def test_start_from__hidden_element_has_no_properties():
     assert torch.isfinite(vectors.weight).all()
 
 
-def test_build_encoder__all_streams_that_see_elements_start_from_properties():
+def test_start_elements_from__all_streams_that_see_elements_start_from_properties():
     torch.manual_seed(0)
-    encoder = build_encoder(
-        backbone="builtin",
-        backbone_params={},
-        streams=_STREAMS,
-        cutoff=4.0,
-        hidden_dim=64,
-        n_layers=1,
-        stoichiometry="counts",
-        class_token=False,
+    encoder = TriForcesEncoder(
+        CompositionStream(64, 1, 4), StructureStream(4.0, 8), EquivariantBackbone(4.0, 64, 1)
     )
+    encoder.start_elements_from(_PROPERTIES)
     for vectors in (encoder.composition.embed, encoder.interaction.embed):
         assert alike(vectors, _NA, _K) > 0.6 > alike(vectors, _NA, _CL)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trisk.nn._segments import Segments
+from trisk.nn import Segments
 
 INDEX = torch.tensor([2, 0, 0, 4, 2])
 

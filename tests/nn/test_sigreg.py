@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
+from torch.nn import functional as F
 
 from trisk.nn import epps_pulley, sigreg
 
@@ -61,12 +62,16 @@ def test_gradient_is_that_of_the_statistic():
 
 def test_makes_a_collapsed_batch_gaussian():
     torch.manual_seed(0)
+
+    def directions(number):
+        return F.normalize(torch.randn(4, number), dim=0)
+
     embeddings = (0.01 * torch.randn(256, 4)).requires_grad_()
     optimizer = torch.optim.Adam([embeddings], lr=0.05)
     for _ in range(200):
         optimizer.zero_grad()
-        sigreg(embeddings, 32).backward()
+        sigreg(embeddings, directions(32)).backward()
         optimizer.step()
     covariance = torch.cov(embeddings.detach().T)
     torch.testing.assert_close(covariance, torch.eye(4), atol=0.15, rtol=0)
-    assert float(256 * sigreg(embeddings.detach(), 512)) < 1.5
+    assert float(256 * sigreg(embeddings.detach(), directions(512))) < 1.5

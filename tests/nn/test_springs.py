@@ -5,7 +5,7 @@ import pytest
 import torch
 from graph_batches import make_batch
 
-from trisk.nn._springs import SpringVibrations
+from trisk.nn.springs import SpringVibrations
 from trisk.structures.elements import ATOMIC_MASSES
 
 

@@ -6,8 +6,13 @@ import torch
 from ase import Atoms
 from crystal_batches import REFERENCE_CRYSTALS, batch_of, rattled, rotated, rotation
 
-from trisk.nn import PowerSpectrum, StructureStream, real_spherical_harmonics
-from trisk.nn._radial import coordination, smooth_cutoff
+from trisk.nn import (
+    PowerSpectrum,
+    StructureStream,
+    coordination,
+    real_spherical_harmonics,
+    smooth_cutoff,
+)
 
 CUTOFF = 5.0
 

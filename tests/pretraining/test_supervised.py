@@ -7,7 +7,7 @@ import torch
 from trisk.featurizers import MagpieFeaturizer, PretrainedFeaturizer
 from trisk.featurizers.composition._compositions import parse_compositions
 from trisk.pretraining import EncoderTraining, FormulaTargets, save_encoder
-from trisk.pretraining._batches import element_properties, flat_batch
+from trisk.pretraining._batches import element_properties, grouped_batch
 
 ELEMENTS = ["Li", "Na", "K", "Mg", "Ca", "Al", "Ti", "Fe", "Cu", "Zn", "O", "S", "Cl", "F", "N"]
 
@@ -94,9 +94,9 @@ def test_order_of_elements_and_rows_does_not_matter(training):
     module = training.average.module
     answers = {}
     for rows in (np.arange(5), np.arange(5)[::-1].copy()):
-        ordered, *batch = flat_batch(table, rows)
+        ordered, groups = grouped_batch(table, rows)
         with torch.inference_mode():
-            answers[rows[0]] = module(*batch)["answers"].numpy()[np.argsort(ordered)]
+            answers[rows[0]] = module(groups)[0].numpy()[np.argsort(ordered)]
     np.testing.assert_allclose(answers[0], answers[4], atol=1e-5)
     np.testing.assert_allclose(answers[0][[1, 2]], answers[0][[0, 0]], atol=1e-5)
 

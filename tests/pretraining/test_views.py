@@ -102,7 +102,7 @@ def test_hidden_elements_are_invisible_to_every_stream(graphs, network):
     other.atomic_numbers[hidden] = 79
     changed, _ = maker(other, np.random.default_rng(0))
     atoms = np.repeat(first, graphs.counts("atom"))
-    outputs = [network(b.to(torch.float64)) for b in (batch, changed)]
+    outputs = [network(b.to(dtype=torch.float64)) for b in (batch, changed)]
     for level, rows, n_rows in (("atoms", atoms, n_atoms), ("structures", first, n_structures)):
         for stream in ENCODER["streams"]:
             before, after = (output[level][stream] for output in outputs)
@@ -127,7 +127,7 @@ def test_every_objective_reaches_every_stream(graphs, network):
     maker = ViewMaker(4.5, (0.05, 0.1), (0.2, 0.3), (0.7, 1.0))
     batch, targets = maker(graphs, np.random.default_rng(0))
     targets["noise"] = targets["noise"].double()
-    terms = PretrainingLoss(WEIGHTS).terms(network(batch.to(torch.float64)), targets)
+    terms = PretrainingLoss(WEIGHTS).terms(network(batch.to(dtype=torch.float64)), targets)
     assert list(terms) == list(WEIGHTS)
     for term in terms.values():
         network.zero_grad()
@@ -140,7 +140,7 @@ def test_every_objective_reaches_every_stream(graphs, network):
 def test_loss_of_the_right_guess_is_zero(graphs, network):
     maker = ViewMaker(4.5, (0.05, 0.1), (0.2, 0.3))
     batch, targets = maker(graphs, np.random.default_rng(0))
-    output = network(batch.to(torch.float64))
+    output = network(batch.to(dtype=torch.float64))
     output["noise"] = targets["noise"]
     output["elements"] = 1e3 * torch.nn.functional.one_hot(targets["elements"], 119).double()
     assert list(output["stream_elements"]) == ["composition", "interaction"]

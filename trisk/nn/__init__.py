@@ -1,40 +1,55 @@
 """Torch modules: no scikit-learn, no chemistry objects, no files."""
 
-from trisk.nn._batch_invariance import BatchInvariance
-from trisk.nn._composition_encoder import CompositionEncoder
-from trisk.nn._composition_stream import CompositionStream
-from trisk.nn._crystal_batch import CrystalBatch
-from trisk.nn._crystal_losses import PotentialLoss, PropertyLoss
-from trisk.nn._elements import ElementVectors
-from trisk.nn._encoder_network import CompositionEncoderNetwork
-from trisk.nn._graph_batch import GraphBatch
-from trisk.nn._graph_triads import GraphTRIADSNetwork
-from trisk.nn._heads import EnergyHead, PotentialNetwork, PropertyHead, PropertyNetwork
-from trisk.nn._hybrid_triads import HybridTRIADSNetwork, InputLayout
-from trisk.nn._losses import DeepSupervisionLoss
-from trisk.nn._members import (
+from trisk.nn._optimizer import MemberAdamW, keep_members
+from trisk.nn.backbones import BACKBONES, Backbone, EquivariantBackbone, make_backbone
+from trisk.nn.basis import BesselBasis, real_spherical_harmonics, smooth_cutoff
+from trisk.nn.batch import CrystalBatch, GraphBatch, Segments
+from trisk.nn.encoder import CompositionEncoder, CompositionEncoderNetwork
+from trisk.nn.graph import GraphTRIADSNetwork
+from trisk.nn.heads import (
+    EnergyHead,
+    PotentialNetwork,
+    PretrainingNetwork,
+    PropertyHead,
+    PropertyNetwork,
+)
+from trisk.nn.hybrid import HybridTRIADSNetwork, InputLayout
+from trisk.nn.members import (
     MemberDropout,
     MemberLayerNorm,
     MemberLinear,
     PeriodicEmbedding,
+    SeededNetwork,
     initialize_members,
-    keep_members,
     select_members,
 )
-from trisk.nn._optimizer import MemberAdamW
-from trisk.nn._pretraining import PretrainingNetwork
-from trisk.nn._processes import sum_over_processes
-from trisk.nn._radial import BesselBasis
-from trisk.nn._recursion import RecursiveCore
-from trisk.nn._sigreg import epps_pulley, sigreg
-from trisk.nn._spherical_harmonics import real_spherical_harmonics
-from trisk.nn._structure_stream import PowerSpectrum, StructureStream
-from trisk.nn._triforces import StreamEmbeddings, TriForcesEncoder
-from trisk.nn.backbones import Backbone, EquivariantBackbone
+from trisk.nn.objectives import (
+    OBJECTIVES,
+    DeepSupervisionLoss,
+    PotentialLoss,
+    PretrainingLoss,
+    PropertyLoss,
+    epps_pulley,
+    sigreg,
+    sum_over_processes,
+)
+from trisk.nn.recursion import RecursiveCore
+from trisk.nn.streams import (
+    STREAMS,
+    CompositionStream,
+    ElementVectors,
+    PowerSpectrum,
+    StreamEmbeddings,
+    StructureStream,
+    TriForcesEncoder,
+    coordination,
+)
 
 __all__ = [
+    "BACKBONES",
+    "OBJECTIVES",
+    "STREAMS",
     "Backbone",
-    "BatchInvariance",
     "BesselBasis",
     "CompositionEncoder",
     "CompositionEncoderNetwork",
@@ -56,19 +71,25 @@ __all__ = [
     "PotentialLoss",
     "PotentialNetwork",
     "PowerSpectrum",
+    "PretrainingLoss",
     "PretrainingNetwork",
     "PropertyHead",
     "PropertyLoss",
     "PropertyNetwork",
     "RecursiveCore",
+    "SeededNetwork",
+    "Segments",
     "StreamEmbeddings",
     "StructureStream",
     "TriForcesEncoder",
+    "coordination",
     "epps_pulley",
     "initialize_members",
     "keep_members",
+    "make_backbone",
     "real_spherical_harmonics",
     "select_members",
     "sigreg",
+    "smooth_cutoff",
     "sum_over_processes",
 ]

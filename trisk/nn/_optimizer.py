@@ -95,3 +95,14 @@ class MemberAdamW(AdamW):
 def _slices(n_members: Sequence[int]) -> list[slice]:
     """Where each part lies in the stack."""
     return [slice(*ends) for ends in pairwise([0, *accumulate(n_members)])]
+
+
+@torch.no_grad()
+def keep_members(network: Any, members: Sequence[int]) -> None:
+    """Take all other members out of a network, in place."""
+    for parameter in network.parameters():
+        parameter.grad = None
+        parameter.data = parameter.data[members]
+    for part in network.modules():
+        if hasattr(part, "keep_members"):
+            part.keep_members(members)

@@ -1,4 +1,4 @@
-"""What the encoder reads: element properties, and compositions as flat tensors."""
+"""What the encoder reads: element properties, and compositions in groups of equal length."""
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ def element_properties():
     return np.clip(values, -4, 4).astype(np.float32)
 
 
-def flat_batch(table, rows):
+def grouped_batch(table, rows):
     """Rows of a composition table as the encoder reads them.
 
     Parameters
@@ -38,14 +38,15 @@ def flat_batch(table, rows):
     -------
     rows : ndarray of int
         The same rows in the order of the batch.
-    elements, fractions : Tensor of shape (n_entries,)
-        Flat, sorted by number of elements.
-    groups : list of tuple of int
-        How many rows, and of how many elements each.
+    groups : list of tuple of Tensor of shape (n_rows, n_elements)
+        Elements and fractions of the rows that have equally many.
     """
     rows = rows[np.argsort(table.lengths[rows], kind="stable")]
     batch = table.take(rows)
     lengths, counts = np.unique(batch.lengths, return_counts=True)
-    groups = list(zip(counts.tolist(), lengths.tolist(), strict=True))
     fractions = torch.from_numpy(batch.fractions.astype(np.float32))
-    return rows, torch.from_numpy(batch.elements), fractions, groups
+    sizes = (counts * lengths).tolist()
+    parts = zip(
+        torch.from_numpy(batch.elements).split(sizes), fractions.split(sizes), lengths, strict=True
+    )
+    return rows, [(e.view(-1, length).clone(), f.view(-1, length)) for e, f, length in parts]

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 from sklearn.metrics import mean_absolute_error, roc_auc_score
+from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from trisk.nn import CompositionEncoder
-from trisk.pretraining._batches import element_properties, flat_batch
+from trisk.nn import CompositionEncoder, initialize_members
+from trisk.pretraining._batches import element_properties, grouped_batch
 from trisk.pretraining._targets import TARGETS
 
 _HIDDEN_ROWS = 0.15  # share of rows in which one element is hidden
@@ -21,6 +22,34 @@ _WEIGHT_HIDDEN = 0.1
 _METAL = TARGETS.index("metal")
 _WEIGHT_DECAY, _EMA_DECAY = 0.02, 0.998
 _PREDICTION_ROWS = 2048
+
+
+class _Network(nn.Module):
+    """A composition encoder that borrows from element properties and guesses hidden elements.
+
+    Properties are projected and added to the learned vector of each element, so that rare
+    elements borrow from like ones.
+    """
+
+    def __init__(self, properties, dim, n_layers, embedding_dim):
+        super().__init__()
+        self.encoder = CompositionEncoder(
+            1, dim=dim, n_layers=n_layers, embedding_dim=embedding_dim, n_answers=len(TARGETS)
+        )
+        self.register_buffer("properties", properties)
+        self.property = nn.Linear(properties.shape[1], dim)
+        self.guess = nn.Linear(dim, len(properties))
+
+    def element_table(self):
+        """The elements' vectors by atomic number."""
+        return self.encoder.element + self.property(self.properties)
+
+    def forward(self, groups):
+        """Give answers of rows, and the vectors of all their elements one after the other."""
+        table = self.element_table()
+        encoded = [self.encoder.encode(e[None], f[None], table) for e, f in groups]
+        answers = self.encoder.read(torch.cat([pooled for _, pooled in encoded], 1))[1]
+        return answers[0], torch.cat([tokens[0].flatten(0, 1) for tokens, _ in encoded])
 
 
 class EncoderTraining:
@@ -50,7 +79,7 @@ class EncoderTraining:
 
     Attributes
     ----------
-    encoder : trisk.nn.CompositionEncoder
+    network : torch.nn.Module
         The network in training.
     average : torch.optim.swa_utils.AveragedModel
         Its weights averaged over steps: what predicts, and what is saved.
@@ -83,20 +112,18 @@ class EncoderTraining:
         self._random = np.random.default_rng(random_state)
         with torch.random.fork_rng():
             torch.manual_seed(random_state)
-            self.encoder = CompositionEncoder(
-                torch.from_numpy(element_properties()),
-                len(TARGETS),
-                dim=dim,
-                n_layers=n_layers,
-                embedding_dim=embedding_dim,
-            )
+            properties = torch.from_numpy(element_properties())
+            self.network = _Network(properties, dim, n_layers, embedding_dim)
+            initialize_members(self.network, [random_state])
         if initial is not None:
             self._take(initial)
-        parameters = list(self.encoder.parameters())
+        groups = {True: [], False: []}
+        for name, parameter in self.network.named_parameters():
+            groups[not name.endswith(("bias", "gain"))].append(parameter)
         self._optimizer = torch.optim.AdamW(
             [
-                {"params": [p for p in parameters if p.ndim > 1], "weight_decay": _WEIGHT_DECAY},
-                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+                {"params": groups[True], "weight_decay": _WEIGHT_DECAY},
+                {"params": groups[False], "weight_decay": 0.0},
             ],
             lr=learning_rate,
             betas=(0.9, 0.99),
@@ -109,16 +136,14 @@ class EncoderTraining:
             self._optimizer,
             lambda step: min((step + 1) / warm_up, 0.5 + 0.5 * np.cos(np.pi * step / n_steps)),
         )
-        self.average = AveragedModel(self.encoder, multi_avg_fn=_move_average)
+        self.average = AveragedModel(self.network, multi_avg_fn=_move_average)
 
     @torch.no_grad()
     def _take(self, arrays):
         """Begin with the weights of an earlier training."""
-        known = self.encoder.state_dict()
-        state = {name: torch.from_numpy(a) for name, a in arrays.items() if name in known}
+        self.network.encoder.load_arrays({n: torch.from_numpy(a) for n, a in arrays.items()})
         # The arrays hold whole element vectors; what properties explain of them is added later.
-        state["element"] = state["element"] - self.encoder.property(self.encoder.properties)
-        self.encoder.load_state_dict(state, strict=False)
+        self.network.encoder.element -= self.network.property(self.network.properties)
 
     def fit(self, report=None):
         """Train.
@@ -151,18 +176,19 @@ class EncoderTraining:
 
     def _step(self, rows):
         """One step on some rows; return the losses of targets and of hidden elements."""
-        rows, elements, fractions, groups = flat_batch(self.data.table, rows)
+        rows, groups = grouped_batch(self.data.table, rows)
+        elements = torch.cat([elements.flatten() for elements, _ in groups])
         hidden, hides = self._hide(groups)
         # Half the memory traffic and twice the rate; weights stay in single precision.
         with torch.autocast("cpu", torch.bfloat16):
-            out = self.encoder(elements, fractions, groups, hidden)
-            guesses = self.encoder.guess(out["tokens"][hidden]).float()
+            answers, tokens = self.network(groups)
+            guesses = self.network.guess(tokens[hidden]).float()
         target = self._targets[torch.from_numpy(rows)]
         known = ~target.isnan() & ~hides[:, None]
         target = target.nan_to_num()
-        errors = (out["answers"] - target).abs()
+        errors = (answers - target).abs()
         errors[:, _METAL] = F.binary_cross_entropy_with_logits(
-            out["answers"][:, _METAL], target[:, _METAL], reduction="none"
+            answers[:, _METAL], target[:, _METAL], reduction="none"
         )
         per_target = (errors * known).sum(0) / known.sum(0).clamp_min(1)
         loss = per_target @ per_target.new_tensor(_WEIGHTS)
@@ -171,19 +197,21 @@ class EncoderTraining:
         guess = guess / hidden.sum().clamp_min(1)
         self._optimizer.zero_grad()
         (loss + _WEIGHT_HIDDEN * guess).backward()
-        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
         self._schedule.step()
-        self.average.update_parameters(self.encoder)
+        self.average.update_parameters(self.network)
         return loss.item(), guess.item()
 
     def _hide(self, groups):
-        """Choose entries whose element is hidden, one in some of the rows of several elements."""
+        """Hide one element in some of the rows of several elements; say which, and where."""
         hidden, hides = [], []
-        for n_rows, length in groups:
+        for elements, _ in groups:
+            n_rows, length = elements.shape
             of_row = (self._random.random(n_rows) < _HIDDEN_ROWS) & (length > 1)
             mask = np.zeros((n_rows, length), dtype=bool)
             mask[np.arange(n_rows), self._random.integers(length, size=n_rows)] = of_row
+            elements[torch.from_numpy(mask)] = 0
             hidden.append(mask.ravel())
             hides.append(of_row)
         return torch.from_numpy(np.concatenate(hidden)), torch.from_numpy(np.concatenate(hides))
@@ -204,8 +232,8 @@ class EncoderTraining:
         """
         answers = np.empty((len(self.data.values), len(TARGETS)))
         for part in np.array_split(rows, len(rows) // _PREDICTION_ROWS + 1):
-            ordered, *batch = flat_batch(self.data.table, part)
-            answers[ordered] = self.average.module(*batch)["answers"].numpy()
+            ordered, groups = grouped_batch(self.data.table, part)
+            answers[ordered] = self.average.module(groups)[0].numpy()
         return answers[rows] * self.scale + self.center
 
     def score(self, rows):
@@ -241,14 +269,9 @@ class EncoderTraining:
             ``scale`` turn answers into the units of the targets.
         """
         module = self.average.module
-        only_in_training = ("guess.", "property.", "properties", "unknown")
-        state = {
-            name: value.numpy()
-            for name, value in module.state_dict().items()
-            if not name.startswith(only_in_training)
-        }
-        assert isinstance(module, CompositionEncoder)
-        state["element"] = module.element_table().detach().numpy()
+        assert isinstance(module, _Network)
+        state = {name: value.numpy() for name, value in module.encoder.arrays().items()}
+        state["element"] = module.element_table().detach()[0].numpy()
         state["center"] = self.center.astype(np.float32)
         state["scale"] = self.scale.astype(np.float32)
         return state

@@ -1,7 +1,62 @@
 """Networks for the interaction stream, all behind one protocol."""
 
-from trisk.nn.backbones._equivariant import EquivariantBackbone
-from trisk.nn.backbones._protocol import Backbone
-from trisk.nn.backbones._registry import BACKBONES, make_backbone
+import importlib
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from trisk.nn.backbones.equivariant import EquivariantBackbone
+from trisk.nn.batch import CrystalBatch
 
 __all__ = ["BACKBONES", "Backbone", "EquivariantBackbone", "make_backbone"]
+
+#: Name → module and class; those of other packages are imported when one is made.
+BACKBONES = {
+    "builtin": ("equivariant", "EquivariantBackbone"),
+    "esen": ("esen", "ESENBackbone"),
+    "mace": ("mace", "MACEBackbone"),
+    "orb": ("orb", "OrbBackbone"),
+}
+
+
+class Backbone(Protocol):
+    """A network on atoms and their neighbours, differentiable in positions and lattices.
+
+    Any :class:`torch.nn.Module` with these two attributes and this call will do. It must take
+    distances from ``batch.vectors`` or, as differentiably, from ``batch.positions`` and
+    ``batch.lattices``, and ignore pairs that are not in ``batch.real_pairs`` or lie beyond its
+    cutoff.
+
+    Attributes
+    ----------
+    cutoff : float
+        Largest distance of neighbours, in Å.
+    out_features : int
+        Width D of the scalars.
+    """
+
+    cutoff: float
+    out_features: int
+
+    def __call__(self, batch: CrystalBatch) -> tuple[Tensor, Tensor | None]:
+        """Embed atoms.
+
+        Parameters
+        ----------
+        batch : CrystalBatch
+            Crystals with their neighbours.
+
+        Returns
+        -------
+        scalars : Tensor of shape (n_atoms, out_features)
+            Invariant embedding.
+        vectors : Tensor of shape (n_atoms, 3, width) or None
+            Equivariant embedding, from a network that has one.
+        """
+
+
+def make_backbone(name: str, *, cutoff: float, dim: int, n_layers: int, **params) -> nn.Module:
+    """Make a backbone with random weights, by its name and the parameters of its class."""
+    module, cls = BACKBONES[name]
+    found = getattr(importlib.import_module(f"trisk.nn.backbones.{module}"), cls)
+    return found(cutoff=cutoff, dim=dim, n_layers=n_layers, **params)

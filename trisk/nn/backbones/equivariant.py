@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from trisk.nn._crystal_batch import CrystalBatch
-from trisk.nn._elements import ElementVectors
-from trisk.nn._radial import BesselBasis, coordination
+from trisk.nn.basis import BesselBasis
+from trisk.nn.batch import CrystalBatch
+from trisk.nn.streams import ElementVectors, coordination
 
 
 class EquivariantBackbone(nn.Module):
@@ -18,21 +18,8 @@ class EquivariantBackbone(nn.Module):
     :math:`\sum_k W_k \odot \sum_j R_k(r_{ij}) \, s_j`: one small matrix product per atom instead
     of arrays with a row for each pair and channel.
 
-    Parameters
-    ----------
-    cutoff : float
-        Largest distance of neighbours, in Å.
-    dim : int
-        Number of scalars and of vectors per atom.
-    n_layers : int, default=3
-        Rounds of messages.
-    n_radial : int, default=8
-        Radial functions.
-
-    Notes
-    -----
     `forward` takes a :class:`CrystalBatch` and gives scalars ``(n_atoms, dim)`` and vectors
-    ``(n_atoms, 3, dim)``.
+    ``(n_atoms, 3, dim)`` after `n_layers` rounds of messages.
 
     References
     ----------

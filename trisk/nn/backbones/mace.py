@@ -9,32 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trisk.nn._crystal_batch import CrystalBatch
-from trisk.nn._elements import N_ELEMENTS
+from trisk.nn.batch import N_ELEMENTS, CrystalBatch
 
 
 class MACEBackbone(nn.Module):
     """MACE [1]_ with random weights; nothing is downloaded.
 
-    Parameters
-    ----------
-    cutoff : float
-        Largest distance of neighbours, in Å.
-    dim : int
-        Scalars and vectors per atom and layer.
-    n_layers : int, default=2
-        Interactions; the scalars of all of them are joined.
-    correlation : int, default=3
-        Body order of the products, less one.
-    max_degree : int, default=3
-        Largest degree of the spherical harmonics.
-    n_neighbors : float, default=30.0
-        Typical number of neighbours, by which sums are divided.
-
-    Notes
-    -----
-    `forward` takes a :class:`CrystalBatch` and gives scalars ``(n_atoms, n_layers * dim)`` and
-    vectors ``(n_atoms, 3, dim)``, those of the layer before the last. Needs ``trisk[mace]``.
+    `forward` takes a :class:`CrystalBatch` and gives scalars ``(n_atoms, n_layers * dim)``, those
+    of all layers, and vectors ``(n_atoms, 3, dim)``, those of the layer before the last.
+    `correlation` is the body order of the products, less one; sums are divided by the typical
+    number of neighbours. Needs ``trisk[mace]``.
 
     References
     ----------
@@ -86,12 +70,12 @@ class MACEBackbone(nn.Module):
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
         """Embed atoms."""
-        pairs = torch.nonzero(batch.lengths < self.cutoff).squeeze(1)
+        pairs = batch.real_pairs
         centers = batch.centers.index_select(0, pairs)
         neighbors = batch.neighbors.index_select(0, pairs)
         positions = batch.positions
         between = positions.index_select(0, centers) - positions.index_select(0, neighbors)
-        starts = torch.cumsum(batch.atom_counts, 0)
+        starts = torch.cumsum(batch.structures.counts, 0)
         elements = nn.functional.one_hot(batch.atomic_numbers, N_ELEMENTS)
         data = {
             "positions": positions,

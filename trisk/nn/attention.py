@@ -1,34 +1,40 @@
-"""Attention over property tokens, one set of weights per member."""
-
-from collections.abc import Sequence
+"""Attention among tokens: what all networks share, and the layers of HybridTRIADS."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trisk.nn._members import MemberDropout, MemberLayerNorm, MemberLinear
+from trisk.nn.members import MemberDropout, MemberLayerNorm, MemberLinear
+
+
+def attend(
+    projected: Tensor,
+    n_heads: int,
+    *,
+    bias: Tensor | None = None,
+    dropout: MemberDropout | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Multi-head attention of tokens ``(..., T, 3 * dim)`` that hold query, key and value.
+
+    Returns the mixed values ``(..., T, dim)`` and the weights ``(..., n_heads, T, T)``; `bias`,
+    of a shape that fits the latter, is added to the scores.
+    """
+    width = projected.shape[-1]
+    heads = projected.view(*projected.shape[:-1], 3, n_heads, width // (3 * n_heads))
+    query, key, value = heads.transpose(-2, -4).unbind(-3)
+    scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    if bias is not None:
+        scores = scores + bias
+    weights = scores.softmax(-1)
+    mixed = (weights if dropout is None else dropout(weights)) @ value
+    return mixed.transpose(-2, -3).reshape(*projected.shape[:-1], width // 3), weights
 
 
 class TokenProjection(nn.Module):
     """Lift tokens of a few numbers each to the width of the attention.
 
-    Parameters
-    ----------
-    n_members : int
-        Number of members, K.
-    n_tokens : int
-        Number of tokens, T.
-    token_width : int
-        Numbers per token, S.
-    dim : int
-        Width of the attention.
-    shared : bool
-        One map for all tokens, as published (the network then cannot tell one property from
-        another), or one map per token.
-
-    Notes
-    -----
-    Shapes: input ``(K, B, T * S)``, output ``(K, B, T, dim)``.
+    With `shared`, one map serves all tokens, as published (the network then cannot tell one
+    property from another). Shapes: ``(K, B, T * token_width)`` to ``(K, B, T, dim)``.
     """
 
     def __init__(self, n_members: int, n_tokens: int, token_width: int, dim: int, *, shared: bool):
@@ -59,24 +65,10 @@ class TokenProjection(nn.Module):
 class SelfAttentionLayer(nn.Module):
     """Post-norm multi-head self-attention and a feed-forward layer of twice the width.
 
-    Parameters
-    ----------
-    n_members : int
-        Number of members, K.
-    dim : int
-        Width of the tokens.
-    n_heads : int
-        Number of heads; must divide `dim`.
-    dropout : float or sequence of float
-        Dropout rate on attention weights and in the feed-forward layer, of all members or of
-        each.
-
-    Notes
-    -----
-    Shapes: input and output ``(K, B, T, dim)``.
+    `dropout` acts on attention weights and in the feed-forward layer. Shapes: ``(K, B, T, dim)``.
     """
 
-    def __init__(self, n_members: int, dim: int, n_heads: int, dropout: float | Sequence[float]):
+    def __init__(self, n_members: int, dim: int, n_heads: int, dropout: float):
         super().__init__()
         self.n_heads = n_heads
         self.query_key_value = MemberLinear(n_members, dim, 3 * dim)
@@ -90,14 +82,7 @@ class SelfAttentionLayer(nn.Module):
 
     def attend(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return mixed values and the attention weights ``(K, B, n_heads, T, T)``."""
-        n_members, n_rows, n_tokens, dim = tokens.shape
-        projected = self.query_key_value(tokens)
-        heads = projected.view(n_members, n_rows, n_tokens, 3, self.n_heads, -1)
-        query, key, value = heads.permute(3, 0, 1, 4, 2, 5).unbind(0)
-        scores = query @ key.transpose(-1, -2) / (dim // self.n_heads) ** 0.5
-        weights = scores.softmax(-1)
-        mixed = self.weight_dropout(weights) @ value
-        return mixed.transpose(2, 3).reshape(tokens.shape), weights
+        return attend(self.query_key_value(tokens), self.n_heads, dropout=self.weight_dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Let tokens look at one another."""
@@ -107,23 +92,10 @@ class SelfAttentionLayer(nn.Module):
 
 
 class ContextAttention(nn.Module):
-    """Cross-attention of every token to one context vector.
+    """Cross-attention of every token ``(K, B, T, dim)`` to one context vector.
 
     With a single key the softmax is one whatever the query, so the published layer reduces
     exactly to adding a projected value; its query and key weights never act and are left out.
-
-    Parameters
-    ----------
-    n_members : int
-        Number of members, K.
-    context_features : int
-        Width of the context.
-    dim : int
-        Width of the tokens.
-
-    Notes
-    -----
-    Shapes: tokens ``(K, B, T, dim)``, context ``(K, B, context_features)``.
     """
 
     def __init__(self, n_members: int, context_features: int, dim: int):
@@ -135,7 +107,7 @@ class ContextAttention(nn.Module):
         self.norm = MemberLayerNorm(n_members, dim)
 
     def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
-        """Add the context to every token."""
+        """Add the context ``(K, B, context_features)`` to every token."""
         context = F.gelu(self.project_norm(self.project(context)))
         added = self.mix(self.value(context))
         return self.norm(tokens + added.unsqueeze(2))

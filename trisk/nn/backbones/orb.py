@@ -3,10 +3,9 @@
 import warnings
 from types import SimpleNamespace
 
-import torch
 from torch import Tensor, nn
 
-from trisk.nn._crystal_batch import CrystalBatch
+from trisk.nn.batch import CrystalBatch
 
 # Orb's cutoff is part of its code; distances are scaled to it.
 _ORB_CUTOFF = 6.0
@@ -18,21 +17,9 @@ class OrbBackbone(nn.Module):
     Orb is invariant under translation, not under rotation: it sees the directions of bonds as
     they are, and has to learn from rotated crystals what turns with them.
 
-    Parameters
-    ----------
-    cutoff : float
-        Largest distance of neighbours, in Å; Orb's own is 6 Å, to which distances are scaled.
-    dim : int
-        Scalars per atom.
-    n_layers : int, default=5
-        Rounds of messages.
-    hidden_dim : int or None, default=None
-        Width of its perceptrons; None for four times `dim`, as published.
-
-    Notes
-    -----
-    `forward` takes a :class:`CrystalBatch` and gives scalars ``(n_atoms, dim)`` and None. Needs
-    ``trisk[orb]``.
+    `forward` takes a :class:`CrystalBatch` and gives scalars ``(n_atoms, dim)`` and None. Orb's
+    own cutoff is 6 Å, to which distances are scaled; its perceptrons are `hidden_dim` wide, or
+    four times `dim`, as published. Needs ``trisk[orb]``.
 
     References
     ----------
@@ -76,7 +63,7 @@ class OrbBackbone(nn.Module):
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, None]:
         """Embed atoms."""
-        pairs = torch.nonzero(batch.lengths < self.cutoff).squeeze(1)
+        pairs = batch.real_pairs
         vectors = batch.vectors.index_select(0, pairs) * (_ORB_CUTOFF / self.cutoff)
         graphs = SimpleNamespace(
             node_features={

@@ -7,15 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trisk.nn._attention import ContextAttention, SelfAttentionLayer, TokenProjection
-from trisk.nn._members import (
-    MemberDropout,
-    MemberLayerNorm,
-    MemberLinear,
-    PeriodicEmbedding,
-    initialize_members,
-)
-from trisk.nn._recursion import RecursiveCore
+from trisk.nn.attention import ContextAttention, SelfAttentionLayer, TokenProjection
+from trisk.nn.members import MemberLayerNorm, MemberLinear, PeriodicEmbedding, SeededNetwork
+from trisk.nn.recursion import RecursiveCore
 
 
 class InputLayout(NamedTuple):
@@ -39,13 +33,13 @@ class InputLayout(NamedTuple):
     n_rest: int
 
 
-class HybridTRIADSNetwork(nn.Module):
+class HybridTRIADSNetwork(SeededNetwork):
     """Member-batched HybridTRIADS network [1]_.
 
     1. Property tokens are projected, pass `n_attention_layers` of self-attention and a
        cross-attention to the context, and are averaged.
-    2. The remaining columns (embedded, if `embedding_dim` is set) join after the average; one
-       layer gives the input x of the recursion.
+    2. The remaining columns (each embedded in `embedding_dim` columns, if that is set) join after
+       the average; one layer gives the input x of the recursion.
     3. A latent state and an answer state are refined `n_steps` times with shared weights.
     4. A linear head reads the answer state after every step; the prediction is the last step's
        or, with `confidence`, an average weighted by a learned confidence in each step.
@@ -58,37 +52,16 @@ class HybridTRIADSNetwork(nn.Module):
         Division of the input columns.
     n_outputs : int
         Width of the prediction.
-    attention_dim, n_attention_layers, n_heads : int
-        Width, number of self-attention layers and number of heads.
-    shared_projection : bool
-        Whether all tokens share one projection, as published.
-    embedding_dim : int or None
-        Width of the periodic embedding of each remaining column; None leaves columns as they
-        are.
-    n_frequencies : int
-        Cosines per embedded column.
-    frequency_scale : float or sequence of float
-        Standard deviation of the initial frequencies, of all members or of each.
-    hidden_dim, feedforward_dim, n_steps : int
-        Width of the states, hidden width of the updates, number of recursion steps.
-    dropout : float or sequence of float
-        Dropout rate, of all members or of each.
-    confidence : bool
-        Whether to learn a confidence in every step.
 
     Notes
     -----
-    Shapes: input ``(K, B, n_columns)``; output a dictionary with ``steps``
-    ``(K, n_steps, B, n_outputs)``, ``answer`` ``(K, B, n_outputs)`` and, with `confidence`,
-    ``confidence`` ``(K, n_steps, B)``.
+    Input ``(K, B, n_columns)``; output a dictionary with ``steps`` ``(K, n_steps, B, n_outputs)``,
+    ``answer`` ``(K, B, n_outputs)`` and, with `confidence`, ``confidence`` ``(K, n_steps, B)``.
 
     References
     ----------
     .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026.
     """
-
-    #: Parameters that may have one value per member.
-    member_parameters = ("dropout", "frequency_scale")
 
     def __init__(
         self,
@@ -102,17 +75,16 @@ class HybridTRIADSNetwork(nn.Module):
         shared_projection: bool,
         embedding_dim: int | None,
         n_frequencies: int,
-        frequency_scale: float | Sequence[float],
+        frequency_scale: float,
         hidden_dim: int,
         feedforward_dim: int,
         n_steps: int,
-        dropout: float | Sequence[float],
+        dropout: float,
         confidence: bool,
     ):
-        super().__init__()
-        self.seeds = list(seeds)
+        super().__init__(seeds)
         self.layout = layout
-        k = len(self.seeds)
+        k = self.n_members
         pooled = layout.n_rest
         if layout.n_tokens:
             self.project = TokenProjection(
@@ -143,26 +115,6 @@ class HybridTRIADSNetwork(nn.Module):
             self.confidence_inner = MemberLinear(k, hidden_dim, hidden_dim // 2)
             self.confidence_outer = MemberLinear(k, hidden_dim // 2, 1)
         self.reset_parameters()
-
-    @property
-    def n_members(self) -> int:
-        """Number of members."""
-        return len(self.seeds)
-
-    def reset_parameters(self) -> None:
-        """Draw all initial parameters and start the dropout streams anew."""
-        initialize_members(self, self.seeds)
-        self.seed_dropout(0)
-
-    def seed_dropout(self, epoch: int) -> None:
-        """Start every dropout stream at the beginning of an epoch, so that runs can resume."""
-        dropouts = [m for m in self.modules() if isinstance(m, MemberDropout)]
-        for site, dropout in enumerate(dropouts):
-            dropout.seed([(seed, epoch, site) for seed in self.seeds])
-
-    def keep_members(self, members: Sequence[int]) -> None:
-        """Forget the seeds of all other members."""
-        self.seeds = [self.seeds[member] for member in members]
 
     def _project_tokens(self, x: Tensor) -> Tensor:
         return self.project(x[..., : self.layout.n_tokens * self.layout.token_width])

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trisk.nn._graph_batch import GraphBatch
-from trisk.nn._members import MemberLinear
+from trisk.nn.batch import GraphBatch
+from trisk.nn.members import MemberLinear
 from trisk.structures.elements import ATOMIC_MASSES
 
 # Frequency of a spring of 1 N/m on a mass of 1 u, over 2πc, in 1/cm.
@@ -21,14 +21,10 @@ _STIFFNESS_STEP = 0.2
 
 
 class SpringGeometry(NamedTuple):
-    """Directions and masses of the bonds, the same in every cycle.
+    """What is the same in every cycle.
 
-    Attributes
-    ----------
-    along, across : Tensor of shape (1, n_bonds, 6)
-        Projectors on the bond's direction and on the plane across it.
-    mass_i, mass_j : Tensor of shape (1, n_bonds, 1)
-        Masses of centre and neighbour in u.
+    ``along`` and ``across`` ``(1, n_bonds, 6)`` project on the bond's direction and on the plane
+    across it; ``mass_i`` and ``mass_j`` ``(1, n_bonds, 1)`` are masses of the ends in u.
     """
 
     along: Tensor
@@ -49,21 +45,10 @@ class SpringVibrations(nn.Module):
 
     with a = u·A_i·u / m_i, b = u·A_j·u / m_j and c = k / √(m_i m_j), the upper root of a two-atom
     dynamical matrix; with the coupling of atom i to all its neighbours, c² = Σ_j |B_ij u|² / (m_i
-    m_j) over its bonds' stiffness tensors B_ij, it is one step of a Lanczos recursion instead; and
-    a itself is the squared Einstein frequency. None of them depends on the choice of the cell.
-    The crystal gets a smooth maximum of each over its bonds.
-
-    Parameters
-    ----------
-    n_members : int
-        Number of members, K.
-    bond_dim : int
-        Width of the bonds' states.
-
-    Notes
-    -----
-    Shapes: bond states ``(K, n_bonds, bond_dim)`` to ``(K, n_structures, 3)``, scaled logarithms
-    of the frequencies.
+    m_j) over its bonds' stiffness tensors B_ij, it is one step of a Lanczos recursion instead
+    [1]_; and a itself is the squared Einstein frequency. None of them depends on the choice of
+    the cell. The crystal gets a smooth maximum of each over its bonds. Shapes: bond states
+    ``(K, n_bonds, bond_dim)`` to scaled logarithms of frequencies ``(K, n_structures, 3)``.
 
     References
     ----------
@@ -73,11 +58,14 @@ class SpringVibrations(nn.Module):
 
     n_features = 3
     masses: Tensor
+    unit: Tensor
 
     def __init__(self, n_members: int, bond_dim: int):
         super().__init__()
         self.stiffness = MemberLinear(n_members, bond_dim, 2)
         self.register_buffer("masses", torch.tensor([1.0, *ATOMIC_MASSES]), persistent=False)
+        unit = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+        self.register_buffer("unit", unit, persistent=False)
         self.log_sharpness = nn.Parameter(torch.empty(n_members, 1, self.n_features))
 
     def reset_member(self, member: int, generator: torch.Generator) -> None:
@@ -87,30 +75,17 @@ class SpringVibrations(nn.Module):
     def prepare(self, batch: GraphBatch) -> SpringGeometry:
         """Compute what all cycles share."""
         along = _projector(batch.bond_directions)
-        across = along.new_tensor([1, 1, 1, 0, 0, 0]) - along
         masses = self.masses[batch.atomic_numbers].view(1, -1, 1)
-        return SpringGeometry(
-            along, across, batch.centers.gather(masses), batch.neighbors.gather(masses)
-        )
+        of_ends = batch.centers.gather(masses), batch.neighbors.gather(masses)
+        return SpringGeometry(along, self.unit - along, *of_ends)
 
     def squared_frequencies(
         self, along: Tensor, across: Tensor, geometry: SpringGeometry, batch: GraphBatch
     ) -> Tensor:
-        """Frequencies of every bond, ``(K, n_bonds, 3)``, in (N/m)/u.
+        """Squares of pair, recursion and Einstein frequency of bonds, in (N/m)/u.
 
-        Parameters
-        ----------
-        along, across : Tensor of shape (K, n_bonds, 1)
-            Stiffness of the bonds, in N/m.
-        geometry : SpringGeometry
-            What :meth:`prepare` gave.
-        batch : GraphBatch
-            The crystals.
-
-        Returns
-        -------
-        squares : Tensor of shape (K, n_bonds, 3)
-            Squares of the pair, recursion and Einstein frequencies.
+        `along` and `across` ``(K, n_bonds, 1)`` are stiffnesses in N/m; the result is
+        ``(K, n_bonds, 3)``.
         """
         tensor, sideways, mass_i, mass_j = geometry
         onsite = batch.centers.sum(along * tensor + across * sideways)

@@ -5,31 +5,16 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from trisk.nn._crystal_batch import CrystalBatch
-from trisk.nn._elements import N_ELEMENTS
+from trisk.nn.batch import N_ELEMENTS, CrystalBatch
 
 
 class ESENBackbone(nn.Module):
     """eSEN [1]_ with random weights; nothing is downloaded.
 
-    Parameters
-    ----------
-    cutoff : float
-        Largest distance of neighbours, in Å.
-    dim : int
-        Channels of every degree per atom.
-    n_layers : int, default=2
-        Rounds of messages.
-    max_degree : int, default=2
-        Largest degree of the embeddings.
-    n_radial : int, default=64
-        Gaussians that embed distances.
-
-    Notes
-    -----
     `forward` takes a :class:`CrystalBatch` and gives scalars ``(n_atoms, dim)`` and vectors
-    ``(n_atoms, 3, dim)``. Needs ``trisk[esen]``, which pip does not install beside
-    ``trisk[mace]``, for they ask for different versions of e3nn.
+    ``(n_atoms, 3, dim)``. Embeddings have degrees up to `max_degree`, distances `n_radial`
+    Gaussians. Needs ``trisk[esen]``, which pip does not install beside ``trisk[mace]``, for they
+    ask for different versions of e3nn.
 
     References
     ----------
@@ -71,7 +56,7 @@ class ESENBackbone(nn.Module):
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
         """Embed atoms."""
-        pairs = torch.nonzero(batch.lengths < self.cutoff).squeeze(1)
+        pairs = batch.real_pairs
         centers = batch.centers.index_select(0, pairs)
         neighbors = batch.neighbors.index_select(0, pairs)
         positions = batch.positions

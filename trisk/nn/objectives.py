@@ -1,0 +1,340 @@
+"""Objectives of training: of properties with deep supervision, of potentials, of pre-training."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+
+#: Objectives of pre-training in the order in which they are reported.
+OBJECTIVES = ("denoising", "masking", "lejepa")
+
+# Samples for which the weight of SIGReg is meant: at few it is the larger, as the statistic of a
+# batch of that size is.
+_REFERENCE_SAMPLES = 256
+# Points of the characteristic function, and the end of the interval they divide.
+_N_POINTS, _END = 17, 3.0
+
+
+def _huber(prediction: Tensor, target: Tensor) -> Tensor:
+    target = target.expand_as(prediction)
+    return F.huber_loss(prediction, target, reduction="none").mean(-1)
+
+
+#: Loss of each row; cross-entropy takes class probabilities as targets.
+_ROW_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "absolute_error": lambda prediction, target: (prediction - target).abs().mean(-1),
+    "squared_error": lambda prediction, target: (prediction - target).square().mean(-1),
+    "huber": _huber,
+    "cross_entropy": lambda prediction, target: -(prediction.log_softmax(-1) * target).sum(-1),
+}
+
+
+class DeepSupervisionLoss(nn.Module):
+    """Loss of every recursion step, weighted in proportion to the step's number.
+
+    Parameters
+    ----------
+    kind : {"absolute_error", "squared_error", "huber", "cross_entropy"}
+        Loss of one row at one step. Cross-entropy takes class probabilities as targets.
+    deep : bool, default=True
+        Supervise all steps with weights 1, 2, … T (normalised); otherwise the last one only. Of
+        a network with halting, cycles that no crystal of a member needed do not count.
+    ponder_cost : float, default=0.0
+        Loss per cycle for which a network with halting stays open.
+
+    Notes
+    -----
+    ``forward(output, (target, weight))`` takes the network's output dictionary, targets
+    ``(K, B, n_outputs)`` and row weights ``(K, B)`` and returns one loss per member, ``(K,)``.
+    Where the network gives a confidence in each step, the loss of the confidence-weighted
+    answer is added.
+    """
+
+    def __init__(self, kind: str, *, deep: bool = True, ponder_cost: float = 0.0):
+        super().__init__()
+        self.row_loss = _ROW_LOSSES[kind]
+        self.deep = deep
+        self.ponder_cost = ponder_cost
+
+    def forward(self, output: dict[str, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
+        """Average the weighted row losses of each member."""
+        values, row_weight = target
+        steps = output["steps"] if self.deep else output["steps"][:, -1:]
+        losses = (self.row_loss(steps, values.unsqueeze(1)) * row_weight.unsqueeze(1)).mean(-1)
+        weight = torch.arange(1, steps.shape[1] + 1, device=steps.device, dtype=steps.dtype)
+        if "cycles" in output and self.deep:
+            weight = weight * (weight <= output["cycles"].amax(1, keepdim=True))
+        loss = (losses * (weight / weight.sum(-1, keepdim=True))).sum(-1)
+        if "confidence" in output:
+            loss = loss + (self.row_loss(output["answer"], values) * row_weight).mean(-1)
+        if "openness" in output and self.ponder_cost:
+            loss = loss + self.ponder_cost * (output["openness"] * row_weight).mean(-1)
+        return loss
+
+
+class PropertyLoss(nn.Module):
+    """Weighted mean loss over structures.
+
+    `forward` takes outputs ``(n_structures, n_outputs)`` and a dictionary with ``target`` of
+    that shape and ``weight`` ``(n_structures,)``; `kind` is one of those of
+    :class:`DeepSupervisionLoss`.
+    """
+
+    def __init__(self, kind: str):
+        super().__init__()
+        self.row_loss = _ROW_LOSSES[kind]
+
+    def forward(self, output: Tensor, targets: dict[str, Tensor]) -> Tensor:
+        """Mean over structures."""
+        losses = self.row_loss(output, targets["target"].to(output.dtype))
+        return (losses * targets["weight"].to(losses.dtype)).mean()
+
+
+class PotentialLoss(nn.Module):
+    """Mean errors of energies per atom, forces and stresses, each weighted and over its spread.
+
+    `forward` takes the output of :class:`PotentialNetwork` and a dictionary with ``energy``,
+    ``forces`` and ``stress`` of the same shapes and ``n_atoms``. Missing values are NaN and do
+    not count. Errors of forces and stresses are lengths of vectors and matrices, so that the
+    loss does not depend on the axes. The scales are the spread of the energies per atom without
+    references in eV, and the root mean squares of forces in eV/Å and of stresses in eV/Å³.
+    """
+
+    def __init__(
+        self,
+        energy_weight: float,
+        forces_weight: float,
+        stress_weight: float,
+        energy_scale: float,
+        forces_scale: float,
+        stress_scale: float,
+    ):
+        super().__init__()
+        self.weights = (
+            energy_weight / energy_scale,
+            forces_weight / forces_scale,
+            stress_weight / stress_scale,
+        )
+
+    def forward(self, output: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
+        """Weighted sum of the three mean errors."""
+        energy = (output["energy"] - targets["energy"]) / targets["n_atoms"]
+        errors = (
+            energy.unsqueeze(1),
+            output["forces"] - targets["forces"],
+            (output["stress"] - targets["stress"]).flatten(1),
+        )
+        weighted = [w * _mean_length(e) for w, e in zip(self.weights, errors, strict=True)]
+        return torch.stack(weighted).sum()
+
+
+def _mean_length(errors: Tensor) -> Tensor:
+    """Mean length of the rows without missing values, zero if there are none."""
+    known = errors.isfinite().all(1)
+    squares = torch.where(known.unsqueeze(1), errors, 0).square().sum(1)
+    # The constant keeps the root differentiable at zero.
+    lengths = (squares + 1e-12).sqrt()
+    return (lengths * known).sum() / known.sum().clamp_min(1)
+
+
+class PretrainingLoss(nn.Module):
+    """Three objectives of self-supervision, each with its weight.
+
+    Denoising: mean squared error of the noise over its standard deviation, per component.
+    Masking: cross-entropy of the elements of hidden atoms from all streams together, and of all
+    atoms from each stream that sees elements, lest a stream forget what no objective asks for.
+    LeJEPA [1]_: for atoms and for structures in each stream, the variance between the two views
+    of a projection, plus the distance of the projections' distribution from a Gaussian.
+
+    Parameters
+    ----------
+    weights : dict of str to float
+        Weight of each objective; one without weight is not computed.
+    sigreg_weight : float, default=0.02
+        Weight λ of SIGReg in LeJEPA, against 1 − λ of the variance between views.
+    distributed : bool, default=False
+        Whether the batch is spread over processes of :mod:`torch.distributed`. Every process then
+        gets the loss of the whole batch, and the mean of their gradients is its gradient.
+
+    Notes
+    -----
+    `forward` takes the output of :class:`PretrainingNetwork` for a batch of all first, then all
+    second views, and targets of its atoms: ``noise``, ``moved``, ``masked`` and ``elements``.
+
+    References
+    ----------
+    .. [1] R. Balestriero, Y. LeCun, "LeJEPA: provable and scalable self-supervised learning
+       without the heuristics", arXiv:2511.08544 (2025).
+    """
+
+    def __init__(
+        self, weights: dict[str, float], sigreg_weight: float = 0.02, distributed: bool = False
+    ):
+        super().__init__()
+        self.weights = {name: weights[name] for name in OBJECTIVES if weights.get(name)}
+        self.sigreg_weight = sigreg_weight
+        self.distributed = distributed
+
+    def terms(self, output: dict, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Compute the objectives that have a weight, without it."""
+        compute = {"denoising": self._denoising, "masking": self._masking, "lejepa": self._lejepa}
+        return {name: compute[name](output, targets) for name in self.weights}
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """Add objectives with their weights."""
+        return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+
+    def forward(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
+        """Compute and add the objectives."""
+        return self.total(self.terms(output, targets))
+
+    def _total(self, values: Tensor) -> Tensor:
+        return sum_over_processes(values) if self.distributed else values
+
+    def _mean(self, values: Tensor, counted: Tensor | None = None) -> Tensor:
+        """Mean of rows, or of those that are counted."""
+        if counted is None:
+            counted = torch.ones_like(values)
+        counted = counted.to(values.dtype)
+        return self._total((values * counted).sum()) / self._total(counted.sum()).clamp_min(1)
+
+    def _denoising(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
+        squares = (output["noise"] - targets["noise"]).square().mean(1)
+        return self._mean(squares, targets["moved"])
+
+    def _masking(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
+        counted = [targets["masked"], *[None] * len(output["stream_elements"])]
+        guesses = []
+        for logits, rows in zip(
+            [output["elements"], *output["stream_elements"].values()], counted, strict=True
+        ):
+            losses = F.cross_entropy(logits, targets["elements"], reduction="none")
+            guesses.append(self._mean(losses, rows))
+        return torch.stack(guesses).sum()
+
+    def _lejepa(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
+        losses = [
+            self._agreement(projection, output["directions"])
+            for level in ("atoms", "structures")
+            for projection in output[level].values()
+        ]
+        return torch.stack(losses).mean()
+
+    def _agreement(self, projection: Tensor, directions: Tensor) -> Tensor:
+        """LeJEPA loss of one stream at one level."""
+        first, second = projection.chunk(2)
+        between = self._mean(0.25 * (first - second).square().mean(1))
+        gaussian = [sigreg(view, directions, self._total) for view in (first, second)]
+        weight = self.sigreg_weight * _REFERENCE_SAMPLES
+        return (1 - self.sigreg_weight) * between + weight * torch.stack(gaussian).mean()
+
+
+def _itself(values: Tensor) -> Tensor:
+    return values
+
+
+def epps_pulley(projections: Tensor, total: Callable[[Tensor], Tensor] = _itself) -> Tensor:
+    r"""Epps–Pulley statistic of each column against the standard normal distribution [1]_.
+
+    Parameters
+    ----------
+    projections : Tensor of shape (n_samples, n_slices)
+        Samples of one-dimensional projections.
+    total : callable, default=identity
+        Adds a tensor over the processes that hold the samples together.
+
+    Returns
+    -------
+    Tensor of shape (n_slices,)
+        :math:`\int_{-3}^{3} |\hat\varphi(t) - e^{-t^2/2}|^2 e^{-t^2/2} dt` by the trapezoidal
+        rule, with the empirical characteristic function :math:`\hat\varphi`, *not* multiplied
+        by the number of samples: times it, the expectation for Gaussian samples is 1.05.
+
+    References
+    ----------
+    .. [1] T. W. Epps, L. B. Pulley, "A test for normality based on the empirical characteristic
+       function", Biometrika 70, 723 (1983).
+    """
+    points = torch.linspace(0, _END, _N_POINTS, dtype=projections.dtype, device=projections.device)
+    normal = torch.exp(-0.5 * points.square())
+    # Both halves of the interval at once: the integrand is even.
+    weights = 2 * (_END / (_N_POINTS - 1)) * normal
+    weights = torch.cat([weights[:1] / 2, weights[1:-1], weights[-1:] / 2])
+    n_samples = total(projections.new_full((), float(len(projections))))
+    real, imaginary = total(_CharacteristicSums.apply(projections)) / n_samples
+    distance = (real - normal.unsqueeze(1)).square() + imaginary.square()
+    return weights @ distance
+
+
+def sigreg(
+    embeddings: Tensor, directions: Tensor, total: Callable[[Tensor], Tensor] = _itself
+) -> Tensor:
+    """Mean Epps–Pulley statistic of random one-dimensional projections (SIGReg) [1]_.
+
+    The `embeddings` ``(n_samples, width)`` should become standard normal in all `directions`
+    ``(width, n_slices)``, which all processes have in common; the weight of the mean does not
+    depend on the number of samples.
+
+    References
+    ----------
+    .. [1] R. Balestriero, Y. LeCun, "LeJEPA: provable and scalable self-supervised learning
+       without the heuristics", arXiv:2511.08544 (2025).
+    """
+    return epps_pulley(embeddings @ directions.to(embeddings.dtype), total).mean()
+
+
+class _CharacteristicSums(torch.autograd.Function):
+    """Sums over samples of cos(t x) and sin(t x) at t = 0, h, 2 h, …, ``(2, n_points, n_slices)``.
+
+    Multiples of an angle follow from each other, and the gradient reuses them, which is several
+    times as fast as cosines, sines and their derivatives one by one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        phase = _END / (_N_POINTS - 1) * x
+        cosines, sines = [torch.ones_like(x), phase.cos()], [torch.zeros_like(x), phase.sin()]
+        doubled = 2 * cosines[1]
+        for _ in range(_N_POINTS - 2):
+            cosines.append(torch.addcmul(-cosines[-2], doubled, cosines[-1]))
+            sines.append(torch.addcmul(-sines[-2], doubled, sines[-1]))
+        ctx.save_for_backward(*cosines, *sines)
+        return torch.stack(
+            [torch.stack([value.sum(0) for value in part]) for part in (cosines, sines)]
+        )
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        cosines, sines = ctx.saved_tensors[:_N_POINTS], ctx.saved_tensors[_N_POINTS:]
+        real, imaginary = gradient
+        total = torch.zeros_like(cosines[0])
+        for k in range(1, _N_POINTS):
+            point = _END / (_N_POINTS - 1) * k
+            total.addcmul_(sines[k], real[k], value=-point)
+            total.addcmul_(cosines[k], imaginary[k], value=point)
+        return total
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """Add a tensor of the same shape in every process over all of them, differentiably.
+
+    Where every process differentiates the same function of such sums, and gradients are then
+    averaged over processes, the result is the gradient that one process with all samples has.
+    """
+    return _SumOverProcesses.apply(values)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total
