@@ -240,6 +240,15 @@ class NetworkEstimator(BaseEstimator):
         finally:
             del self.nets_
 
+    def _answer(self, X):
+        """Centre and spread of the members' answers."""
+        return self._combine(self._member_outputs(X)["answer"])
+
+    def _staged_answers(self, X):
+        """The same after each recursion step."""
+        steps = self._member_outputs(X)["steps"]
+        return (self._combine(steps[:, step]) for step in range(steps.shape[1]))
+
     def _build(self, architecture):
         """Make the network from plain values."""
         raise NotImplementedError
@@ -369,9 +378,6 @@ class RegressorTask(RegressorMixin):
         combine = np.median if self.aggregation == "median" else np.mean
         return combine(predictions, axis=0), predictions.std(axis=0)
 
-    def _answer(self, X):
-        return self._combine(self._member_outputs(X)["answer"])
-
     def predict(self, X, return_std=False):
         """Predict the target.
 
@@ -408,10 +414,6 @@ class RegressorTask(RegressorMixin):
         """
         for center, _ in self._staged_answers(X):
             yield center
-
-    def _staged_answers(self, X):
-        steps = self._member_outputs(X)["steps"]
-        return (self._combine(steps[:, step]) for step in range(steps.shape[1]))
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -455,9 +457,6 @@ class ClassifierTask(ClassifierMixin):
     def _combine(self, outputs):
         probabilities = mean_probabilities(outputs)
         return probabilities, np.zeros_like(probabilities)
-
-    def _answer(self, X):
-        return self._combine(self._member_outputs(X)["answer"])
 
     def predict_proba(self, X):
         """Predict class probabilities.
@@ -553,7 +552,3 @@ class ClassifierTask(ClassifierMixin):
         """
         for probabilities in self.staged_predict_proba(X):
             yield self._labels(probabilities)
-
-    def _staged_answers(self, X):
-        steps = self._member_outputs(X)["steps"]
-        return (self._combine(steps[:, step]) for step in range(steps.shape[1]))

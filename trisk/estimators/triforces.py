@@ -1,0 +1,695 @@
+"""TriForces: composition, structure and interaction streams with a head for properties."""
+
+import copy
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from trisk._compat import Interval, StrOptions, check_sample_weight, clone_parameters
+from trisk.data import data_file
+from trisk.estimators.base import (
+    ClassifierTask,
+    NetworkEstimator,
+    RegressorTask,
+    document_parameters,
+)
+from trisk.estimators.scaling import ColumnScaler
+from trisk.nn import (
+    BACKBONES,
+    STREAMS,
+    CompositionStream,
+    CrystalBatch,
+    PropertyHead,
+    PropertyLoss,
+    PropertyNetwork,
+    StructureStream,
+    TriForcesEncoder,
+    make_backbone,
+)
+from trisk.structures import CrystalGraphs, connect
+from trisk.structures.elements import atom_feature_table
+from trisk.structures.neighbors import LARGEST_CUTOFF
+from trisk.training.datasets import StructureDataset, member_seeds, pack
+from trisk.training.net import drawing_from, resolve_device, train
+from trisk.training.settings import MAX_LAYERS, MAX_WIDTH, AutomaticSchedule, Options, Range
+
+#: Files of the weights that come with trisk.
+SHIPPED = {"default": "triforces_default.trisk", "sensors": "triforces_sensors.trisk"}
+
+# Part of a gradual fine-tuning in which the streams keep their weights.
+_FROZEN_SHARE = 0.25
+# Rate of pre-trained weights on few structures, and the structures from which it is the whole.
+_SLOWEST_RATE, _MANY_STRUCTURES = 0.03, 1000
+# Atoms, and tenths of bonds, that a prediction takes at once.
+_PREDICTION_COST = 4000
+
+FINE_TUNING_TEXT = """
+    pretrained : estimator, path, {"sensors", "default"} or None, default=None
+        Fitted :class:`TriForcesPretrainer` or other TriForces estimator with the same parameters
+        of the streams, or a file of one, whose streams to start from, and whose head but for its
+        last layer; of a layer that reads all streams, what it reads of those in use.
+        ``"sensors"`` and ``"default"`` name weights that come with trisk and have the default
+        parameters of the streams: trained on what a universal potential says of crystals
+        (energy, pressure, vibrations), which helps most where labels are few, and on structures
+        alone, as :class:`TriForcesPretrainer` does.
+    fine_tune : {"full", "head", "gradual"}, default="full"
+        What training changes after `pretrained`: everything, the head alone, or the head alone
+        for a quarter of the epochs and then everything.
+    pretrained_rate : float or "auto", default="auto"
+        Learning rate of what came from `pretrained`, as a part of `learning_rate`. At the whole
+        rate, some hundred labels wash out what was learned before; of many, more is learned.
+        ``"auto"`` goes with the 3/2 power of the number of structures, from 0.03 for a hundred
+        to 1 for a thousand, as did best on phonons."""
+
+_FITTED_TEXT = """
+    architecture_ : dict
+        Parameters of the network."""
+
+_PROPERTY_TEXT = """
+    context : bool, default=False
+        Whether the head also sees what a :class:`~trisk.featurizers.CrystalGraphFeaturizer` put
+        into the context of its graphs: columns of the composition, and sensors of the structure
+        such as those of a :class:`~trisk.featurizers.PotentialFeaturizer`. It must then stand
+        before the estimator."""
+
+_CONTEXT_TEXT = """
+    context_columns_ : tuple of str
+        Names of the context columns seen in `fit`; only with `context`.
+    context_scaler_ : ColumnScaler
+        Centre and scale of these columns; only with `context`."""
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class TriForcesOptions(Options):
+    """Streams of a TriForces network, and its head.
+
+    Parameters
+    ----------
+    backbone : {"builtin", "orb", "esen", "mace"} or Module, default="builtin"
+        Network of the interaction stream: the built-in equivariant one, one of another package
+        (which must be installed; its weights are random), or your own that follows
+        :class:`trisk.nn.Backbone`, of which each network takes a copy.
+    backbone_params : dict or None, default=None
+        Further parameters of a backbone that is given by name.
+    streams : tuple of str, default=("composition", "structure", "interaction")
+        Streams to use: what elements there are, where atoms sit, and both together. The first and
+        the built-in last one start from 18 properties of the elements, such as mass, radii and
+        electronegativity, so that elements that resemble each other are treated alike until
+        labels say otherwise.
+    cutoff : float, default=6.0
+        Largest distance of neighbours, in Å, at most 100. All neighbours within it are found.
+    hidden_dim : int, default=64
+        Width of the streams and of the head.
+    n_layers : int, default=3
+        Rounds of messages in the interaction stream.
+    stoichiometry : {"counts", "reduced", "fractions"}, default="counts"
+        How the composition stream counts atoms; see :class:`trisk.nn.CompositionStream`.
+    class_token : bool, default=False
+        Whether a learned token collects the composition. Together with ``"counts"`` it lets the
+        result depend on the size of the cell.
+    dropout : float, default=0.0
+        Dropout rate in the head for properties.
+    """
+
+    backbone: Any = "builtin"
+    backbone_params: dict | None = None
+    streams: tuple[str, ...] = STREAMS
+    cutoff: float = 6.0
+    hidden_dim: int = 64
+    n_layers: int = 3
+    stoichiometry: str = "counts"
+    class_token: bool = False
+    dropout: float = 0.0
+
+    _parameter_constraints: ClassVar[Mapping[str, Any]] = {
+        "backbone": [StrOptions(set(BACKBONES)), torch.nn.Module],
+        "backbone_params": [dict, None],
+        "streams": [list, tuple],
+        "cutoff": [Interval(Real, 0, LARGEST_CUTOFF, closed="right")],
+        "hidden_dim": [Interval(Integral, 4, MAX_WIDTH, closed="both")],
+        "n_layers": [Interval(Integral, 1, MAX_LAYERS, closed="both")],
+        "stoichiometry": [StrOptions({"counts", "reduced", "fractions"})],
+        "class_token": ["boolean"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    def check(self):
+        """Raise for a value that is out of bounds; return self."""
+        super().check()
+        if not self.streams or any(stream not in STREAMS for stream in self.streams):
+            raise ValueError(
+                f"streams must name some of {STREAMS}, but is {tuple(self.streams)!r}."
+            )
+        return self
+
+    def encoder(self):
+        """Parameters that decide the shape of the streams' weights."""
+        params = self.get_params(deep=False)
+        del params["dropout"]
+        return params | {
+            "streams": tuple(stream for stream in STREAMS if stream in self.streams),
+            "backbone_params": dict(self.backbone_params or {}),
+        }
+
+
+def build_encoder(
+    *, backbone, backbone_params, streams, cutoff, hidden_dim, n_layers, stoichiometry, class_token
+):
+    """Make the streams; the parameters are those of :class:`TriForcesOptions`."""
+    composition = structure = interaction = None
+    if "composition" in streams:
+        composition = CompositionStream(
+            hidden_dim, 2, 4, stoichiometry=stoichiometry, class_token=class_token
+        )
+    if "structure" in streams:
+        structure = StructureStream(cutoff, hidden_dim)
+    if "interaction" in streams:
+        if isinstance(backbone, torch.nn.Module):
+            interaction = copy.deepcopy(backbone)
+        else:
+            interaction = make_backbone(
+                backbone, cutoff=cutoff, dim=hidden_dim, n_layers=n_layers, **backbone_params
+            )
+    encoder = TriForcesEncoder(composition, structure, interaction)
+    encoder.start_elements_from(torch.tensor(atom_feature_table()))
+    return encoder
+
+
+def to_batch(graphs, device="cpu", dtype=torch.float32):
+    """Turn graphs, none of them without atoms, into one batch of tensors."""
+    batch = CrystalBatch.from_arrays(
+        graphs.atomic_numbers,
+        graphs.positions,
+        graphs.lattices,
+        graphs.counts("atom"),
+        graphs.bond_atoms,
+        graphs.bond_images,
+        dtype,
+        graphs.context,
+    )
+    return batch.to(device)
+
+
+def load_pretrained(source):
+    """Bring a fitted TriForces estimator: itself, its file, or weights that come with trisk."""
+    if isinstance(source, str | os.PathLike):
+        from trisk.persistence import load
+
+        if source in SHIPPED:
+            source = data_file(SHIPPED[source])
+        elif not Path(source).exists():
+            raise FileNotFoundError(
+                f"There is no model file at {str(source)!r}, and no weights of this name come with "
+                f"trisk; it has {sorted(SHIPPED)}."
+            )
+        source = load(source)
+    if not isinstance(source, BaseTriForces):
+        raise TypeError(
+            f"pretrained is a {type(source).__name__}; it must be a fitted TriForces estimator, "
+            f"the path of one, or one of the names {sorted(SHIPPED)}."
+        )
+    check_is_fitted(source)
+    return source
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class BaseTriForces(TransformerMixin, NetworkEstimator):
+    """Structures in, streams that are trained one network after the other, embeddings out."""
+
+    n_members: int = 1
+    learning_rate: float = 2e-3
+
+    _schedule = AutomaticSchedule(n_steps=2500, n_rows=300, n_batches=40, smallest=4, largest=64)
+    _options = {**NetworkEstimator._options, "network": TriForcesOptions}
+    _texts = {
+        "fine_tuning": FINE_TUNING_TEXT,
+        "property": _PROPERTY_TEXT,
+        "fitted": _FITTED_TEXT,
+        "context": _CONTEXT_TEXT,
+    }
+    _parameter_constraints = {
+        **NetworkEstimator._parameter_constraints,
+        "network": [TriForcesOptions, None],
+    }
+    _search_space = {
+        "learning_rate": Range(5e-4, 5e-3, log=True),
+        "training__weight_decay": Range(1e-4, 1e-1, log=True),
+        "network__hidden_dim": Range(32, 128, step=32),
+        "network__n_layers": Range(1, 4, step=1),
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        return tags
+
+    @property
+    def n_trainings(self):
+        """Networks that `fit` trains, one after the other."""
+        return self.n_members
+
+    def _copy_members(self, net, members):
+        return copy.deepcopy(net.module_)
+
+    def _connect(self, X):
+        """Atoms of structures with all neighbours within the cutoff."""
+        return connect(X, self.options("network").cutoff)
+
+    def _read_training(self, X):
+        """Check the parameters and read structures to train on."""
+        self._validate_params()
+        self.options("network"), self.options("training")
+        self.__dict__.pop("nets_", None)
+        graphs = self._connect(X)
+        empty = np.flatnonzero(graphs.counts("atom") == 0)
+        if len(empty):
+            raise ValueError(
+                f"There are no atoms in {len(empty)} structures, first in rows "
+                f"{empty[:5].tolist()}. Drop the rows that the featurizer reported."
+            )
+        return graphs
+
+    def _predict_batches(self, graphs, warning_level=3):
+        """Yield rows with atoms and their batch, in double precision."""
+        check_is_fitted(self)
+        device = next(self.net_.module_.parameters()).device
+        rows = np.flatnonzero(graphs.counts("atom") > 0)
+        if len(rows) < len(graphs):
+            warnings.warn(
+                f"{len(graphs) - len(rows)} structures have no atoms; their predictions are NaN.",
+                stacklevel=warning_level,
+            )
+        costs = (graphs.counts("atom") + 0.1 * graphs.counts("bond"))[rows]
+        n_batches = min(len(rows), math.ceil(costs.sum() / _PREDICTION_COST))
+        for part in pack(costs, n_batches) if n_batches else ():
+            yield rows[part], to_batch(graphs.take(rows[part]), device, torch.float64)
+
+    def transform(self, X):
+        """Embed structures with the streams of the first network.
+
+        Parameters
+        ----------
+        X : CrystalGraphs or array-like of structures, of length n_samples
+            Structures of any kind that :func:`trisk.structures.read_structures` takes.
+
+        Returns
+        -------
+        DataFrame of shape (n_samples, n_features_out)
+            Columns ``"composition 0"``, …, ``"structure 0"``, …, ``"interaction 0"``, …; NaN for
+            a structure without atoms. Under the index of X if X is a pandas object.
+
+        Raises
+        ------
+        ValueError
+            If a structure cannot be used.
+        """
+        check_is_fitted(self)
+        graphs = self._connect(X)
+        encoder = self.net_.module_.encoder
+        values = np.full((len(graphs), sum(encoder.widths.values())), np.nan)
+        with torch.no_grad():
+            for rows, batch in self._predict_batches(graphs):
+                blocks = encoder(batch).structures
+                values[rows] = torch.cat([blocks[s] for s in encoder.widths], dim=1).cpu().numpy()
+        index = X.index if hasattr(X, "iloc") else None
+        return pd.DataFrame(values, columns=self.get_feature_names_out(), index=index)
+
+    def get_feature_names_out(self, input_features=None):
+        """Give the names of the columns of ``transform``.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str objects of shape (n_features_out,)
+            The names.
+        """
+        check_is_fitted(self)
+        widths = self.net_.module_.encoder.widths
+        names = [f"{stream} {i}" for stream, width in widths.items() for i in range(width)]
+        return np.asarray(names, dtype=object)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class SupervisedTriForces(BaseTriForces):
+    """Streams with a head, from random or pre-trained weights."""
+
+    pretrained: Any = None
+    fine_tune: str = "full"
+    pretrained_rate: float | str = "auto"
+
+    _parameter_constraints = {
+        **BaseTriForces._parameter_constraints,
+        "pretrained": "no_validation",
+        "fine_tune": [StrOptions({"full", "head", "gradual"})],
+        "pretrained_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+    }
+
+    def __sklearn_clone__(self):
+        """A clone that starts from the same fitted streams, which a clone of them would not be."""
+        shell = copy.copy(self)
+        shell.pretrained = None
+        twin = clone_parameters(shell)
+        twin.pretrained = self.pretrained
+        return twin
+
+    def _train(self, dataset, make_criterion):
+        """Fit all networks, one after the other."""
+        if self.fine_tune != "full" and self.pretrained is None:
+            raise ValueError(
+                f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which is None."
+            )
+        source = self._find_weights()
+        fraction = self.options("training").validation_fraction
+        nets = []
+        for member, seed in enumerate(member_seeds(self.random_state, self.n_members)):
+            path = None if self.checkpoint is None else Path(self.checkpoint)
+            if path is not None and self.n_members > 1:
+                path = path.with_name(f"{path.name}.{member}")
+            with drawing_from(seed):
+                module = self._build(self.architecture_)
+            module.seeds = [seed]
+            rates = self._start_from(source, module, dataset.n_rows)
+            own = copy.copy(dataset)
+            own.seed = seed
+            training, validation = own.split(seed, fraction)
+            net = train(
+                self,
+                module,
+                make_criterion(),
+                training,
+                validation=validation,
+                seed=seed,
+                checkpoint=path,
+                rates=rates,
+            )
+            nets.append(net)
+            if net.interrupted_:
+                break
+        self.nets_ = nets
+        nets[-1].raise_if_interrupted()
+
+    def _find_weights(self):
+        """State of pre-trained streams, and the head behind them, if there are any."""
+        if self.pretrained is None:
+            return None
+        source = load_pretrained(self.pretrained)
+        found, wanted = source.options("network").encoder(), self.options("network").encoder()
+        for name, value in wanted.items():
+            fits = set(value) <= set(found[name]) if name == "streams" else found[name] == value
+            if not fits:
+                raise ValueError(
+                    f"The pre-trained streams have {name}={found[name]!r}, but this estimator has "
+                    f"{value!r}."
+                )
+        module = source.net_.module_
+        left_out = set(found["streams"]) - set(wanted["streams"])
+        state = module.encoder.state_dict().items()
+        encoder = {k: v for k, v in state if not left_out & set(k.split(".")[:2])}
+        return encoder, getattr(module, "head", None)
+
+    def _start_from(self, source, module, n_structures):
+        """Give a fresh network its pre-trained streams and what of their head fits.
+
+        Returns how fast each parameter learns and how long it waits.
+        """
+        if source is None:
+            return None
+        encoder, head = source
+        module.encoder.load_state_dict(encoder)
+        started = set() if head is None else module.head.start_from(head)
+        known = {f"encoder.{k}" for k in encoder} | {f"head.{k}" for k in started}
+        if self.fine_tune == "head":
+            module.encoder.requires_grad_(False)
+        rate = self.pretrained_rate
+        if rate == "auto":
+            rate = min(max((n_structures / _MANY_STRUCTURES) ** 1.5, _SLOWEST_RATE), 1.0)
+        frozen = _FROZEN_SHARE if self.fine_tune == "gradual" else 0.0
+
+        def rates(name):
+            return rate if name in known else 1.0, frozen if name.startswith("encoder.") else 0.0
+
+        return rates
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class PropertyTriForces(SupervisedTriForces):
+    """One row of outputs for each structure."""
+
+    context: bool = False
+
+    _parameter_constraints = {
+        **SupervisedTriForces._parameter_constraints,
+        "context": ["boolean"],
+    }
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the ensemble.
+
+        Parameters
+        ----------
+        X : CrystalGraphs or array-like of structures, of length n_samples
+            Structures of any kind that :func:`trisk.structures.read_structures` takes.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of structures in the loss.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a structure cannot be used, or targets are missing, infinite or too few.
+        FloatingPointError
+            If the loss diverges.
+        KeyboardInterrupt
+            After an interruption; the estimator is then fitted with the weights reached so far.
+        """
+        graphs = self._with_context(self._read_training(X), X)
+        y = self._check_target(y)
+        check_consistent_length(graphs, y)
+        weight = check_sample_weight(
+            sample_weight, np.empty((len(y), 1)), dtype=np.float64, ensure_non_negative=True
+        )
+        used = weight > 0
+        graphs = graphs[used]
+        raw, weight = self._read_target(y[used], weight[used])
+        sizes = self._sizes(graphs)
+        target, loss = self._scale_target(raw / sizes, weight)
+        if self.context:
+            self.context_columns_ = graphs.names["context"]
+            columns = graphs.context.astype(np.float64)
+            self.context_scaler_ = ColumnScaler.fit(columns, np.ones(len(columns)), "robust")
+        options = self.options("network")
+        self.architecture_ = options.encoder() | {
+            "n_outputs": target.shape[1],
+            "pooling": self._pooling,
+            "dropout": options.dropout,
+            "n_context": graphs.context.shape[1],
+        }
+        dataset = StructureDataset(
+            self._scale_context(graphs),
+            to_batch,
+            {"target": target * sizes, "weight": weight / weight.mean()},
+            device=resolve_device(self.device),
+        )
+        self._train(dataset, lambda: PropertyLoss(loss))
+        return self
+
+    _pooling = "attention"
+
+    def _sizes(self, graphs):
+        """What a target scales with."""
+        return 1.0
+
+    def _build(self, architecture):
+        heads = ("n_outputs", "pooling", "dropout", "n_context")
+        streams = build_encoder(**{k: v for k, v in architecture.items() if k not in heads})
+        head = {name: architecture[name] for name in heads}
+        n_outputs, width = head.pop("n_outputs"), architecture["hidden_dim"]
+        return PropertyNetwork(streams, PropertyHead(streams.widths, width, n_outputs, **head))
+
+    def _with_context(self, graphs, X):
+        """The context columns of crystal graphs beside what was read from them."""
+        if not self.context:
+            return graphs
+        if not isinstance(X, CrystalGraphs):
+            raise TypeError(
+                f"context=True takes CrystalGraphs, not {type(X).__name__}. Put a "
+                "trisk.featurizers.CrystalGraphFeaturizer before the estimator in a Pipeline."
+            )
+        names = X.names["context"]
+        if not names:
+            raise ValueError(
+                "context=True, but these graphs have no such columns: give CrystalGraphFeaturizer "
+                "composition= or structure=, or set context=False."
+            )
+        faults = ~np.isfinite(X.context) & (X.counts("atom") > 0)[:, None]
+        for row, column in np.argwhere(faults)[:1]:
+            raise ValueError(
+                f"Row {row} has {X.context[row, column]} in the context column {names[column]!r}. "
+                "Leave such rows out, or featurize without this column."
+            )
+        return replace(graphs, context=X.context, names={**graphs.names, "context": names})
+
+    def _scale_context(self, graphs):
+        """The graphs with scaled columns of context, which are those seen in `fit`."""
+        if not self.context:
+            return graphs
+        if graphs.names["context"] != self.context_columns_:
+            raise ValueError(
+                "These graphs have other columns of context than those seen in fit; build them "
+                "with the same CrystalGraphFeaturizer."
+            )
+        return replace(graphs, context=self.context_scaler_.transform(graphs.context))
+
+    def _answer(self, X):
+        check_is_fitted(self)
+        graphs = self._scale_context(self._with_context(self._connect(X), X))
+        shape = (len(self.nets_), len(graphs), self.architecture_["n_outputs"])
+        outputs = np.full(shape, np.nan)
+        with torch.no_grad():
+            for rows, batch in self._predict_batches(graphs, warning_level=5):
+                for member, net in enumerate(self.nets_):
+                    outputs[member, rows] = net.module_(batch).cpu().numpy()
+        return self._combine_structures(outputs, graphs)
+
+    def _combine_structures(self, outputs, graphs):
+        return self._combine(outputs)
+
+
+@document_parameters
+@dataclass(kw_only=True, repr=False, eq=False)
+class TriForcesRegressor(RegressorTask, PropertyTriForces):
+    """Three streams on structures, for numbers.
+
+    One stream sees the composition, one the structure without its elements, one both together;
+    their named blocks feed one head [1]_. Members train one after another.
+
+    Parameters
+    ----------
+    {common}
+    {fine_tuning}
+    {property}
+    {regressor}
+    pooling : {"attention", "mean", "sum"}, default="attention"
+        For properties that a supercell shares, averages over atoms weighted by attention, which
+        can follow the few atoms that matter, or the mean; for extensive ones, the sum.
+
+    Attributes
+    ----------
+    {net}
+    {fitted}
+    target_scaler_ : TargetScaler
+        Centre and scale of the target (per atom, with sum pooling).
+    single_target_ : bool
+        Whether the target was one-dimensional.
+    {context}
+
+    See Also
+    --------
+    TriForcesClassifier : The same for classes.
+    TriForcesPotential : Energies, forces and stresses.
+
+    References
+    ----------
+    .. [1] TriForces, arXiv:2605.20581, ICML 2026.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from trisk.estimators import TriForcesOptions, TriForcesRegressor
+    >>> crystals = [bulk("Cu", a=a) for a in (3.4, 3.5, 3.6, 3.7)]
+    >>> small = TriForcesOptions(hidden_dim=8)
+    >>> model = TriForcesRegressor(network=small, max_epochs=5, random_state=0)
+    >>> model.fit(crystals, [9.8, 10.7, 11.7, 12.7]).predict(crystals).shape
+    (4,)
+    """
+
+    pooling: str = "attention"
+
+    _parameter_constraints = {
+        **PropertyTriForces._parameter_constraints,
+        **RegressorTask._task_constraints,
+        "pooling": [StrOptions({"mean", "attention", "sum"})],
+    }
+    _has_steps = False
+
+    @property
+    def _pooling(self):
+        return self.pooling
+
+    def _sizes(self, graphs):
+        counts = graphs.counts("atom") if self.pooling == "sum" else np.ones(len(graphs))
+        return np.maximum(counts, 1)[:, None].astype(float)
+
+    def _combine_structures(self, outputs, graphs):
+        return self._combine(outputs, self._sizes(graphs))
+
+
+@document_parameters
+@dataclass(kw_only=True, repr=False, eq=False)
+class TriForcesClassifier(ClassifierTask, PropertyTriForces):
+    """Three streams on structures, for classes.
+
+    One stream sees the composition, one the structure without its elements, one both together;
+    their named blocks feed one head [1]_. Members' probabilities are averaged.
+
+    Parameters
+    ----------
+    {common}
+    {fine_tuning}
+    {property}
+    {classifier}
+
+    Attributes
+    ----------
+    {net}
+    {fitted}
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    {context}
+
+    See Also
+    --------
+    TriForcesRegressor : The same for numbers.
+
+    References
+    ----------
+    .. [1] TriForces, arXiv:2605.20581, ICML 2026.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from trisk.estimators import TriForcesClassifier, TriForcesOptions
+    >>> crystals = [bulk(metal) for metal in ("Cu", "Ag", "Fe", "W")]
+    >>> small = TriForcesOptions(hidden_dim=8)
+    >>> model = TriForcesClassifier(network=small, max_epochs=5, random_state=0)
+    >>> model.fit(crystals, ["fcc", "fcc", "bcc", "bcc"]).predict_proba(crystals).shape
+    (4, 2)
+    """
+
+    _parameter_constraints = {
+        **PropertyTriForces._parameter_constraints,
+        **ClassifierTask._task_constraints,
+    }
+    _has_steps = False
