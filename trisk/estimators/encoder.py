@@ -81,7 +81,7 @@ class BaseCompositionEncoder(TableNetwork):
                 "embedding_dim": len(arrays["narrow.bias"]),
                 "n_answers": len(arrays["answer.bias"]),
             }
-        return TrainingSet(X=_to_fractions(X), target=target, weight=weight, seeds=seeds)
+        return TrainingSet(X=_to_tokens(X), target=target, weight=weight, seeds=seeds)
 
     def _read_weights(self):
         return read_encoder(os.fspath(self.pretrained))[0]
@@ -114,12 +114,15 @@ class BaseCompositionEncoder(TableNetwork):
     def _encode(self, X):
         X = validate_data(self, X, reset=False, dtype=np.float64)
         self._check_table(X)
-        return _to_fractions(X)
+        return _to_tokens(X)
 
 
-def _to_fractions(X):
-    """Amounts of elements as fractions of their sum."""
-    return X / X.sum(1, keepdims=True)
+def _to_tokens(X):
+    """Atomic numbers of each row's elements, then their fractions, largest first, filled up."""
+    fractions = X / X.sum(1, keepdims=True)
+    longest = int((X > 0).sum(1).max())
+    columns = np.argsort(-fractions, axis=1, kind="stable")[:, :longest]
+    return np.hstack([columns + 1.0, np.take_along_axis(fractions, columns, axis=1)])
 
 
 @document_parameters
