@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trisk.datasets import DatasetNotFoundError, _matbench, load_matbench
-from trisk.datasets._tasks import MATBENCH_TASKS
+from trisk.datasets._matbench import MATBENCH_TASKS
 
 # Mean absolute deviation of the target, or share of the positive class, from matbench's metadata.
 PUBLISHED = {

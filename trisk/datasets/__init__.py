@@ -1,8 +1,7 @@
 """Data sets as pandas objects, and structures from files, databases and the network."""
 
-from trisk.datasets._band_gaps import load_band_gaps
 from trisk.datasets._matbench import DatasetNotFoundError, load_matbench
-from trisk.datasets._prototypes import load_prototypes
+from trisk.datasets._shipped import load_band_gaps, load_prototypes
 from trisk.datasets._streams import stream_ase_database, stream_files, stream_lemat_bulk
 
 __all__ = [

@@ -1,18 +1,72 @@
 """Loads a Matbench task from the local disk or, where there is a network, from its home."""
 
+import difflib
 import hashlib
 import os
 import tempfile
 import urllib.request
 from pathlib import Path
-
-from trisk.datasets._tasks import find_task
+from typing import NamedTuple
 
 _TIMEOUT = 10  # seconds without an answer after which a download is given up
 
 
 class DatasetNotFoundError(FileNotFoundError):
     """A data set is neither on this machine nor to be had from the network."""
+
+
+class MatbenchTask(NamedTuple):
+    """What Matbench says of a task, with the target in words and its unit for axis labels."""
+
+    name: str
+    inputs: str
+    target: str
+    quantity: str
+    unit: str | None
+    n_samples: int
+
+    @property
+    def classification(self):
+        """Whether the target is a class."""
+        return self.target in {"gfa", "is_metal"}
+
+    def sample_ids(self):
+        """Matbench's row names: ``mb-steels-001``, as wide as the number of rows."""
+        prefix = self.name.replace("matbench", "mb").replace("_", "-")
+        width = len(str(self.n_samples))
+        return [f"{prefix}-{row:0{width}d}" for row in range(1, self.n_samples + 1)]
+
+
+_ROWS = (
+    ("dielectric", "structure", "n", "refractive index", None, 4764),
+    ("expt_gap", "composition", "gap expt", "band gap", "eV", 4604),
+    ("expt_is_metal", "composition", "is_metal", "metallic", None, 4921),
+    ("glass", "composition", "gfa", "glass forming", None, 5680),
+    ("jdft2d", "structure", "exfoliation_en", "exfoliation energy", "meV/atom", 636),
+    ("log_gvrh", "structure", "log10(G_VRH)", "log₁₀ shear modulus", "log₁₀ GPa", 10987),
+    ("log_kvrh", "structure", "log10(K_VRH)", "log₁₀ bulk modulus", "log₁₀ GPa", 10987),
+    ("mp_e_form", "structure", "e_form", "formation energy", "eV/atom", 132752),
+    ("mp_gap", "structure", "gap pbe", "PBE band gap", "eV", 106113),
+    ("mp_is_metal", "structure", "is_metal", "metallic", None, 106113),
+    ("perovskites", "structure", "e_form", "formation energy", "eV/cell", 18928),
+    ("phonons", "structure", "last phdos peak", "last phonon DOS peak", "cm⁻¹", 1265),
+    ("steels", "composition", "yield strength", "yield strength", "MPa", 312),
+)
+
+MATBENCH_TASKS = {row[0]: MatbenchTask(f"matbench_{row[0]}", *row[1:]) for row in _ROWS}
+
+
+def find_task(name):
+    """The task of a name, given with or without ``matbench_``; ValueError if there is none."""
+    short = str(name).removeprefix("matbench_")
+    if short in MATBENCH_TASKS:
+        return MATBENCH_TASKS[short]
+    near = difflib.get_close_matches(short, MATBENCH_TASKS, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"{name!r} is no Matbench task.{hint} The tasks are {', '.join(MATBENCH_TASKS)}, "
+        "with or without the prefix 'matbench_'."
+    )
 
 
 def load_matbench(name, *, data_home=None, download_if_missing=True):
@@ -24,9 +78,9 @@ def load_matbench(name, *, data_home=None, download_if_missing=True):
     Parameters
     ----------
     name : str
-        ``"steels"``, ``"expt_gap"``, ``"expt_is_metal"``, ``"glass"``, ``"jdft2d"``,
-        ``"phonons"`` or another of Matbench's thirteen tasks, with or without the prefix
-        ``matbench_``.
+        ``"steels"`` (yield strengths), ``"expt_gap"`` (measured band gaps), ``"expt_is_metal"``,
+        ``"glass"``, ``"jdft2d"`` (exfoliation energies), ``"phonons"`` or another of Matbench's
+        thirteen tasks, with or without the prefix ``matbench_``.
     data_home : str or path-like, default=None
         Folder of the file ``matbench_<task>.json.gz``. None means the folder that the
         environment variable ``MATMINER_DATA`` names, or else matminer's own.
@@ -50,19 +104,6 @@ def load_matbench(name, *, data_home=None, download_if_missing=True):
     DatasetNotFoundError
         If the file is absent and cannot be fetched.
 
-    Notes
-    -----
-    ======================  ===========  ==============================  =====
-    task                    rows         target                          unit
-    ======================  ===========  ==============================  =====
-    steels                  composition  yield strength                  MPa
-    expt_gap                composition  measured band gap               eV
-    expt_is_metal           composition  metal or not                    –
-    glass                   composition  forms a metallic glass or not   –
-    jdft2d                  structure    exfoliation energy              meV/atom
-    phonons                 structure    last phonon DOS peak            cm⁻¹
-    ======================  ===========  ==============================  =====
-
     References
     ----------
     .. [1] A. Dunn, Q. Wang, A. Ganose, D. Dopp, A. Jain, "Benchmarking materials property
@@ -73,14 +114,11 @@ def load_matbench(name, *, data_home=None, download_if_missing=True):
     --------
     >>> from trisk.datasets import load_matbench
     >>> X, y = load_matbench("steels")  # doctest: +SKIP
-    >>> y.head(2)  # doctest: +SKIP
-    mb-steels-001    2411.5
-    mb-steels-002    1123.1
-    Name: yield strength, dtype: float64
+    >>> y.iloc[0], y.attrs  # doctest: +SKIP
+    (2411.5, {'quantity': 'yield strength', 'unit': 'MPa'})
     """
     task = find_task(name)
-    folder = _data_folder(data_home)
-    path = folder / f"{task.name}.json.gz"
+    path = _data_folder(data_home) / f"{task.name}.json.gz"
     if not path.is_file():
         _fetch(task, path, download_if_missing)
     frame = _read(task, path)
@@ -92,8 +130,7 @@ def load_matbench(name, *, data_home=None, download_if_missing=True):
 
 def _data_folder(data_home):
     """Folder that matminer would look into, as an absolute path."""
-    if data_home is None:
-        data_home = os.environ.get("MATMINER_DATA")
+    data_home = data_home or os.environ.get("MATMINER_DATA")
     if data_home is None:
         from matminer import datasets
 

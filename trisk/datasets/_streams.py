@@ -17,8 +17,8 @@ def stream_files(folder, pattern="**/*.cif", *, limit=None):
     folder : str or path-like
         Folder that is searched, with the folders in it.
     pattern : str, default="**/*.cif"
-        Which files, as :meth:`pathlib.Path.glob` understands it: any format that
-        :meth:`pymatgen.core.Structure.from_file` tells from the name.
+        Which files, as :meth:`pathlib.Path.glob` understands it: CIF, POSCAR, extended XYZ or
+        JSON, also compressed.
     limit : int, default=None
         Largest number of structures; all if None.
 
@@ -53,16 +53,22 @@ def stream_files(folder, pattern="**/*.cif", *, limit=None):
 
 
 def _read_files(files):
-    from pymatgen.core import Structure
+    from pymatgen.core import Lattice, Structure
+
+    from trisk.structures import read_structures
 
     for file in files:
-        try:
-            structure = Structure.from_file(file)
-        except Exception as error:
-            # pymatgen's parsers raise whatever they stumble over.
-            raise ValueError(f"{str(file)!r} is no structure file: {error}") from error
-        structure.properties["file"] = str(file)
-        yield structure
+        atoms, errors = read_structures([file], on_error="nan")
+        if errors:
+            raise ValueError(f"{str(file)!r} is no structure file: {errors[0].cause}")
+        lattice = Lattice(atoms.lattices[0], pbc=tuple(atoms.pbc[0].tolist()))
+        yield Structure(
+            lattice,
+            atoms.atomic_numbers.tolist(),
+            atoms.positions,
+            coords_are_cartesian=True,
+            properties={"file": str(file)},
+        )
 
 
 def stream_ase_database(path, selection=None, *, limit=None):

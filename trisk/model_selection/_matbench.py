@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from trisk.datasets._tasks import find_task
+from trisk.datasets._matbench import find_task
 
 _N_FOLDS = 5
 _SEED = 18012019
