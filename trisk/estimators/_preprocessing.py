@@ -1,1 +1,0 @@
-from trisk.estimators.scaling import *  # removed at the end of the move
