@@ -4,29 +4,23 @@ from pathlib import Path
 
 import numpy as np
 
-from trisk.cli._errors import CommandError
-from trisk.cli._fit import print_scores, training_settings
+from trisk.cli import _files
+from trisk.cli._files import CommandError
+from trisk.cli._fit import check_device, make_pipeline, print_scores
 
 
 def run(options):
-    """Score the recipe, print the result and write what was asked for.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        Of the command line.
-
-    Raises
-    ------
-    CommandError
-        If there is no such task or recipe, or no ``matbench`` package for a leaderboard file.
-    """
+    """Score the recipe, print the result and write what was asked for."""
+    if options.record and not options.record.endswith(".json.gz"):
+        raise CommandError(f"--record {options.record!r} must end in .json.gz.")
+    _files.check_writable(options.record)
     X, y, recipe = _load(options)
     classification = y.dtype == bool
-    results = _validate(_make(options, recipe, classification), X, y, options)
-    unit = y.attrs.get("unit")
+    check_device(options.device)
+    results = _validate(make_pipeline(options, recipe, classification), X, y, options)
     print(f"{options.task}, {len(y)} rows, recipe {recipe!r}")
     names = ["roc_auc", "balanced_accuracy"] if classification else ["mae", "rmse", "r2"]
+    unit = y.attrs.get("unit")
     _print("HybridTRIADS", results, names, unit)
     if not options.no_forest:
         _print("ExtraTrees, Magpie", _validate(_forest(classification), X, y, options), names, unit)
@@ -39,32 +33,16 @@ def run(options):
 
 def _load(options):
     from trisk.datasets import load_matbench
-    from trisk.pipelines import MATBENCH_RECIPES, RECIPES
+    from trisk.pipelines import MATBENCH_RECIPES
 
     task = options.task.removeprefix("matbench_")
-    recipe = options.recipe or MATBENCH_RECIPES.get(task, "general")
-    if recipe not in RECIPES:
-        raise CommandError(f"There is no recipe {recipe!r}; there are {sorted(RECIPES)}.")
     try:
         X, y = load_matbench(task)
     except ValueError as error:
         raise CommandError(str(error)) from error
     if X.name == "structure":
         X = X.map(lambda structure: structure.composition.formula).rename("composition")
-    return X, y, recipe
-
-
-def _make(options, recipe, classification):
-    from trisk.pipelines import composition_pipeline
-
-    return composition_pipeline(
-        recipe,
-        classification=classification,
-        random_state=options.seed,
-        device=options.device,
-        verbose=int(not options.quiet),
-        **training_settings(options),
-    )
+    return X, y, options.recipe or MATBENCH_RECIPES.get(task, "general")
 
 
 def _forest(classification):
@@ -74,9 +52,8 @@ def _forest(classification):
     from trisk.featurizers import MagpieFeaturizer
 
     trees = ExtraTreesClassifier if classification else ExtraTreesRegressor
-    return make_pipeline(
-        MagpieFeaturizer(missing="mean"), trees(n_estimators=300, random_state=0, n_jobs=-1)
-    )
+    forest = trees(n_estimators=300, random_state=0, n_jobs=-1)
+    return make_pipeline(MagpieFeaturizer(missing="mean"), forest)
 
 
 def _validate(model, X, y, options):
@@ -94,8 +71,6 @@ def _print(name, results, names, unit):
 def _record(options, results, classification):
     from trisk.model_selection import write_matbench_file
 
-    if not options.record.endswith(".json.gz"):
-        raise CommandError(f"--record {options.record!r} must end in .json.gz.")
     column = "probability True" if classification else "y_pred"
     folds = [np.asarray(rows[column]) for _, rows in results.predictions.groupby("fold")]
     try:

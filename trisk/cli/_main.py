@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-from trisk.cli._errors import CommandError
+from trisk.cli._files import CommandError
 
 _CODES = """exit codes:
   0    done
@@ -49,11 +49,10 @@ def main(arguments=None):
         Exit code of the process.
     """
     options = _parser().parse_args(arguments)
-    from trisk.datasets._matbench import DatasetNotFoundError
     from trisk.featurizers import FeaturizationError
     from trisk.persistence import ModelFileError
 
-    expected = (CommandError, DatasetNotFoundError, FeaturizationError, ModelFileError)
+    expected = (CommandError, FeaturizationError, ModelFileError, OSError)
     try:
         importlib.import_module(f"trisk.cli._{options.command}").run(options)
     except expected as error:
@@ -158,13 +157,19 @@ def _add_training(command):
     command.add_argument("--members", type=_positive, metavar="N", help="networks per ensemble")
     command.add_argument("--epochs", type=_positive, metavar="N", help="epochs of training")
     command.add_argument("--device", default="auto", help="torch device (default: auto)")
-    command.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    command.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def _positive(text):
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _seed(text):
+    if not text.isdigit() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {2**32 - 1}")
     return int(text)
 
 

@@ -4,54 +4,32 @@ import sys
 
 import numpy as np
 
-from trisk.cli import _tables
-from trisk.cli._models import read_facts, read_model
+from trisk.cli import _files
+from trisk.cli._files import CommandError
 
 
 def run(options):
-    """Predict and write the table with further columns.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        Of the command line.
-
-    Raises
-    ------
-    CommandError
-        If the table or the model cannot be used.
-    """
-    facts = read_facts(options.model)
-    table = _tables.read_table(options.table)
-    formulas = _tables.column(table, options.formula or facts["formula"], options.table)
-    problems = _tables.formula_problems(formulas)
-    _tables.handle_problems(problems, len(table), skip=options.skip_bad_rows)
+    """Predict and write the table with further columns."""
+    _files.check_writable(options.out)
+    facts = _files.read_facts(options.model)
+    table = _files.read_table(options.table)
+    formulas = _files.column(table, options.formula or facts["formula"], options.table)
+    problems = _files.formula_problems(formulas)
+    _files.handle_problems(problems, len(table), skip=options.skip_bad_rows)
     good = np.array([row not in problems for row in range(len(table))])
-    model = read_model(options.model)
-    for name, values in predict_columns(model, formulas[good].astype(str), facts).items():
+    columns = _predict(_files.read_model(options.model), formulas[good], facts)
+    if taken := [name for name in columns if name in table]:
+        names = " and ".join(map(repr, taken))
+        raise CommandError(f"{options.table!r} has {names} already: rename what is there.")
+    for name, values in columns.items():
         table.loc[good, name] = values
     table.to_csv(options.out or sys.stdout, index=False)
     if options.out:
         print(f"{options.out}: {good.sum()} rows predicted", file=sys.stderr)
 
 
-def predict_columns(model, X, facts):
-    """Predictions and what tells how sure they are.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted pipeline.
-    X : Series of shape (n_rows,)
-        Formulas.
-    facts : dict
-        Facts about the model.
-
-    Returns
-    -------
-    columns : dict of str to ndarray of shape (n_rows,)
-        By name.
-    """
+def _predict(model, X, facts):
+    """Columns of predictions and of what tells how sure they are."""
     target = facts["target"]
     if facts["classification"]:
         probabilities = model.predict_proba(X)

@@ -3,13 +3,13 @@
 import base64
 import html
 import io
+import shlex
 import string
 from pathlib import Path
 
 import pandas as pd
 
-from trisk.cli._errors import CommandError
-from trisk.cli._models import read_facts, read_model
+from trisk.cli._files import CommandError, check_writable, read_facts, read_model
 from trisk.data import data_file
 
 _WORST = 10
@@ -29,49 +29,26 @@ _CAPTIONS = {
 
 
 def run(options):
-    """Write the page.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        Of the command line.
-
-    Raises
-    ------
-    CommandError
-        If the folder holds no model or the page cannot be written.
-    """
+    """Write the page."""
     folder = Path(options.model)
-    page = render(folder)
     path = Path(options.out) if options.out else folder / "report.html"
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"{str(path)!r} cannot be written: {error}") from error
+    check_writable(path)
+    path.write_text(render(folder), encoding="utf-8")
     print(path)
 
 
 def render(folder):
-    """Make the page.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Folder of the model.
-
-    Returns
-    -------
-    page : str
-        HTML with all pictures inside.
-    """
+    """HTML of the page for the model in a folder, with all pictures inside."""
     facts, model = read_facts(folder), read_model(folder)
-    sections = [_summary(facts), _scores(facts)]
-    table = _read_csv(folder / "predictions.csv") if facts["scores"] else None
-    displays = {} if table is None else _draw(table, facts)
-    sections += [_figure(name, display.figure_) for name, display in displays.items()]
-    if table is not None:
-        sections.append(_worst(table, facts))
-    sections += [_training(model), _trials(folder), _parameters(facts), _use(folder, facts)]
+    sections = [
+        _summary(facts),
+        _scores(facts),
+        *_held_out(folder, facts),
+        _training(model),
+        _trials(folder),
+        _parameters(facts),
+        _use(folder, facts),
+    ]
     template = data_file("report.html").read_text(encoding="utf-8")
     return string.Template(template).substitute(
         title=html.escape(f"{facts['target']}: a trisk model"),
@@ -79,8 +56,18 @@ def render(folder):
     )
 
 
-def _read_csv(path):
-    return pd.read_csv(path, index_col=0) if path.is_file() else None
+def _read_csv(path, columns, dtype=None):
+    """A table that ``trisk fit`` wrote, or None if there is none."""
+    if not path.is_file():
+        return None
+    try:
+        # A class may be called "None" or "NA": only an empty cell is missing.
+        table = pd.read_csv(path, index_col=0, dtype=dtype, keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise CommandError(f"{str(path)!r} is damaged: {error}") from error
+    if absent := {*columns} - {*table}:
+        raise CommandError(f"{str(path)!r} is damaged: it lacks {', '.join(sorted(absent))}.")
+    return table
 
 
 def _section(title, content):
@@ -116,28 +103,50 @@ def _summary(facts):
 def _scores(facts):
     if not facts["scores"]:
         return _section("Scores", "<p>The model was fitted without validation (--cv).</p>")
-    n_folds = len(next(iter(facts["scores"].values())))
-    header = ["", "mean", "standard deviation", *(f"fold {k}" for k in range(n_folds))]
+    table = pd.DataFrame(facts["scores"]).T
+    header = ["", "mean", "standard deviation", *(f"fold {k}" for k in table)]
     rows = []
-    for name, values in facts["scores"].items():
+    for name, values in table.iterrows():
         unit = f", {facts['unit']}" if facts["unit"] and name in ("mae", "rmse") else ""
-        series = pd.Series(values)
-        shown = [f"{v:.4g}" for v in values]
-        label = _SCORE_NAMES.get(name, name) + unit
-        rows.append([label, f"{series.mean():.4g}", f"{series.std(ddof=0):.2g}", *shown])
-    note = f"<p>Rows left out in turn: {html.escape(facts['validation'])}.</p>"
+        shown = [f"{v:.4g}" for v in [values.mean(), *values]]
+        shown.insert(1, f"{values.std(ddof=0):.2g}")
+        rows.append([_SCORE_NAMES.get(name, name) + unit, *shown])
+    note = f"<p>Rows left out in turn: {html.escape(str(facts['validation']))}.</p>"
     return _section("Scores", note + _table(rows, header))
 
 
-def _draw(table, facts):
+def _held_out(folder, facts):
+    """Plots of held-out predictions, and the rows that the model was most wrong about."""
+    classification = facts["classification"]
+    # Classes as they are written: "01" is not 1.
+    dtype = dict.fromkeys(["y_true", "y_pred"], str if classification else float)
+    columns = ["formula", "y_true", "y_pred", "fold"]
+    if classification:
+        columns += [f"probability {name}" for name in facts["classes"]]
+    table = _read_csv(folder / "predictions.csv", columns, dtype)
+    if table is None:
+        return []
     from trisk.plotting import draw_predictions
 
-    return draw_predictions(
-        table,
-        classification=facts["classification"],
-        quantity=facts["target"],
-        unit=facts["unit"],
-    )
+    labels = {"quantity": facts["target"], "unit": facts["unit"]}
+    displays = draw_predictions(table, classification=classification, **labels)
+    figures = [_figure(name, display.figure_) for name, display in displays.items()]
+    if classification:
+        chance = [row.get(f"probability {row['y_true']}", 0.0) for _, row in table.iterrows()]
+        doubt = 1 - pd.Series(chance, index=table.index)
+    else:
+        doubt = (table["y_pred"] - table["y_true"]).abs()
+    rows = [
+        [row["formula"], _short(row["y_true"]), _short(row["y_pred"]), index + 2, row["fold"]]
+        for index, row in table.loc[doubt.nlargest(_WORST).index].iterrows()
+    ]
+    header = ["formula", "measured", "predicted", "line of the file", "fold"]
+    note = "<p>Mistakes in the data are often found here.</p>"
+    return [*figures, _section("Largest errors", note + _table(rows, header))]
+
+
+def _short(value):
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _figure(name, drawn):
@@ -149,71 +158,49 @@ def _figure(name, drawn):
     picture = base64.b64encode(buffer.getvalue()).decode("ascii")
     caption = html.escape(_CAPTIONS[name])
     image = f'<img alt="{caption}" src="data:image/png;base64,{picture}">'
-    return _section(
-        name.capitalize(), f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def _worst(table, facts):
-    """Rows that the model was most wrong about: errors of the data are often among them."""
-    if facts["classification"]:
-        columns = {str(c): f"probability {c}" for c in facts["classes"]}
-        chance = [row[columns[str(row["y_true"])]] for _, row in table.iterrows()]
-        table = table.assign(doubt=1 - pd.Series(chance, index=table.index))
-    else:
-        table = table.assign(doubt=(table["y_pred"] - table["y_true"]).abs())
-    rows = [
-        [row["formula"], _short(row["y_true"]), _short(row["y_pred"]), index + 2, row["fold"]]
-        for index, row in table.nlargest(_WORST, "doubt").iterrows()
-    ]
-    header = ["formula", "measured", "predicted", "line of the file", "fold"]
-    note = "<p>Mistakes in the data are often found here.</p>"
-    return _section("Largest errors", note + _table(rows, header))
-
-
-def _short(value):
-    return f"{value:.4g}" if isinstance(value, float) else value
+    figure = f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+    return _section(name.capitalize(), figure)
 
 
 def _training(model):
-    from trisk.plotting._style import COLORS, new_axes, plain_axes
+    from matplotlib import pyplot as plt
+
+    from trisk.plotting._base import COLORS, plain_axes
 
     history = model[-1].net_.history
-    ax = new_axes(None, (5.2, 3))
+    figure, ax = plt.subplots(figsize=(5.2, 3), layout="constrained")
     ax.plot([epoch["epoch"] for epoch in history], history[:, "train_loss"], color=COLORS[0])
     ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     plain_axes(ax)
-    return _figure("training", ax.figure)
+    return _figure("training", figure)
 
 
 def _trials(folder):
-    trials = _read_csv(folder / "trials.csv")
+    trials = _read_csv(folder / "trials.csv", ["score", "state"])
     if trials is None:
         return ""
     best = trials.sort_values("score", ascending=False).head(_WORST)
-    rows = [
-        [number, *map(_short, row)] for number, row in zip(best.index, best.to_numpy(), strict=True)
-    ]
+    rows = [[number, *map(_short, row)] for number, *row in best.itertuples()]
     counts = ", ".join(f"{n} {state}" for state, n in trials["state"].value_counts().items())
-    note = f"<p>{len(trials)} trials: {counts}. The best:</p>"
+    note = f"<p>{len(trials)} trials: {html.escape(counts)}. The best:</p>"
     header = ["trial", *(c.removeprefix("model__") for c in best.columns)]
     return _section("Search", note + f'<div class="wide">{_table(rows, header)}</div>')
 
 
 def _parameters(facts):
-    rows = [(name, value) for name, value in facts["parameters"].items()]
-    return _section(
-        "Parameters",
-        f"<details><summary>of the estimator</summary>{_table(rows, numbers=False)}</details>",
-    )
+    table = _table(facts["parameters"].items(), numbers=False)
+    return _section("Parameters", f"<details><summary>of the estimator</summary>{table}</details>")
 
 
 def _use(folder, facts):
-    name = html.escape(str(folder))
+    command = html.escape(f"trisk predict {shlex.quote(str(folder))} new.csv --out predicted.csv")
+    code = html.escape(
+        f"import trisk\nmodel = trisk.load({str(folder / 'model.trisk')!r})\n"
+        "model.predict(['Fe0.7Cr0.18Ni0.12'])"
+    )
+    column = html.escape(facts["formula"])
     return _section(
         "Use",
-        f"<pre>trisk predict {name} new.csv --out predicted.csv</pre>"
-        f"<p>where new.csv has a column “{html.escape(facts['formula'])}”, or in Python:</p>"
-        f'<pre>import trisk\nmodel = trisk.load("{name}/model.trisk")\n'
-        'model.predict(["Fe0.7Cr0.18Ni0.12"])</pre>',
+        f"<pre>{command}</pre><p>where new.csv has a column “{column}”, or in Python:</p>"
+        f"<pre>{code}</pre>",
     )

@@ -1,0 +1,243 @@
+"""What commands read and write: tables of users, and folders that hold a model."""
+
+import difflib
+import json
+import math
+import shutil
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+_SHOWN = 5
+_MODEL, _FACTS = "model.trisk", "model.json"
+_TEXT = (str, type(None))
+#: What ``model.json`` holds, and as what.
+_KINDS = {
+    "formula": str,
+    "target": str,
+    "unit": _TEXT,
+    "classification": bool,
+    "classes": (list, type(None)),
+    "recipe": str,
+    "table": str,
+    "n_rows": int,
+    "validation": _TEXT,
+    "scores": (dict, type(None)),
+    "seconds": (int, float),
+    "made": str,
+    "versions": dict,
+    "parameters": dict,
+}
+#: Further files that commands put into the folder of a model.
+_BESIDE = {"folds.csv", "predictions.csv", "trials.csv", "parity.png", "calibration.png"}
+
+_DIGITS = r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)? *%?"
+_DECIMAL_COMMA = r" *[+-]?\d+,\d+(?:[eE][+-]?\d+)? *"
+_THOUSANDS = r" *[+-]?[1-9]\d{0,2},\d{3} *"
+
+
+class CommandError(Exception):
+    """What a command tells its user instead of a traceback: what is wrong and what to do."""
+
+
+def read_table(path):
+    """Read a CSV file as text, so that what a command passes on stays as it was."""
+    if not Path(path).is_file():
+        raise CommandError(f"There is no file {path!r}.")
+    # "NA" may be meant as sodium (Na) typed in capitals: only an empty cell is missing.
+    settings = {"dtype": str, "keep_default_na": False, "na_values": [""], "index_col": False}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = _read_any_csv(path, settings)
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
+        raise CommandError(f"{path!r} cannot be read as a CSV table: {error}") from error
+    if table.empty:
+        raise CommandError(f"{path!r} holds no rows.")
+    return table
+
+
+def _read_any_csv(path, settings):
+    """The separator is the one that makes most columns; text that is no UTF-8 is Latin-1."""
+
+    def columns(separator):
+        return len(pd.read_csv(path, sep=separator, nrows=0, encoding="latin-1").columns)
+
+    separator = max(",;\t", key=columns)
+    try:
+        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", **settings)
+    except UnicodeDecodeError:
+        return pd.read_csv(path, sep=separator, encoding="latin-1", **settings)
+
+
+def column(table, name, path):
+    """A column by name, or an error that lists the columns."""
+    if name in table:
+        return table[name]
+    near = difflib.get_close_matches(name, map(str, table.columns), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    columns = ", ".join(map(repr, table.columns))
+    raise CommandError(f"{path!r} has no column {name!r}.{hint} Its columns are {columns}.")
+
+
+def read_target(target, *, classification):
+    """The column to predict, and whether it holds classes: booleans, words, or what is asked for.
+
+    Values that are no numbers stay text where most are.
+    """
+    values = target.dropna()
+    if set(values.str.lower()) <= {"true", "false"}:
+        return target.map(lambda v: v if pd.isna(v) else v.lower() == "true"), True
+    target = _with_decimal_points(target)
+    numbers = pd.to_numeric(target, errors="coerce")
+    if classification:
+        return (numbers if numbers.notna().equals(target.notna()) else target), True
+    words = target[target.notna() & numbers.isna()]
+    if len(words) <= len(values) / 2:
+        return target, False
+    looks = words[words.str.fullmatch(_DIGITS)]
+    if len(looks) > len(words) / 2:
+        raise CommandError(
+            f"Column {target.name!r} holds {looks.iloc[0]!r} and the like, which are no numbers to "
+            "trisk: write digits and a decimal point only, or pass --classification."
+        )
+    if values.nunique() > len(values) / 2:
+        raise CommandError(
+            f"Column {target.name!r} holds {values.nunique()} different texts in {len(values)} "
+            f"rows, such as {words.iloc[0]!r}: neither numbers nor classes. Write numbers "
+            "without units, or pass --classification."
+        )
+    return target, True
+
+
+def _with_decimal_points(target):
+    """Turn decimal commas into points, where they cannot separate thousands."""
+    with_comma = target[target.str.fullmatch(_DECIMAL_COMMA, na=False)]
+    if with_comma.empty or target.str.contains(r"\d\.\d", na=False).any():
+        return target
+    if with_comma.str.fullmatch(_THOUSANDS).all():
+        raise CommandError(
+            f"Column {target.name!r} holds {with_comma.iloc[0]!r} and the like, whose comma may "
+            "separate decimals or thousands: write a decimal point, or no comma."
+        )
+    return target.where(~target.index.isin(with_comma.index), target.str.replace(",", "."))
+
+
+def formula_problems(formulas):
+    """What is wrong with formulas that cannot be read, by position."""
+    from trisk.featurizers.composition.formulas import parse_compositions
+
+    missing = formulas.isna().to_numpy()
+    _, errors = parse_compositions(formulas.where(~missing, "").astype(str), "nan")
+    problems = {e.row: f"{formulas.iloc[e.row]!r} is no formula: {e.cause}" for e in errors}
+    return problems | {int(row): "has no formula" for row in missing.nonzero()[0]}
+
+
+def target_problems(target, classification):
+    """What is wrong with targets that cannot be used, by position."""
+    problems = {}
+    for row, value in enumerate(target):
+        if pd.isna(value):
+            problems[row] = f"has no {target.name!r}"
+        elif not classification and not _is_number(value):
+            problems[row] = f"{value!r} in {target.name!r} is no finite number"
+    return problems
+
+
+def _is_number(value):
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
+
+
+def handle_problems(problems, n_rows, *, skip):
+    """Stop at unusable rows, or say which are skipped."""
+    if not problems:
+        return
+    # The header is line 1 of the file.
+    lines = [f"line {row + 2}: {problems[row]}" for row in sorted(problems)[:_SHOWN]]
+    if len(problems) > _SHOWN:
+        lines.append(f"and {len(problems) - _SHOWN} more")
+    text = f"{len(problems)} of {n_rows} rows cannot be used:\n  " + "\n  ".join(lines)
+    if not skip:
+        raise CommandError(f"{text}\nCorrect them, or pass --skip-bad-rows.")
+    if len(problems) == n_rows:
+        raise CommandError(text)
+    print(f"skipped: {text}", file=sys.stderr)
+
+
+def check_writable(path):
+    """Raise before the work where a file or folder could not be written after it."""
+    if path and not Path(path).absolute().parent.is_dir():
+        raise CommandError(f"There is no folder to write {str(path)!r} in.")
+
+
+def holds_model(folder):
+    """Whether a folder, which need not exist, holds a model."""
+    return (folder / _FACTS).is_file()
+
+
+def write_model(folder, model, facts):
+    """Write a fitted model and the facts about it."""
+    from trisk.persistence import save
+
+    save(model, folder / _MODEL)
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
+    (folder / _FACTS).write_text(text + "\n", encoding="utf-8")
+
+
+def read_facts(folder):
+    """The facts about a model, as they were written."""
+    path = Path(folder) / _FACTS
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CommandError(
+            f"{str(folder)!r} holds no model. 'trisk fit … --out {folder}' makes one."
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CommandError(f"{str(path)!r} cannot be read: {error}") from error
+    given = facts if isinstance(facts, dict) else {}
+    for name, kind in _KINDS.items():
+        if name not in given or not isinstance(given[name], kind):
+            raise CommandError(f"{str(path)!r} is damaged: it does not say what {name!r} is.")
+    return given
+
+
+def read_model(folder):
+    """Load a model from its folder."""
+    from trisk.persistence import load
+
+    try:
+        return load(Path(folder) / _MODEL)
+    except FileNotFoundError as error:
+        raise CommandError(str(error)) from error
+
+
+@contextmanager
+def replacing(folder, *, resumable):
+    """A folder whose files replace those of an earlier model only once all of them are written.
+
+    A resumable one keeps ``study.db`` for the next command where this one fails.
+    """
+    work = folder / ".unfinished"
+    work.mkdir(parents=True, exist_ok=True)
+    for path in work.iterdir():
+        if not (resumable and path.name.startswith("study.db")):
+            path.unlink()
+    try:
+        yield work
+    except BaseException:
+        if not resumable:
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+    written = {path.name for path in work.iterdir() if not path.name.startswith("study.db")}
+    for name in sorted(written, key=lambda name: name not in (_MODEL, _FACTS)):
+        (work / name).replace(folder / name)
+    for name in {*_BESIDE, "report.html"} - written:
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)
