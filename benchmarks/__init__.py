@@ -1,0 +1,1 @@
+"""One runner for all benchmarks: ``python -m benchmarks --help``."""

@@ -1,0 +1,142 @@
+"""Few labelled crystals: networks from scratch and from pre-trained weights, forests, ridge.
+
+Highest phonon frequencies, heats of formation of 2,500 perovskites, and energies of indium
+phosphide's cells of up to 65 atoms. A fold is a draw: 250 structures to test on, and the labels
+from the rest. Ridge regressions see frozen embeddings, their strength is chosen by leave-one-out.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from benchmarks import data
+from benchmarks.measures import cpu_seconds, mae
+from benchmarks.peers import forest
+from benchmarks.runner import Model, Suite, Task
+
+N_TEST, N_PEROVSKITES, MAX_ATOMS = 250, 2500, 65
+SIZES = (50, 100, 300, 1000)
+SPLITS = {f"{size} labels": 3 for size in SIZES}
+TASKS = {
+    "phonons": Task("cm⁻¹", SPLITS),
+    "perovskites": Task("meV/atom", SPLITS),
+    "InP": Task("meV/atom", SPLITS),
+}
+STREAMS = ("composition", "structure", "interaction")
+
+
+@cache
+def load(task):
+    """Structures and target; frequencies as logarithms."""
+    if task == "phonons":
+        X, y, _ = data.matbench("phonons")
+        return list(X), np.log(y.to_numpy())
+    if task == "perovskites":
+        cells, heats = data.cubic_perovskites()
+        rows = np.random.default_rng(0).permutation(len(heats))[:N_PEROVSKITES]
+        return [cells[row] for row in rows], heats[rows]
+    frames = [frame for frame in data.read_frames("inp") if len(frame) <= MAX_ATOMS]
+    return frames, np.array([1e3 * f.get_potential_energy() / len(f) for f in frames])
+
+
+@cache
+def embedding(task, name):
+    """A frozen table of a task's structures."""
+    from sklearn.pipeline import FeatureUnion
+
+    from trisk import (
+        MagpieFeaturizer,
+        PowerSpectrumFeaturizer,
+        TriForcesPretrainer,
+        TriForcesSensors,
+    )
+    from trisk.featurizers import ElementFractionFeaturizer
+
+    structures, _ = load(task)
+    made = {
+        "Magpie": MagpieFeaturizer,
+        "predicted sensors": TriForcesSensors,
+        "element fractions and power spectrum": lambda: FeatureUnion(
+            [("fractions", ElementFractionFeaturizer()), ("spectrum", PowerSpectrumFeaturizer())]
+        ),
+    }
+    if name in made:
+        return np.asarray(made[name]().fit_transform(structures))
+    kind, stream = name.split(", ")
+    pretrainer = untrained() if kind == "untrained" else TriForcesPretrainer.from_pretrained()
+    table = pretrainer.transform(structures)
+    return table[[c for c in table if stream == "all" or c.startswith(stream)]].to_numpy()
+
+
+def untrained():
+    """The network that pre-training starts from."""
+    from trisk import TriForcesPretrainer
+    from trisk.testing import make_structures
+
+    start = {"max_epochs": 1, "learning_rate": 1e-12, "training__ema_decay": 0}
+    return TriForcesPretrainer(random_state=0).set_params(**start).fit(make_structures(8)[0])
+
+
+def network(task, seed, **parameters):
+    """TriForces on some rows, its streams and starting weights given."""
+    from trisk import TriForcesRegressor
+
+    model = TriForcesRegressor(max_epochs=60, random_state=seed).set_params(**parameters)
+    return load(task)[0].__getitem__, model
+
+
+def trees(task, seed, columns):
+    """A forest on columns."""
+    table = np.hstack([embedding(task, name) for name in columns])
+    return table.__getitem__, forest("ExtraTrees", n_estimators=300, random_state=seed)
+
+
+def ridge(task, seed, columns):
+    """Ridge regression on standardised columns."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 5, 15)))
+    return embedding(task, columns).__getitem__, model
+
+
+_ONE = {"network__streams": STREAMS[-1:]}
+_SENSORS, _DEFAULT = {"pretrained": "sensors"}, {"pretrained": "default", "pretrained_rate": 1.0}
+MODELS = {
+    "TriForces, from scratch": Model(network),
+    "TriForces, self-supervised": Model(network, _DEFAULT),
+    "TriForces, pre-trained on sensors": Model(network, _SENSORS),
+    "TriForces, interaction stream, from scratch": Model(network, _ONE),
+    "TriForces, interaction stream, self-supervised": Model(network, {**_ONE, **_DEFAULT}),
+    "TriForces, interaction stream, pre-trained on sensors": Model(network, {**_ONE, **_SENSORS}),
+    "ExtraTrees, Magpie": Model(trees, {"columns": ["Magpie"]}),
+    "ExtraTrees, Magpie and predicted sensors": Model(
+        trees, {"columns": ["Magpie", "predicted sensors"]}
+    ),
+    **{
+        f"ridge, {name}": Model(ridge, {"columns": name})
+        for name in (
+            "pre-trained, all", "untrained, all", *(f"pre-trained, {s}" for s in STREAMS),
+            "element fractions and power spectrum", "predicted sensors",
+        )
+    },
+}  # fmt: skip
+
+
+def measure(task, split, fold, model):
+    """Train on a draw of labels and test on other structures."""
+    structures, target = load(task)
+    order = np.random.default_rng(fold).permutation(len(structures))
+    test, train = order[:N_TEST], order[N_TEST : N_TEST + int(split.split()[0])]
+    made = MODELS[model]
+    row_of, estimator = made.make(task, fold, **made.parameters_for(task))
+    started = cpu_seconds()
+    estimator.fit([row_of(row) for row in train], target[train])
+    seconds = cpu_seconds() - started
+    predicted = estimator.predict([row_of(row) for row in test])
+    unit = np.exp if task == "phonons" else np.asarray
+    return {"MAE": mae(unit(target[test]), unit(predicted)), "seconds": seconds}
+
+
+SUITE = Suite("few_labels", TASKS, MODELS, measure)

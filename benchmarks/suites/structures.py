@@ -1,0 +1,322 @@
+"""Properties of crystals: GraphTRIADS, TriForces and forests, with and without a potential."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from benchmarks import data
+from benchmarks.measures import fit_and_score
+from benchmarks.peers import forest
+from benchmarks.runner import Model, Suite, Task
+
+TASKS = {
+    "phonons": Task("cm⁻¹"),
+    "jdft2d": Task("meV/atom"),
+    "perovskites": Task("meV/atom", {"matbench, certain rows": 5}),
+}
+#: What a potential measures is kept here, as its force calls are costly.
+CACHE = Path(__file__).parents[1] / ".cache"
+#: Sensors of a potential; cells that are not stable have no frequencies that tell their energy.
+SENSORS = {
+    "phonons": ["energy", "stress", "forces", "gamma", "einstein", "phonon_dos"],
+    "perovskites": ["energy", "stress", "forces"],
+}
+AREA = "Layer area per atom (A2)"
+DOS_MAXIMUM = "Potential DOS maximum (1/cm)"
+HIGHEST_PAIR = "SpringModel highest pair frequency (1/cm)"
+ESTIMATE = "estimate (1/cm)"
+ENERGY = "Potential energy (eV/atom)"
+FORMATION = "formation energy of the potential (meV/atom)"
+
+
+def load(task):
+    """Structures, target and folds."""
+    return data.perovskites() if task == "perovskites" else data.matbench(task)
+
+
+def block(name, task):
+    """A featurizer of structures by name."""
+    import trisk
+    from trisk.featurizers import ElementFractionFeaturizer
+
+    if name == "sensors":
+        return trisk.PotentialFeaturizer(
+            data.potential(), sensors=SENSORS[task], memory=CACHE, on_error="nan",
+            potential_name="TensorNet-MatPES-PBE-v2025.1", supercell_length=7.0, mesh_length=30.0,
+        )  # fmt: skip
+    made = {
+        "Magpie": trisk.MagpieFeaturizer,
+        "fractions": ElementFractionFeaturizer,
+        "springs": trisk.SpringModelFeaturizer,
+        "layers": trisk.LayerFeaturizer,
+        "predicted sensors": trisk.TriForcesSensors,
+    }[name]
+    return made(on_error="nan") if name == "springs" else made()
+
+
+def with_estimate(columns):
+    """A table or graphs with an estimate of the highest frequency, and tables in units of it.
+
+    It is the geometric mean of the potential's and the strongest spring's: the potential finds soft
+    polar modes where the last peak is a longitudinal one, and springs know no such softness.
+    """
+    names = list(columns) if hasattr(columns, "columns") else list(columns.names["context"])
+    values = np.asarray(columns if hasattr(columns, "columns") else columns.context)
+    estimate = pair = values[:, names.index(HIGHEST_PAIR)]
+    if DOS_MAXIMUM in names:
+        mode = values[:, names.index(DOS_MAXIMUM)]
+        estimate = np.sqrt(np.maximum(mode, pair / 2) * pair)
+    if not hasattr(columns, "columns"):
+        context = np.hstack([values, estimate[:, None]])
+        found = {**columns.names, "context": (*names, ESTIMATE)}
+        return replace(columns, context=context, names=found)
+    frequencies = columns[[name for name in names if name.endswith("(1/cm)")]]
+    quotients = frequencies.div(estimate, axis=0).add_suffix(" over estimate")
+    return columns.join(quotients).assign(**{ESTIMATE: estimate})
+
+
+class FormationEnergies(TransformerMixin, BaseEstimator):
+    """Adds the potential's energy less those of the elements, which training rows determine."""
+
+    def fit(self, X, y):
+        energies, fractions = self._read(X)
+        known = fractions.any(axis=0)
+        self.references_ = np.zeros(fractions.shape[1])
+        self.references_[known] = np.linalg.lstsq(fractions[:, known], energies - y)[0]
+        self.references_[~known] = self.references_[known].mean()
+        return self
+
+    def transform(self, X):
+        energies, fractions = self._read(X)
+        return X.assign(**{FORMATION: energies - fractions @ self.references_})
+
+    @staticmethod
+    def _read(X):
+        fractions = X[[name for name in X if name.startswith("ElementFraction ")]]
+        return 1e3 * X[ENERGY].to_numpy(), fractions.to_numpy()
+
+
+def of_logarithm(model):
+    """A model of the logarithm of a positive target."""
+    from sklearn.compose import TransformedTargetRegressor
+
+    return TransformedTargetRegressor(model, func=np.log, inverse_func=np.exp)
+
+
+def corrected(model, reference, log=True):
+    """Steps that learn what a reference is off, by a factor or for energies by a difference."""
+    from sklearn.preprocessing import FunctionTransformer
+
+    from trisk import DeltaRegressor
+
+    if reference == FORMATION:
+        return [FormationEnergies(), DeltaRegressor(model, reference=reference, kind="difference")]
+    steps = [FunctionTransformer(with_estimate)] if reference == ESTIMATE else []
+    return [*steps, DeltaRegressor(of_logarithm(model) if log else model, reference=reference)]
+
+
+def table_model(task, model, blocks, reference=None, **parameters):
+    """A model of columns, which learns what a reference is off if there is one."""
+    from sklearn.pipeline import FeatureUnion, make_pipeline
+
+    features = FeatureUnion([(n, block(n, task)) for n in blocks], verbose_feature_names_out=False)
+    learner = {"SVR": support_vectors, "HybridTRIADS": hybrid_triads}.get(model)
+    learner = learner(**parameters) if learner else forest(model, **parameters)
+    steps = corrected(learner, reference) if reference else [learner]
+    return make_pipeline(features.set_output(transform="pandas"), *steps)
+
+
+def support_vectors(**parameters):
+    """Support vectors on standardised columns and their logarithms, softly clipped."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+    from sklearn.svm import SVR
+
+    logarithms, clip = FunctionTransformer(_with_logarithms), FunctionTransformer(_soft_clip)
+    return make_pipeline(logarithms, StandardScaler(), clip, SVR(gamma="auto", **parameters))
+
+
+def _with_logarithms(table):
+    values = np.asarray(table, dtype=float)
+    return np.hstack([values, np.sign(values) * np.log1p(np.abs(values))])
+
+
+def _soft_clip(values):
+    return values / np.sqrt(1 + (values / 3) ** 2)
+
+
+def hybrid_triads(**parameters):
+    """The network of tables."""
+    from trisk import HybridTRIADSRegressor
+
+    return HybridTRIADSRegressor(random_state=0).set_params(**parameters)
+
+
+def graph_triads(task, order, structure=(), composition=("magpie", "mat2vec"), reference=None,
+                 **parameters):  # fmt: skip
+    """GraphTRIADS on crystal graphs."""
+    from sklearn.pipeline import make_pipeline
+
+    from trisk import CrystalGraphFeaturizer, GraphTRIADSRegressor
+
+    context = [block(name, task) for name in structure] or None
+    graphs = CrystalGraphFeaturizer(order=order, composition=composition, structure=context)
+    network = GraphTRIADSRegressor(random_state=0).set_params(network__order=order, **parameters)
+    steps = corrected(network, reference, log=False) if reference else [network]
+    return make_pipeline(graphs, *steps)
+
+
+def triforces(task, structure=(), reference=None, **parameters):
+    """TriForces on structures, with columns of the whole structure before the head if wanted."""
+    from sklearn.pipeline import make_pipeline
+
+    from trisk import CrystalGraphFeaturizer, TriForcesRegressor
+
+    network = TriForcesRegressor(random_state=0).set_params(**parameters)
+    network = of_logarithm(network) if task == "phonons" and not reference else network
+    if not structure:
+        return network
+    context = [block(name, task) for name in structure]
+    composition = ("magpie",) if reference else None
+    graphs = CrystalGraphFeaturizer(order=1, composition=composition, structure=context)
+    return make_pipeline(
+        graphs, *(corrected(network, reference, log=False) if reference else [network])
+    )
+
+
+def mean(task, models):
+    """The mean of models of this suite."""
+    from sklearn.ensemble import VotingRegressor
+
+    return VotingRegressor(
+        [(f"model {k}", MODELS[name].build(task)) for k, name in enumerate(models)]
+    )
+
+
+#: Of one network on each task, chosen on validation rows of the first training fold.
+GRAPHS = {
+    "phonons": {"order": 2, "link": "log", "n_members": 1, "max_epochs": 25},
+    "jdft2d": {"order": 2, "n_members": 1, "max_epochs": 25},
+    "perovskites": {"order": 2, "n_members": 1, "max_epochs": 6},
+}
+LAYERS = {
+    "composition": ["magpie"], "structure": ["springs", "layers"], "reference": AREA, "link": "log",
+}  # fmt: skip
+EPOCHS = {"phonons": 60, "jdft2d": 25, "perovskites": 6}
+SMALL = {"network__cutoff": 5.0, "network__n_layers": 2}
+PHONONS, FOLDS = ("phonons",), ("phonons", "perovskites")
+FROM_SENSORS, TREES = {"pretrained": "sensors"}, {"n_estimators": 300}
+WITH_SPRINGS = {"structure": ["springs"], "context": True}
+SENSED = {"structure": ["springs", "sensors"], "reference": ESTIMATE}
+BOTH, ALL = ["Magpie", "springs"], ["Magpie", "springs", "sensors"]
+SENSORS_CORRECTED = "Magpie, springs and sensors of a potential, corrected"
+LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
+
+
+def needs(settings):
+    """Packages that settings ask for."""
+    return ("matgl",) if "sensors" in str(settings.get("structure", settings.get("blocks"))) else ()
+
+
+def graphs(more=None, tasks=None, **settings):
+    """GraphTRIADS with settings of the task, these, and those of `more` that depend on it."""
+
+    def parameters(task):
+        return {**GRAPHS[task], **settings, **(more or {}).get(task, {})}
+
+    return Model(graph_triads, parameters, needs(settings), tasks)
+
+
+def streams(tasks=FOLDS, **settings):
+    """TriForces with the epochs of the task and these settings."""
+    return Model(
+        triforces, lambda task: {"max_epochs": EPOCHS[task], **settings}, needs(settings), tasks
+    )
+
+
+def table(model, blocks, tasks=None, **settings):
+    """A model of columns."""
+    settings = {"model": model, "blocks": blocks, **settings}
+    return Model(table_model, settings, needs(settings), tasks)
+
+
+def estimated(model, blocks, **settings):
+    """A model of columns of phonons that corrects the estimate."""
+    return table(model, blocks, PHONONS, reference=ESTIMATE, **settings)
+
+
+def mean_of(*models, tasks=PHONONS):
+    """The mean of models of this suite."""
+    return Model(mean, {"models": list(models)}, ("matgl",) * ("potential" in models[0]), tasks)
+
+
+MODELS = {
+    "GraphTRIADS": graphs({"jdft2d": LAYERS}),
+    "GraphTRIADS, without layers": graphs(tasks=("jdft2d",)),
+    "GraphTRIADS, distances only": graphs(order=1, composition=None, network__physics=False),
+    "GraphTRIADS, springs and predicted sensors": graphs(
+        tasks=FOLDS, structure=["springs", "predicted sensors"]
+    ),
+    "GraphTRIADS, sensors of a potential, corrected": graphs(
+        tasks=PHONONS, composition=["magpie"], **SENSED
+    ),
+    "TriForces, small": streams(**SMALL),
+    "TriForces": streams(),
+    "TriForces, with springs": streams(**WITH_SPRINGS),
+    "TriForces, self-supervised": streams(pretrained="default"),
+    "TriForces, pre-trained on sensors": streams(**FROM_SENSORS),
+    "TriForces, pre-trained on sensors, with springs": streams(**FROM_SENSORS, **WITH_SPRINGS),
+    "TriForces, pre-trained on sensors, with springs, three members": streams(
+        PHONONS, **FROM_SENSORS, **WITH_SPRINGS, n_members=3
+    ),
+    "TriForces, sensors of a potential, corrected": streams(
+        PHONONS, **SMALL, context=True, **SENSED
+    ),
+    "mean of GraphTRIADS and TriForces, with springs": mean_of(
+        "GraphTRIADS", "TriForces, with springs"
+    ),
+    "mean of GraphTRIADS and TriForces, with springs and predicted sensors": mean_of(
+        "GraphTRIADS, springs and predicted sensors",
+        "TriForces, pre-trained on sensors, with springs",
+    ),
+    "mean of GraphTRIADS and ExtraTrees, per area": mean_of(
+        "GraphTRIADS", LAYER_TREES, tasks=("jdft2d",)
+    ),
+    "ExtraTrees, Magpie": table("ExtraTrees", ["Magpie"], **TREES),
+    "RandomForest, Magpie": table("RandomForest", ["Magpie"], **TREES),
+    "ExtraTrees, Magpie and predicted sensors": table(
+        "ExtraTrees", ["Magpie", "predicted sensors"], FOLDS, **TREES
+    ),
+    LAYER_TREES: table(
+        "ExtraTrees", [*BOTH, "layers"], ("jdft2d",), reference=AREA, max_features=0.33, **TREES
+    ),
+    "ExtraTrees, Magpie and springs, corrected": estimated("ExtraTrees", BOTH, n_estimators=100),
+    "SVR, Magpie and springs, corrected": estimated("SVR", BOTH, C=3.0, epsilon=0.01),
+    "ExtraTrees, sensors of a potential": table(
+        "ExtraTrees", ["sensors"], FOLDS, n_estimators=100
+    ),
+    "ExtraTrees, Magpie and sensors of a potential": table(
+        "ExtraTrees", ["Magpie", "sensors"], FOLDS, n_estimators=100
+    ),
+    f"ExtraTrees, {SENSORS_CORRECTED}": estimated("ExtraTrees", ALL, n_estimators=100),
+    f"SVR, {SENSORS_CORRECTED}": estimated("SVR", ALL, C=3.0, epsilon=0.01),
+    f"HybridTRIADS, {SENSORS_CORRECTED}": estimated("HybridTRIADS", ALL, n_members=4),
+    "mean of ExtraTrees, SVR and HybridTRIADS with sensors of a potential": mean_of(
+        *(f"{name}, {SENSORS_CORRECTED}" for name in ("ExtraTrees", "SVR", "HybridTRIADS"))
+    ),
+    "ExtraTrees, Magpie, fractions and sensors of a potential, corrected": table(
+        "ExtraTrees", ["Magpie", "fractions", "sensors"], ("perovskites",), n_estimators=100,
+        reference=FORMATION,
+    ),
+}  # fmt: skip
+
+
+def measure(task, split, fold, model):
+    """Fit on the fold's training rows and score the others."""
+    X, y, folds = load(task)
+    return fit_and_score(MODELS[model].build(task), X, y, *folds[fold])
+
+
+SUITE = Suite("structures", TASKS, MODELS, measure)
