@@ -2,18 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-minimum test-newest lint install dist sbom
+.PHONY: demo test test-slow test-minimum test-newest lint install dist sbom
 
 demo: .venv/.installed-core
 	$(BIN)/python examples/band_gaps.py --out demo
 
 test: .venv/.installed-dev lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal
+
+# The campaigns: fuzzing, kills, endurance.
+test-slow: .venv/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist worksteal
 
 # The fast part of the tests in an environment of its own, with the lowest versions that
 # pyproject.toml declares (constraints-minimum.txt), or with the newest there are.
 test-minimum test-newest: .venv/.installed-core
-	$(BIN)/python -m reliability.versions $(subst test-,,$@)
+	$(BIN)/python -m tools.versions $(subst test-,,$@)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -26,7 +30,7 @@ install: .venv/.installed-dev
 # The sdist, and the wheel made from it, checked and used where nothing else of trisk is.
 dist: .venv/.installed-core
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dist]'
-	$(BIN)/python -m reliability.distributions
+	$(BIN)/python -m tools.distributions
 
 # Software bill of materials (CycloneDX) of the environment that trisk is tested in.
 sbom: .venv/.installed-core

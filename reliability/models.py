@@ -1,11 +1,9 @@
-"""Small models of every class that trisk stores, each with input and a method to call.
+"""Small models of every class that trisk stores, each with input and a method to call."""
 
-All parameters that shape a network are written out, so that a change of a default changes no
-golden number.
-"""
-
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,70 +14,13 @@ FORMULAS = [
     "Bi2Te3", "Sb2Se3", "MoS2", "WSe2", "Fe", "Cu", "Al", "W", "TiAl", "Ni3Al", "FeNi", "CuZn",
     "Fe0.9C0.1", "Ni0.5Cr0.5", "Ca3(PO4)2", "YBa2Cu3O7",
 ]  # fmt: skip
-_TABLE = {
-    "n_attention_layers": None,
-    "n_members": 2,
-    "max_epochs": 4,
-    "batch_size": 16,
-    "embedding_dim": 3,
-    "n_frequencies": 4,
-    "frequency_scale": 0.5,
-    "hidden_dim": 8,
-    "feedforward_dim": 8,
-    "n_steps": 2,
-    "dropout": 0.1,
-    "scaling": "robust",
-    "n_neighbors": None,
-    "companion": None,
-    "learning_rate": 3e-3,
-    "weight_decay": 1e-2,
-    "beta2": 0.99,
-    "max_grad_norm": 1.0,
-    "schedule": "cosine",
-    "averaging": "ema",
-    "ema_decay": 0.9,
-    "validation_fraction": 0.0,
-    "random_state": 0,
-    "device": "cpu",
-}
-_ENCODER = {
-    name: _TABLE[name]
-    for name in (
-        "n_members", "max_epochs", "batch_size", "learning_rate", "weight_decay", "beta2",
-        "max_grad_norm", "schedule", "averaging", "ema_decay", "validation_fraction",
-        "random_state", "device",
-    )
+_SIZES = {
+    "HybridTRIADS": {"hidden_dim": 8, "feedforward_dim": 8, "n_frequencies": 4},
+    "CompositionEncoder": {},
+    "GraphTRIADS": {"order": 2, "hidden_dim": 8, "bond_dim": 8, "angle_dim": 4,
+                    "feedforward_dim": 8, "min_cycles": 2, "max_cycles": 4},
+    "TriForces": {"hidden_dim": 8, "n_layers": 1, "cutoff": 4.0},
 }  # fmt: skip
-_GRAPH = {
-    "order": 2,
-    "n_members": 2,
-    "max_epochs": 3,
-    "hidden_dim": 8,
-    "bond_dim": 8,
-    "angle_dim": 4,
-    "feedforward_dim": 8,
-    "min_cycles": 2,
-    "max_cycles": 4,
-    "batch_size": 8,
-    "learning_rate": 3e-3,
-    "random_state": 0,
-    "device": "cpu",
-}
-_CRYSTAL = {
-    "backbone": "builtin",
-    "streams": ("composition", "structure", "interaction"),
-    "hidden_dim": 8,
-    "n_layers": 1,
-    "cutoff": 4.0,
-    "n_members": 1,
-    "max_epochs": 2,
-    "batch_size": 8,
-    "learning_rate": 3e-3,
-    "ema_decay": 0.9,
-    "validation_fraction": 0.0,
-    "random_state": 0,
-    "device": "cpu",
-}
 
 
 @dataclass(frozen=True)
@@ -88,21 +29,14 @@ class Case:
 
     name: str
     build: Callable[[], Any]
-    inputs: str  # "formulas", "table", "structures", "frames" or "layers"
+    inputs: str  # name of a function of this module
     target: str | None  # "number", "class" or None
     method: str
 
     def data(self, random_state=0):
-        """Input and target to fit; the first ten rows are asked for predictions."""
-        X = {
-            "formulas": formulas,
-            "table": table,
-            "structures": structures,
-            "frames": frames,
-            "layers": layers,
-        }[self.inputs](random_state)
-        rng = np.random.default_rng(random_state)
-        number = np.round(rng.gamma(2.0, size=len(X)), 3)
+        """Input and target to fit."""
+        X = globals()[self.inputs](random_state)
+        number = np.round(np.random.default_rng(random_state).gamma(2.0, size=len(X)), 3)
         y = {"number": number, "class": np.where(number > 1.5, "high", "low"), None: None}
         return X, y[self.target]
 
@@ -118,10 +52,9 @@ class Case:
 
 def flatten(result):
     """One flat array of numbers from whatever a method of a model gives."""
-    if isinstance(result, dict):
-        return np.concatenate([flatten(v) for v in result.values()])
-    if isinstance(result, list | tuple):
-        return np.concatenate([flatten(v) for v in result])
+    if isinstance(result, dict | list | tuple):
+        parts = result.values() if isinstance(result, dict) else result
+        return np.concatenate([flatten(v) for v in parts])
     if hasattr(result, "bond_lengths"):
         return np.concatenate([result.bond_lengths, result.angle_cosines, result.context.ravel()])
     return np.asarray(result, dtype=float).ravel()
@@ -169,11 +102,19 @@ def frames(random_state=0):
     return made
 
 
+def layers(random_state=0):
+    """Six layers of transition-metal dichalcogenides with vacuum between their images."""
+    from ase.build import mx2
+
+    kinds = ("MoS2", "WS2", "MoSe2", "WSe2", "TaS2", "NbSe2")
+    made = [mx2(f, a=3.1 + 0.05 * n, vacuum=8) for n, f in enumerate(kinds)]
+    for layer in made:
+        layer.pbc = True
+    return made
+
+
 def small_encoder():
     """Write weights of a small encoder that knows nothing, always the same; return the path."""
-    import tempfile
-    from pathlib import Path
-
     from safetensors.numpy import save_file
 
     d, rng = 8, np.random.default_rng(0)
@@ -200,15 +141,17 @@ def small_encoder():
     return str(path)
 
 
-def layers(random_state=0):
-    """Six layers of transition-metal dichalcogenides with vacuum between their images."""
-    from ase.build import mx2
+def _small(name, **params):
+    """A network of a few hundred weights."""
+    from trisk import estimators
 
-    formulas = ("MoS2", "WS2", "MoSe2", "WSe2", "TaS2", "NbSe2")
-    made = [mx2(f, a=3.1 + 0.05 * n, vacuum=8) for n, f in enumerate(formulas)]
-    for layer in made:
-        layer.pbc = True
-    return made
+    family = next(f for f in _SIZES if name.startswith(f))
+    sizes = {f"network__{key}": value for key, value in _SIZES[family].items()}
+    common = {"max_epochs": 3, "batch_size": 16, "random_state": 0, "device": "cpu"}
+    model = getattr(estimators, name)().set_params(**common, **sizes)
+    if "n_members" in model.get_params():
+        model.set_params(n_members=1 if family == "TriForces" else 2)
+    return model.set_params(**params)
 
 
 def _trees(kind, family="ExtraTrees"):
@@ -217,34 +160,18 @@ def _trees(kind, family="ExtraTrees"):
     return getattr(ensemble, f"{family}{kind}")(n_estimators=3, max_depth=4, random_state=0)
 
 
-def _median_trees():
-    from trisk.estimators.tables._companion import MedianTrees
+def _hurdle(family="ExtraTrees"):
+    from trisk.estimators import HurdleRegressor
 
-    return MedianTrees(n_estimators=3, max_depth=4, random_state=0)
+    return HurdleRegressor(_trees("Classifier", family), _trees("Regressor", family))
 
 
-def _on_formulas(estimator):
+def _after(featurizer, estimator, **params):
     from sklearn.pipeline import make_pipeline
 
-    from trisk.featurizers import StoichiometryFeaturizer
+    from trisk import featurizers
 
-    return make_pipeline(StoichiometryFeaturizer(), estimator)
-
-
-def _on_fractions(estimator):
-    from sklearn.pipeline import make_pipeline
-
-    from trisk.featurizers import ElementFractionFeaturizer
-
-    return make_pipeline(ElementFractionFeaturizer(), estimator)
-
-
-def _on_graphs(estimator):
-    from sklearn.pipeline import make_pipeline
-
-    from trisk.featurizers import CrystalGraphFeaturizer
-
-    return make_pipeline(CrystalGraphFeaturizer(order=2, composition=["magpie"]), estimator)
+    return make_pipeline(getattr(featurizers, featurizer)(**params), estimator)
 
 
 def _retriever():
@@ -252,88 +179,37 @@ def _retriever():
     from trisk.featurizers import PowerSpectrumFeaturizer
 
     spectrum = PowerSpectrumFeaturizer(cutoff=4.0, n_radial=2, max_degree=1)
-    return StructureRetriever(spectrum, n_neighbors=3)
+    return StructureRetriever(pretrainer=spectrum, n_neighbors=3)
 
 
-def _estimators():
-    from trisk import estimators as e
+def _delta():
+    from trisk.estimators import DeltaRegressor
 
-    def hurdle(family="ExtraTrees"):
-        parts = _trees("Classifier", family), _trees("Regressor", family)
-        return e.HurdleRegressor(*parts, random_state=0)
-
-    return [
-        Case("HybridTRIADSRegressor", lambda: e.HybridTRIADSRegressor(**_TABLE), "table",
-             "number", "predict"),
-        Case("HybridTRIADSRegressor-companion", lambda: e.HybridTRIADSRegressor(
-             **_TABLE | {"companion": _trees("Regressor"), "calibrate": True, "n_neighbors": 4}),
-             "table", "number", "predict"),
-        Case("HybridTRIADSRegressor-hurdle",
-             lambda: e.HybridTRIADSRegressor(**_TABLE | {"companion": hurdle()}),
-             "table", "number", "predict"),
-        Case("HybridTRIADSRegressor-medians",
-             lambda: e.HybridTRIADSRegressor(**_TABLE | {"companion": _median_trees()}),
-             "table", "number", "predict"),
-        Case("HybridTRIADSClassifier-attention", lambda: _on_formulas(e.HybridTRIADSClassifier(
-             **_TABLE | {"n_attention_layers": 1, "attention_dim": 4, "n_heads": 2})),
-             "formulas", "class", "predict_proba"),
-        Case("CompositionEncoderRegressor", lambda: _on_fractions(
-             e.CompositionEncoderRegressor(pretrained=small_encoder(), **_ENCODER)),
-             "formulas", "number", "predict"),
-        Case("CompositionEncoderClassifier", lambda: _on_fractions(
-             e.CompositionEncoderClassifier(pretrained=small_encoder(), **_ENCODER)),
-             "formulas", "class", "predict_proba"),
-        Case("HurdleRegressor", hurdle, "table", "number", "predict"),
-        Case("HurdleRegressor-forests", lambda: hurdle("RandomForest"), "table", "number",
-             "predict"),
-        Case("DeltaRegressor", lambda: e.DeltaRegressor(
-             e.HybridTRIADSRegressor(**_TABLE), kind="difference"), "table", "number", "predict"),
-        Case("GraphTRIADSRegressor", lambda: _on_graphs(e.GraphTRIADSRegressor(**_GRAPH)),
-             "structures", "number", "predict"),
-        Case("GraphTRIADSClassifier", lambda: _on_graphs(e.GraphTRIADSClassifier(**_GRAPH)),
-             "structures", "class", "predict_proba"),
-        Case("TriForcesRegressor", lambda: e.TriForcesRegressor(**_CRYSTAL), "structures",
-             "number", "predict"),
-        Case("TriForcesRegressor-logarithm", _of_logarithm, "structures", "number", "predict"),
-        Case("TriForcesClassifier", lambda: e.TriForcesClassifier(**_CRYSTAL), "structures",
-             "class", "predict_proba"),
-        Case("TriForcesPretrainer", lambda: e.TriForcesPretrainer(
-             n_slices=8, **{k: v for k, v in _CRYSTAL.items()
-                            if k not in ("n_members", "validation_fraction")}),
-             "structures", None, "transform"),
-        Case("TriForcesSensors", _predicted_sensors, "structures", None, "transform"),
-        Case("TriForcesSensors-union", _on_union, "structures", "number", "predict"),
-        Case("StructureRetriever", _retriever, "structures", None, "kneighbors"),
-        Case("TriForcesPotential", lambda: e.TriForcesPotential(**_CRYSTAL), "frames", None,
-             "predict"),
-    ]  # fmt: skip
+    return DeltaRegressor(_small("HybridTRIADSRegressor"), kind="difference")
 
 
 def _of_logarithm():
     from sklearn.compose import TransformedTargetRegressor
 
-    from trisk import TriForcesRegressor
-
-    network = TriForcesRegressor(**_CRYSTAL)
+    network = _small("TriForcesRegressor")
     return TransformedTargetRegressor(network, func=np.log1p, inverse_func=np.expm1)
 
 
-def _on_union():
+def _sensors():
+    from trisk.estimators import TriForcesSensors
+
+    return TriForcesSensors(pretrained=case("TriForcesRegressor").fit())
+
+
+def _union():
     from sklearn.pipeline import make_pipeline, make_union
 
     from trisk.featurizers import MagpieFeaturizer
 
-    columns = make_union(MagpieFeaturizer(), _predicted_sensors())
-    return make_pipeline(columns, _trees("Regressor"))
+    return make_pipeline(make_union(MagpieFeaturizer(), _sensors()), _trees("Regressor"))
 
 
-def _predicted_sensors():
-    from trisk import TriForcesSensors
-
-    return TriForcesSensors(case("TriForcesRegressor").fit())
-
-
-def _sensors():
+def _measured():
     from sklearn.frozen import FrozenEstimator
 
     from trisk.featurizers import PotentialFeaturizer
@@ -342,37 +218,73 @@ def _sensors():
     return PotentialFeaturizer(potential, sensors=["energy", "stress", "forces", "einstein"])
 
 
+def _graphs(estimator):
+    return _after("CrystalGraphFeaturizer", estimator, order=2, composition=["magpie"])
+
+
+def _estimators():
+    attention = {"network__n_attention_layers": 1, "network__attention_dim": 8}
+    stacked = {"stack_with": _trees("Regressor"), "calibrate": True, "n_neighbors": 4}
+    rows = [
+        ("HybridTRIADSRegressor", lambda: _small("HybridTRIADSRegressor"), "table", "number"),
+        ("HybridTRIADSRegressor-stacked", lambda: _small("HybridTRIADSRegressor", **stacked),
+         "table", "number"),
+        ("HybridTRIADSRegressor-hurdle",
+         lambda: _small("HybridTRIADSRegressor", stack_with=_hurdle()), "table", "number"),
+        ("HybridTRIADSClassifier-attention", lambda: _after(
+            "StoichiometryFeaturizer", _small("HybridTRIADSClassifier", **attention)),
+         "formulas", "class"),
+        ("CompositionEncoderRegressor", lambda: _after("ElementFractionFeaturizer", _small(
+            "CompositionEncoderRegressor", pretrained=small_encoder())), "formulas", "number"),
+        ("CompositionEncoderClassifier", lambda: _after("ElementFractionFeaturizer", _small(
+            "CompositionEncoderClassifier", pretrained=small_encoder())), "formulas", "class"),
+        ("HurdleRegressor", _hurdle, "table", "number"),
+        ("DeltaRegressor", _delta, "table", "number"),
+        ("GraphTRIADSRegressor", lambda: _graphs(_small("GraphTRIADSRegressor")), "structures",
+         "number"),
+        ("GraphTRIADSClassifier", lambda: _graphs(_small("GraphTRIADSClassifier")), "structures",
+         "class"),
+        ("TriForcesRegressor", lambda: _small("TriForcesRegressor"), "structures", "number"),
+        ("TriForcesRegressor-logarithm", _of_logarithm, "structures", "number"),
+        ("TriForcesClassifier", lambda: _small("TriForcesClassifier"), "structures", "class"),
+        ("TriForcesSensors-union", _union, "structures", "number"),
+        ("TriForcesPotential", lambda: _small("TriForcesPotential"), "frames", None),
+    ]  # fmt: skip
+    return [
+        Case(*row, "predict_proba" if row[-1] == "class" else "predict") for row in rows
+    ] + [
+        Case("TriForcesPretrainer", lambda: _small("TriForcesPretrainer", n_slices=8),
+             "structures", None, "transform"),
+        Case("TriForcesSensors", _sensors, "structures", None, "transform"),
+        Case("StructureRetriever", _retriever, "structures", None, "kneighbors"),
+    ]  # fmt: skip
+
+
 def _featurizers():
     from trisk import featurizers as f
-    from trisk.featurizers.composition._base import BaseCompositionFeaturizer
 
-    on_formulas = [
-        name
-        for name in f.__all__
-        if isinstance(getattr(f, name), type)
-        and issubclass(getattr(f, name), BaseCompositionFeaturizer)
-    ]
     special = {
         "CompositionFeaturizer": {"blocks": ["magpie", "element_fraction"]},
         "Mat2VecFeaturizer": {"vectors": "megnet16"},
         # The one that ships would add 2 MB to the file.
         "PretrainedFeaturizer": {"weights": small_encoder()},
     }
-    cases = [
-        Case(n, lambda n=n: getattr(f, n)(**special.get(n, {})), "formulas", None, "transform")
-        for n in on_formulas
-    ]
+    on_structures = {
+        "CrystalGraphFeaturizer": {"order": 3, "composition": ["magpie"]},
+        "PowerSpectrumFeaturizer": {"cutoff": 4.0, "n_radial": 2, "max_degree": 1},
+        "SpringModelFeaturizer": {},
+    }
+    classes = {
+        name: getattr(f, name) for name in f.__all__ if hasattr(getattr(f, name), "transform")
+    }
+    names = [n for n, c in classes.items() if c.__module__.startswith("trisk.featurizers.comp")]
     return [
-        *cases,
-        Case("ColumnSelector", f.ColumnSelector, "table", None, "transform"),
-        Case("CrystalGraphFeaturizer", lambda: f.CrystalGraphFeaturizer(
-             order=3, composition=["magpie"]), "structures",
-             None, "transform"),
-        Case("PowerSpectrumFeaturizer", lambda: f.PowerSpectrumFeaturizer(
-             cutoff=4.0, n_radial=2, max_degree=1), "structures", None, "transform"),
+        *(Case(n, lambda n=n: classes[n](**special.get(n, {})), "formulas", None, "transform")
+          for n in names),
+        *(Case(n, lambda n=n, p=p: classes[n](**p), "structures", None, "transform")
+          for n, p in on_structures.items()),
         Case("LayerFeaturizer", f.LayerFeaturizer, "layers", None, "transform"),
-        Case("SpringModelFeaturizer", f.SpringModelFeaturizer, "structures", None, "transform"),
-        Case("PotentialFeaturizer", _sensors, "frames", None, "transform"),
+        Case("PotentialFeaturizer", _measured, "frames", None, "transform"),
     ]  # fmt: skip
 
 

@@ -12,12 +12,10 @@ import time
 import zipfile
 from pathlib import Path
 
-from reliability import _report
-
 ROOT = Path(__file__).parents[1]
 _USE = """
 import sys, tempfile, pathlib
-import trisk, trisk.featurizers, trisk.persistence
+import trisk, trisk.featurizers
 assert pathlib.Path(trisk.__file__).is_relative_to(sys.argv[1]), trisk.__file__
 from trisk.cli import main
 X, y = trisk.load_band_gaps()
@@ -25,7 +23,7 @@ assert len(trisk.load_prototypes()[0])
 trisk.featurizers.PretrainedFeaturizer().fit_transform(X[:3])
 model = trisk.composition_pipeline("general", n_members=1, max_epochs=1).fit(X[:40], y[:40])
 path = pathlib.Path(tempfile.mkdtemp()) / "model.trisk"
-trisk.persistence.save(model, path)
+trisk.save(model, path)
 assert (trisk.load(path).predict(X[:5]) == model.predict(X[:5])).all()
 """
 
@@ -51,11 +49,9 @@ def main():
         pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder)
         _run(*pip, str(wheel))
         _run(sys.executable, "-c", _USE, folder, cwd=folder, env={"PYTHONPATH": folder})
-    _report.write("distributions", {
-        "files": {f.name: f"{f.stat().st_size / 1e6:.2f} MB" for f in files},
-        "n_files_in_wheel": len(names),
-        "seconds": round(time.monotonic() - started),
-    })  # fmt: skip
+    for file in files:
+        print(f"{file.name}: {file.stat().st_size / 1e6:.2f} MB")
+    print(f"{len(names)} files in the wheel; {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":
