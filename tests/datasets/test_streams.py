@@ -6,16 +6,16 @@ from ase.build import bulk
 from ase.db import connect
 from pymatgen.core import Structure
 
-from trisk import TriForcesPretrainer
 from trisk.datasets import (
     DatasetNotFoundError,
     stream_ase_database,
     stream_files,
     stream_lemat_bulk,
 )
+from trisk.estimators import TriForcesOptions, TriForcesPretrainer
 from trisk.testing import make_structures
 
-SMALL = {"hidden_dim": 8, "n_layers": 1, "cutoff": 4.0, "max_epochs": 1, "random_state": 0}
+SMALL = TriForcesOptions(hidden_dim=8, n_layers=1, cutoff=4.0)
 CARD = """---
 configs:
 - config_name: compatible_pbe
@@ -36,7 +36,8 @@ def structures():
 
 
 def _embed(structures):
-    return TriForcesPretrainer(**SMALL).fit(structures).transform([bulk("Cu")]).to_numpy()
+    pretrainer = TriForcesPretrainer(network=SMALL, max_epochs=1, random_state=0)
+    return pretrainer.fit(structures).transform([bulk("Cu")]).to_numpy()
 
 
 def test_folder_of_files(structures, tmp_path):

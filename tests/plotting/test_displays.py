@@ -15,9 +15,16 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.datasets import load_band_gaps
-from trisk.estimators import GraphTRIADSRegressor, TriForcesPretrainer
+from trisk.estimators import (
+    GraphTRIADSOptions,
+    GraphTRIADSRegressor,
+    HybridTRIADSClassifier,
+    HybridTRIADSOptions,
+    HybridTRIADSRegressor,
+    TriForcesOptions,
+    TriForcesPretrainer,
+)
 from trisk.featurizers import CrystalGraphFeaturizer, MagpieFeaturizer
 from trisk.model_selection import nested_cross_validate
 from trisk.plotting import (
@@ -32,7 +39,10 @@ from trisk.plotting import (
 )
 from trisk.testing import make_structures
 
-TINY = {"n_members": 2, "max_epochs": 4, "hidden_dim": 8, "feedforward_dim": 8, "n_steps": 3}
+TINY = {"n_members": 2, "max_epochs": 4, "random_state": 0}
+NETWORK = {"hidden_dim": 8, "feedforward_dim": 8, "n_steps": 3}
+GRAPHS = {"order": 1, "hidden_dim": 8, "bond_dim": 8, "max_cycles": 5, "min_cycles": 2}
+SMALL_STREAMS = TriForcesOptions(hidden_dim=8, cutoff=4.0)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +56,11 @@ def table():
 
 @pytest.fixture(scope="module")
 def network(table):
-    return make_pipeline(StandardScaler(), HybridTRIADSRegressor(**TINY, random_state=0)).fit(
-        *table
-    )
+    return make_pipeline(StandardScaler(), tiny()).fit(*table)
+
+
+def tiny(estimator=HybridTRIADSRegressor, **architecture):
+    return estimator(**TINY, network=HybridTRIADSOptions(**NETWORK, **architecture))
 
 
 def boxes_apart(figure):
@@ -126,7 +138,7 @@ def test_supervision__errors_of_every_step(table, network):
 def test_supervision__classes_by_log_loss(table):
     X, y = table
     words = np.where(y > 1.5, "wide", "narrow")
-    model = HybridTRIADSClassifier(**TINY, random_state=0).fit(X, words)
+    model = tiny(HybridTRIADSClassifier).fit(X, words)
     display = SupervisionDisplay.from_estimator(model, X, words)
     losses = [log_loss(words, p) for p in model.staged_predict_proba(X)]
     np.testing.assert_allclose(display.error_line_.get_ydata(), losses)
@@ -160,7 +172,7 @@ def test_learning_curve__same_rows_for_all_models(table):
 
 def test_learning_curve__forest_beside_a_network(table):
     X, y = table
-    model = make_pipeline(StandardScaler(), HybridTRIADSRegressor(**TINY, random_state=0))
+    model = make_pipeline(StandardScaler(), tiny())
     display = LearningCurveDisplay.from_estimator(
         model, X, y, train_sizes=[0.5, 1.0], cv=2, random_state=0
     )
@@ -184,9 +196,7 @@ def test_learning_curve__classes_and_bad_sizes(table):
 
 def test_attention__properties_by_the_attention_they_receive():
     X, y = (values[:40] for values in load_band_gaps())
-    model = make_pipeline(
-        MagpieFeaturizer(), HybridTRIADSRegressor(n_attention_layers=2, **TINY, random_state=0)
-    ).fit(X, y)
+    model = make_pipeline(MagpieFeaturizer(), tiny(n_attention_layers=2)).fit(X, y)
     weights, properties = model[-1].attention(model[:-1].transform(X))
     assert weights.shape == (2, 22, 22)
     np.testing.assert_allclose(weights.sum(axis=2), 1)
@@ -204,18 +214,18 @@ def test_attention__properties_by_the_attention_they_receive():
 
 def test_attention__columns_without_names_and_no_attention(table):
     X, y = table
-    model = HybridTRIADSRegressor(n_attention_layers=1, **TINY, random_state=0).fit(X, y)
+    model = tiny(n_attention_layers=1).fit(X, y)
     assert model.attention(X)[1] == ["column 0", "column 1", "column 2"]
-    flat = HybridTRIADSRegressor(**TINY, random_state=0).fit(X, y)
-    with pytest.raises(ValueError, match="n_attention_layers=None makes no attention"):
+    flat = tiny().fit(X, y)
+    with pytest.raises(ValueError, match="no attention between properties: fit with"):
         AttentionDisplay.from_estimator(flat, X)
 
 
 def test_attention__in_one_row_chunks__is_the_same(table, monkeypatch):
     X, y = table
-    model = HybridTRIADSRegressor(n_attention_layers=1, **TINY, random_state=0).fit(X, y)
+    model = tiny(n_attention_layers=1).fit(X, y)
     whole, _ = model.attention(X)
-    monkeypatch.setattr("trisk.estimators.tables._base._ATTENTION_ELEMENTS", 1)
+    monkeypatch.setattr("trisk.estimators.hybrid._ATTENTION_ELEMENTS", 1)
     np.testing.assert_allclose(model.attention(X)[0], whole)
 
 
@@ -236,10 +246,9 @@ def test_halting__counts_and_errors(crystals):
     model = make_pipeline(
         CrystalGraphFeaturizer(order=1),
         GraphTRIADSRegressor(
-            order=1, hidden_dim=8, bond_dim=8, max_cycles=5, min_cycles=2, n_members=1,
-            max_epochs=2, random_state=0,
+            network=GraphTRIADSOptions(**GRAPHS), n_members=1, max_epochs=2, random_state=0
         ),
-    ).fit(X, y)  # fmt: skip
+    ).fit(X, y)
     display = HaltingDisplay.from_estimator(model, X, y, unit="Å³")
     assert display.counts_.sum() == 12
     assert np.nansum(display.counts_ * display.mean_errors_) == pytest.approx(
@@ -258,17 +267,16 @@ def test_graph_estimators__cross_validated_one_by_one(crystals):
     model = make_pipeline(
         CrystalGraphFeaturizer(order=1),
         GraphTRIADSRegressor(
-            order=1, hidden_dim=8, bond_dim=8, max_cycles=2, min_cycles=1, n_members=1,
-            max_epochs=1, random_state=0,
+            network=GraphTRIADSOptions(**GRAPHS), n_members=1, max_epochs=1, random_state=0
         ),
-    )  # fmt: skip
+    )
     results = nested_cross_validate(model, X, y, outer=2, verbose=0)
     assert (results.predictions["y_std"] >= 0).all()
 
 
 def test_embedding__of_structures_by_one_stream():
     structures, frequency, kinds = make_structures(40)
-    pretrainer = TriForcesPretrainer(hidden_dim=8, cutoff=4.0, max_epochs=1, random_state=0)
+    pretrainer = TriForcesPretrainer(network=SMALL_STREAMS, max_epochs=1, random_state=0)
     pretrainer.fit(structures)
     stream = make_pipeline(
         pretrainer, FunctionTransformer(lambda table: table.filter(like="structure "))
@@ -322,8 +330,8 @@ def test_draw_predictions__what_the_table_allows():
 
 @pytest.mark.parametrize("kind", ["losses", "gradients"])
 def test_pretraining__losses_and_gradients(crystals, kind):
-    settings = {"hidden_dim": 8, "cutoff": 4.0, "max_epochs": 3, "random_state": 0}
-    pretrainer = TriForcesPretrainer(**settings).fit(crystals[0])
+    pretrainer = TriForcesPretrainer(network=SMALL_STREAMS, max_epochs=3, random_state=0)
+    pretrainer.fit(crystals[0])
     display = PretrainingDisplay.from_estimator(pretrainer, kind=kind)
     streams = ("composition", "structure", "interaction")
     names = ["denoising", "masking", "lejepa"]
