@@ -24,6 +24,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
+from trisk.estimators import TriForcesOptions, TriForcesPotential
 from trisk.featurizers import FeaturizationError, PotentialFeaturizer, verify_potential
 from trisk.featurizers.potential._calls import ForceCalls
 from trisk.featurizers.potential._columns import (
@@ -327,8 +328,6 @@ def test_batched_calls_are_bounded_and_equal_single_ones():
 
 
 def test_fitted_potential_is_a_calculator():
-    from trisk.estimators import TriForcesPotential
-
     frames = []
     for seed in range(4):
         frame = bulk("Cu", cubic=True)
@@ -336,7 +335,9 @@ def test_fitted_potential_is_a_calculator():
         frame.calc = EMT()
         frame.get_stress()
         frames.append(frame)
-    potential = TriForcesPotential(hidden_dim=8, cutoff=4.0, max_epochs=2, random_state=0)
+    potential = TriForcesPotential(
+        network=TriForcesOptions(hidden_dim=8, cutoff=4.0), max_epochs=2, random_state=0
+    )
     sensors = ["energy", "stress", "forces"]
     with pytest.raises(NotFittedError):
         PotentialFeaturizer(potential, sensors=sensors).fit(frames)

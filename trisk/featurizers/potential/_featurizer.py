@@ -1,7 +1,7 @@
 """PotentialFeaturizer: sensors of crystals from any interatomic potential."""
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import Interval, StrOptions, check_feature_names
+from trisk._compat import Interval, StrOptions
 from trisk.featurizers._rows import TableFeaturizer
 from trisk.featurizers.potential._cache import RecordCache
 from trisk.featurizers.potential._calls import (
@@ -22,8 +22,6 @@ from trisk.featurizers.potential._columns import MEASUREMENTS, sensor_columns, s
 from trisk.featurizers.potential._measurements import MeasurementRun, measure_crystals
 from trisk.featurizers.potential._vibrations import require_phonopy
 from trisk.featurizers.structure._base import StructureFeaturizer
-from trisk.structures.readers import describe_atoms, read_structures
-from trisk.structures.rows import RowError
 
 _WITHOUT_PHONOPY = {"energy_and_forces", "geometry"}
 # Parameters on which the values of measurements depend.
@@ -218,11 +216,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
         FeaturizationError
             With ``on_error="raise"``, when a structure cannot be measured.
         """
-        check_is_fitted(self)
-        check_feature_names(self, X, reset=False)
-        name = type(self).__name__
-        structures, errors = read_structures(X, on_error="nan", n_jobs=self.n_jobs)
-        errors = [replace(error, featurizer=name) for error in errors]
+        structures, errors = self._read(X)
         if errors and self.on_error == "raise":
             self._report(errors, len(structures))
         rows = np.flatnonzero(structures.counts())
@@ -236,7 +230,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
             if cause is None:
                 values[row] = sensor_values(self.sensors, records)
                 continue
-            errors.append(RowError(row, describe_atoms(crystals[row].numbers), name, cause))
+            errors += self._errors(structures, {row: cause})
             if self.on_error == "raise":
                 break  # an hour of further rows would not help
         cache.warn(stacklevel=3)  # the caller of transform, past scikit-learn's wrapper
