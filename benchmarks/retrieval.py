@@ -41,7 +41,7 @@ from retrieval_sheet import draw
 from sklearn.base import clone
 
 from trisk import PowerSpectrumFeaturizer, StructureRetriever, TriForcesPretrainer
-from trisk.estimators.retrieval._volumes import scale_volumes
+from trisk.estimators.retrieval import scale_volumes
 from trisk.featurizers import ElementFractionFeaturizer
 
 HERE = Path(__file__).resolve().parent
@@ -154,7 +154,7 @@ def evaluate(crystals, tables):
             continue
         scores = {}
         for standardize in (False, True):
-            retriever = StructureRetriever(None, streams=streams, standardize=standardize)
+            retriever = StructureRetriever(pretrainer=None, streams=streams, standardize=standardize)
             indices = retriever.fit(tables[kind]).kneighbors(None, n_ranked, return_distance=False)
             for label, pair in truth.items():
                 scores[label, standardize] = judge(indices, *pair)
@@ -173,7 +173,7 @@ def approximate_recall(table):
     """Part of the ten nearest of the odd rows among the even rows that Faiss finds."""
     found = []
     for index in ("exact", "faiss"):
-        retriever = StructureRetriever(None, index=index).fit(table[::2])
+        retriever = StructureRetriever(pretrainer=None, index=index).fit(table[::2])
         found.append(retriever.kneighbors(table[1::2], N_NEIGHBORS, return_distance=False))
     shared = [len(set(a) & set(b)) for a, b in zip(*found, strict=True)]
     return float(np.mean(shared)) / N_NEIGHBORS

@@ -105,7 +105,7 @@ def main():
     exact = None
     for name, parameters in settings.items():
         before = memory()
-        retriever = StructureRetriever(None, n_neighbors=N_NEIGHBORS, **parameters)
+        retriever = StructureRetriever(pretrainer=None, n_neighbors=N_NEIGHBORS, **parameters)
         build, _ = clocked(partial(retriever.fit, table))
         times, found = search(retriever, queries)
         exact = found if exact is None else exact

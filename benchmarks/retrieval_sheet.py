@@ -41,7 +41,7 @@ def draw(crystals, table, path):
     for place, stream in enumerate(STREAMS):
         first = 2 + place * (N_SHOWN + 1)
         _head(axes[0, first + N_SHOWN // 2], f"nearest by {stream}")
-        retriever = StructureRetriever(None, streams=stream).fit(table)
+        retriever = StructureRetriever(pretrainer=None, streams=stream).fit(table)
         found = retriever.kneighbors(table.iloc[queries], N_SHOWN + 1, return_distance=False)
         for row, (query, indices) in enumerate(zip(queries, found, strict=True), 1):
             others = [index for index in indices if index != query][:N_SHOWN]

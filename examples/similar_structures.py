@@ -49,7 +49,7 @@ def main():
     columns = {}
     mixed = {"composition": 1, "structure": 3}
     for streams in ("composition", "structure", "interaction", mixed):
-        retriever = StructureRetriever(pretrainer, streams=streams).fit(embeddings)
+        retriever = StructureRetriever(pretrainer=pretrainer, streams=streams).fit(embeddings)
         indices = retriever.kneighbors([query], 4, return_distance=False)[0]
         title = "structure, some composition" if streams is mixed else streams
         columns[title] = [name(row) for row in known.iloc[indices].itertuples()]

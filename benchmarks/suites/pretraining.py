@@ -153,7 +153,7 @@ def score_retrieval(name, columns):
     n_ranked = min(ignored + N_NEIGHBORS, len(columns) - 1)
     scores = {}
     for standardize in (False, True):
-        retriever = StructureRetriever(None, standardize=standardize).fit(columns)
+        retriever = StructureRetriever(pretrainer=None, standardize=standardize).fit(columns)
         indices = retriever.kneighbors(None, n_ranked, return_distance=False)
         for label, pair in truth.items():
             scores[label, standardize] = judge(indices, *pair)

@@ -216,7 +216,7 @@ def nearest(task):
     queries, rows = np.split(rows + centers[clusters], [N_QUERIES])
     searches = []
     for index in ("faiss", "exact"):
-        retriever = StructureRetriever(None, index=index, n_neighbors=10).fit(rows)
+        retriever = StructureRetriever(pretrainer=None, index=index, n_neighbors=10).fit(rows)
         searches.append(lambda r=retriever: r.kneighbors(queries, return_distance=False))
     shared = [len(set(a) & set(b)) for a, b in zip(*(s() for s in searches), strict=True)]
     return *searches, (N_QUERIES, N_QUERIES), {"recall": float(np.mean(shared)) / 10}
