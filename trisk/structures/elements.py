@@ -35,29 +35,18 @@ _MASSES = """
 #: mass of the longest-lived one).
 ATOMIC_MASSES = tuple(float(mass) for mass in _MASSES.split())
 
-#: Symbol → atomic number. Deuterium and tritium are hydrogen, as pymatgen counts them.
-ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(ELEMENT_SYMBOLS, start=1)} | {"D": 1, "T": 1}
+#: Symbol → atomic number.
+ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(ELEMENT_SYMBOLS, start=1)}
 
 
 @lru_cache(maxsize=16)
 def read_element_table(filename):
-    """Read a table of ``trisk/data`` that holds one row per element.
+    """Names of the columns of a table of ``trisk.data`` and their values by atomic number.
 
-    Parameters
-    ----------
-    filename : str
-        CSV file whose first column is the element symbol; an empty field is a missing value.
-
-    Returns
-    -------
-    names : tuple of str
-        Column names, without the symbol's.
-    values : ndarray of shape (119, n_columns)
-        Row ``Z`` belongs to atomic number ``Z``; row 0 and elements without data are NaN.
-        The array is cached and read-only.
+    The values have shape (119, n_columns) and are read-only; row 0, empty fields and elements
+    that the table lacks are NaN.
     """
-    text = data_file(filename).read_text("utf-8")
-    header, *lines = text.splitlines()
+    header, *lines = data_file(filename).read_text("utf-8").splitlines()
     names = tuple(header.split(",")[1:])
     values = np.full((N_ELEMENTS + 1, len(names)), np.nan)
     for line in lines:
@@ -68,57 +57,20 @@ def read_element_table(filename):
 
 
 def element_columns(filename, names):
-    """Read columns of an element table.
-
-    Parameters
-    ----------
-    filename : str
-        CSV file, as for :func:`read_element_table`.
-    names : sequence of str
-        Columns, in the order wanted.
-
-    Returns
-    -------
-    ndarray of shape (119, n_names)
-        NaN where there is no data.
-    """
+    """Columns of an element table in the order wanted, of shape (119, n_names)."""
     known, values = read_element_table(filename)
     return values[:, [known.index(name) for name in names]]
 
 
 def impute_element_means(values):
-    """Fill missing element values with the mean over the elements that have one.
-
-    Parameters
-    ----------
-    values : ndarray of shape (119, n_columns)
-        Row ``Z`` belongs to atomic number ``Z``; NaN where data is missing.
-
-    Returns
-    -------
-    ndarray of shape (119, n_columns)
-        A filled copy; row 0 stays NaN.
-    """
+    """Fill missing element values with the mean over the elements that have one."""
     filled = np.where(np.isnan(values), np.nanmean(values[1:], axis=0), values)
     filled[0] = np.nan
     return filled
 
 
 def elements_without_data(table, values):
-    """Find the rows that hold an element with a missing value.
-
-    Parameters
-    ----------
-    table : CompositionTable
-        Parsed compositions.
-    values : ndarray of shape (119, n_columns)
-        Element values, NaN where missing.
-
-    Returns
-    -------
-    dict of int to list of str
-        Row index → symbols of its elements that lack at least one value.
-    """
+    """Rows of a composition table that hold elements with a missing value, and their symbols."""
     lacking = np.isnan(values).any(axis=1)
     lacking_entries = np.flatnonzero(lacking[table.elements])
     found: dict[int, list[str]] = {}
@@ -133,7 +85,7 @@ _SOURCES = {
     "group": ("magpie_elements.csv", "Column"),
     "period": ("magpie_elements.csv", "Row"),
     "Mendeleev number": ("magpie_elements.csv", "MendeleevNumber"),
-    "atomic mass": ("descriptor_elements.csv", "atomic_mass"),
+    "atomic mass": (),  # ATOMIC_MASSES
     "covalent radius": ("magpie_elements.csv", "CovalentRadius"),
     "atomic radius": ("descriptor_elements.csv", "miracle_radius"),
     "electronegativity": ("magpie_elements.csv", "Electronegativity"),
@@ -154,19 +106,24 @@ _SOURCES = {
 ATOM_FEATURES = tuple(_SOURCES)
 
 
+@lru_cache(maxsize=len(_SOURCES))
+def element_property(name):
+    """One of ``ATOM_FEATURES`` by atomic number, in its table's unit; the mean where unknown."""
+    return impute_element_means(_recorded(name)[:, None])[:, 0]
+
+
 @lru_cache(maxsize=1)
 def atom_feature_table():
-    """Features by atomic number.
-
-    Returns
-    -------
-    ndarray of float32 of shape (119, 18)
-        Each column has mean 0 and variance 1 over the elements with data; an element without
-        data has the mean. Row 0 is NaN. Cached and read-only.
-    """
-    columns = [element_columns(filename, (name,)) for filename, name in _SOURCES.values()]
-    values = np.concatenate(columns, axis=1)
+    """Features by atomic number: 18 columns of mean 0 and variance 1, unknown ones at the mean."""
+    values = np.stack([_recorded(name) for name in ATOM_FEATURES], axis=1)
     scaled = (values - np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
     table = impute_element_means(scaled).astype(np.float32)
     table.setflags(write=False)
     return table
+
+
+def _recorded(name):
+    if name == "atomic mass":
+        return np.array([np.nan, *ATOMIC_MASSES])
+    filename, column = _SOURCES[name]
+    return element_columns(filename, (column,))[:, 0]

@@ -1,10 +1,12 @@
-"""Crystal graphs as flat arrays: what the graph featurizers give and the graph networks take."""
+"""Structures and their graphs as flat arrays: what featurizers give and networks take."""
 
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-__all__ = ["CrystalGraphs"]
+from trisk.structures.neighbors import find_neighbors
+
+__all__ = ["CrystalGraphs", "connect"]
 
 #: Array name → (the level whose rows it counts, the level its values point to or None).
 _LEVELS = {
@@ -12,6 +14,7 @@ _LEVELS = {
     "positions": ("atom", None),
     "atom_features": ("atom", None),
     "lattices": ("structure", None),
+    "pbc": ("structure", None),
     "context": ("structure", None),
     "bond_atoms": ("bond", "atom"),
     "bond_images": ("bond", None),
@@ -25,9 +28,9 @@ _LEVELS = {
 _OFFSETS = ("atom", "bond", "angle", "dihedral")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CrystalGraphs:
-    """A batch of crystals: atoms, bonds, angles and dihedrals in flat arrays.
+    """A batch of structures: atoms, bonds, angles and dihedrals in flat arrays.
 
     Rows of one structure lie together at every level. ``offsets[level]`` has n_structures + 1
     entries: the rows of structure i are ``offsets[level][i]`` to ``offsets[level][i + 1]``.
@@ -44,9 +47,12 @@ class CrystalGraphs:
     positions : ndarray of shape (n_atoms, 3)
         Cartesian positions in Å.
     lattices : ndarray of shape (n_structures, 3, 3)
-        Lattice vectors in rows, in Å.
+        Lattice vectors in rows, in Å; NaN for a structure that could not be read, which has no
+        atoms. A direction that does not repeat and has no vector gets one that spans the atoms.
+    pbc : ndarray of bool of shape (n_structures, 3)
+        Directions in which each structure repeats.
     atom_features : ndarray of shape (n_atoms, n_atom_features)
-        Features of the atoms.
+        Features of the atoms; no column before a featurizer gives them.
     context : ndarray of shape (n_structures, n_context)
         Features of the compositions; no column where there are none.
     bond_atoms : ndarray of shape (n_bonds, 2)
@@ -73,6 +79,7 @@ class CrystalGraphs:
     atomic_numbers: np.ndarray
     positions: np.ndarray
     lattices: np.ndarray
+    pbc: np.ndarray
     atom_features: np.ndarray
     context: np.ndarray
     bond_atoms: np.ndarray
@@ -88,6 +95,10 @@ class CrystalGraphs:
     def __len__(self):
         return len(self.lattices)
 
+    def __repr__(self):
+        counts = ", ".join(f"{self.offsets[level][-1]} {level}s" for level in _OFFSETS)
+        return f"<CrystalGraphs of {len(self)} structures: {counts}>"
+
     @property
     def shape(self):
         """One dimension, as scikit-learn asks of something it is to split."""
@@ -99,12 +110,12 @@ class CrystalGraphs:
         arrays = [getattr(self, name) for name in _LEVELS]
         return sum(a.nbytes for a in [*arrays, *self.offsets.values()])
 
-    def counts(self, level):
+    def counts(self, level="atom"):
         """Count the rows of each structure at a level.
 
         Parameters
         ----------
-        level : {"atom", "bond", "angle", "dihedral"}
+        level : {"atom", "bond", "angle", "dihedral"}, default="atom"
             The level.
 
         Returns
@@ -113,6 +124,28 @@ class CrystalGraphs:
             Number of rows.
         """
         return np.diff(self.offsets[level])
+
+    def rows(self, level="atom"):
+        """Tell to which structure each row of a level belongs.
+
+        Parameters
+        ----------
+        level : {"atom", "bond", "angle", "dihedral"}, default="atom"
+            The level.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            Positions of the structures.
+        """
+        return np.repeat(np.arange(len(self)), self.counts(level))
+
+    def __array__(self, dtype=None, copy=None):
+        """One batch of a single structure per entry, for whoever asks for an array."""
+        array = np.empty(len(self), dtype=object)
+        for row in range(len(self)):
+            array[row] = self[row]
+        return array
 
     def __getitem__(self, key):
         """Take structures by slice, mask or indices."""
@@ -137,7 +170,7 @@ class CrystalGraphs:
         for level in _OFFSETS:
             starts = self.offsets[level][indices]
             counts = self.offsets[level][indices + 1] - starts
-            offsets[level] = np.concatenate([[0], np.cumsum(counts)])
+            offsets[level] = _offsets(counts)
             shift = offsets[level][:-1] - starts
             rows[level] = np.arange(offsets[level][-1]) - np.repeat(shift, counts)
             shifts[level] = shift
@@ -173,29 +206,112 @@ class CrystalGraphs:
         names = batches[0].names
         if any(batch.names != names for batch in batches):
             raise ValueError("graphs with different columns cannot be joined")
-        starts = {
-            level: np.concatenate([[0], np.cumsum([b.offsets[level][-1] for b in batches])])
-            for level in _OFFSETS
-        }
-        offsets = {
-            level: np.concatenate(
-                [
-                    [0],
-                    *(
-                        b.offsets[level][1:] + s
-                        for b, s in zip(batches, starts[level], strict=False)
-                    ),
-                ]
-            ).astype(np.int64)
-            for level in _OFFSETS
-        }
+        counts = {level: [batch.counts(level) for batch in batches] for level in _OFFSETS}
+        offsets = {level: _offsets(np.concatenate(parts)) for level, parts in counts.items()}
         arrays = {}
         for name, (_, target) in _LEVELS.items():
             parts = [getattr(batch, name) for batch in batches]
             if target is not None:
-                parts = [p + s.astype(p.dtype) for p, s in zip(parts, starts[target], strict=False)]
+                starts = np.cumsum([0, *(part.sum() for part in counts[target])])
+                parts = [p + s.astype(p.dtype) for p, s in zip(parts, starts, strict=False)]
             arrays[name] = np.concatenate(parts)
         return cls(offsets=offsets, names=names, **arrays)
 
 
 assert {field.name for field in fields(CrystalGraphs)} == {*_LEVELS, "offsets", "names"}
+
+
+def connect(X, cutoff, *, min_distance=0.5):
+    """Find all neighbours of all atoms within a cutoff, without angles and features.
+
+    Parameters
+    ----------
+    X : CrystalGraphs or array-like of shape (n_structures,)
+        Structures of any kind that :func:`read_structures` takes, or a batch of them, of which
+        only the atoms matter.
+    cutoff : float
+        Largest distance in Å.
+    min_distance : float, default=0.5
+        Atoms closer to each other than this many Å are an error.
+
+    Returns
+    -------
+    CrystalGraphs
+        Atoms, and the bonds i → j between all neighbours within the cutoff.
+
+    Raises
+    ------
+    StructureError
+        If a structure cannot be read.
+
+    Examples
+    --------
+    >>> from ase.build import bulk, molecule
+    >>> from trisk.structures import connect
+    >>> connect([bulk("Cu"), molecule("H2O")], cutoff=3.0).counts("bond").tolist()
+    [12, 6]
+    """
+    from trisk.structures.readers import read_structures
+
+    atoms, _ = read_structures(X, min_distance=min_distance)
+    return with_bonds(atoms, search(atoms, cutoff))
+
+
+def search(atoms, cutoff, **limits):
+    """:func:`find_neighbors` of a batch of structures."""
+    offsets = atoms.offsets["atom"]
+    return find_neighbors(atoms.positions, atoms.lattices, atoms.pbc, offsets, cutoff, **limits)
+
+
+def unbonded(counts, atomic_numbers, positions, lattices, pbc):
+    """A batch of structures of so many atoms each, without bonds and features."""
+    n_atoms, n_structures = len(atomic_numbers), len(counts)
+    nothing = np.zeros(n_structures + 1, dtype=np.int64)
+    index, real = np.empty((0, 2), dtype=np.int32), np.empty(0, dtype=np.float32)
+    return CrystalGraphs(
+        offsets={"atom": _offsets(counts), **dict.fromkeys(_OFFSETS[1:], nothing)},
+        atomic_numbers=np.asarray(atomic_numbers, dtype=np.int32),
+        positions=np.asarray(positions, dtype=float),
+        lattices=np.asarray(lattices, dtype=float),
+        pbc=np.asarray(pbc, dtype=bool),
+        atom_features=np.empty((n_atoms, 0), dtype=np.float32),
+        context=np.empty((n_structures, 0), dtype=np.float32),
+        bond_atoms=index,
+        bond_images=np.empty((0, 3), dtype=np.int16),
+        bond_lengths=real,
+        bond_sensors=real.reshape(0, 0),
+        angle_bonds=index,
+        angle_cosines=real,
+        dihedral_angles=index,
+        dihedral_cosines=real,
+        names={"atom_features": (), "context": (), "bond_sensors": ()},
+    )
+
+
+def with_bonds(atoms, pairs):
+    """A batch without bonds, given those of a list of neighbours."""
+    return replace(
+        atoms,
+        offsets={**atoms.offsets, "bond": pairs.offsets[atoms.offsets["atom"]]},
+        bond_atoms=np.stack([pairs.centers, pairs.neighbors], axis=1).astype(np.int32),
+        bond_images=pairs.images.astype(np.int16),
+        bond_lengths=pairs.lengths.astype(np.float32),
+        bond_sensors=np.empty((len(pairs.centers), 0), dtype=np.float32),
+    )
+
+
+def emptied(graphs, rows):
+    """The same batch, in which some structures have lost their atoms."""
+    gone = np.isin(np.arange(len(graphs)), rows)
+    kept = graphs.take(np.flatnonzero(~gone))
+    return replace(
+        kept,
+        offsets={level: _offsets(np.where(gone, 0, graphs.counts(level))) for level in _OFFSETS},
+        lattices=np.where(gone[:, None, None], np.nan, graphs.lattices),
+        pbc=graphs.pbc & ~gone[:, None],
+        context=np.where(gone[:, None], np.nan, graphs.context).astype(np.float32),
+    )
+
+
+def _offsets(counts):
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])

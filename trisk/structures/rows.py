@@ -9,19 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class RowError:
-    """A row that could not be featurized.
-
-    Parameters
-    ----------
-    row : int
-        Position in the input, from 0.
-    formula : str
-        The value, as text.
-    featurizer : str
-        Class name of the featurizer that gave up.
-    cause : str
-        What was wrong.
-    """
+    """A row that could not be used: its position, its value as text, who gave up, and why."""
 
     row: int
     formula: str
@@ -30,25 +18,7 @@ class RowError:
 
 
 def as_value_list(X, what="compositions"):
-    """Turn any accepted collection into a plain list, one value per row.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples,) or (n_samples, 1)
-        The collection.
-    what : str, default="compositions"
-        What it holds, for messages.
-
-    Returns
-    -------
-    list
-        Its values.
-
-    Raises
-    ------
-    ValueError
-        When it is a single value or has several columns.
-    """
+    """Turn any collection of values, or a table of one column, into a list, one value per row."""
     if isinstance(X, str | bytes | os.PathLike | Mapping) or _is_single_object(X):
         raise ValueError(
             f"expected a collection of {what}, got a single {type(X).__name__}; "
@@ -68,6 +38,26 @@ def as_value_list(X, what="compositions"):
     if values and all(type(value) in (list, tuple) and len(value) == 1 for value in values):
         values = [value[0] for value in values]
     return values
+
+
+def map_chunks(function, chunks, *, n_jobs=None, progress=None, unit="structures"):
+    """Results of a function for each chunk, over joblib workers; `progress` names a bar."""
+    from joblib import Parallel, delayed, effective_n_jobs
+    from tqdm import tqdm
+
+    total = sum(len(chunk) for chunk in chunks)
+    # Not every backend of joblib can give results one by one: the bar moves by rounds.
+    step = len(chunks) if progress is None else 4 * effective_n_jobs(n_jobs)
+    results = []
+    with (
+        Parallel(n_jobs=n_jobs) as parallel,
+        tqdm(total=total, desc=progress, unit=unit, disable=progress is None) as bar,
+    ):
+        for start in range(0, len(chunks), max(step, 1)):
+            part = chunks[start : start + step]
+            results += parallel(delayed(function)(chunk) for chunk in part)
+            bar.update(sum(len(chunk) for chunk in part))
+    return results
 
 
 def _single_column(X, what):

@@ -1,14 +1,43 @@
 """LayerFeaturizer: what the geometry of a single layer says of how it holds to the next."""
 
+from dataclasses import dataclass
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
-from trisk.featurizers.structure._layers import LAYER_COLUMNS, find_layers, layer_columns
-from trisk.featurizers.structure._tables import StructureTableFeaturizer
+from trisk._compat import Interval
+from trisk.featurizers.structure._base import StructureTableFeaturizer
+from trisk.featurizers.structure._springs import ELEMENT_COLUMNS, bond_valences
+from trisk.structures.elements import element_property
+
+_FACE_DEPTH = 0.3  # Å; atoms no deeper than this make a face
+_PLANE_GAP = 0.3  # Å; what parts two atomic planes
+_BONDED = 1.25  # bonds are no longer than this many times the sum of the covalent radii
+_ELEMENT_COLUMNS = ("electronegativity", "covalent radius (pm)", "mass (u)", "group", "period")
+_SURROUNDINGS = ("coordination number", "valence sum", "nearest neighbour (A)")
+
+_COLUMNS = [
+    "area per atom (A2)",
+    "thickness (A)",
+    "mass per area (u/A2)",
+    "atomic planes",
+    "sparser face atoms per area (1/A2)",
+    "denser face atoms per area (1/A2)",
+    *(
+        f"{what} {name}"
+        for name in _ELEMENT_COLUMNS
+        for what in ("lower face", "higher face", "faces minus layer", "outward correlation of")
+    ),
+    *(
+        f"{what} {name}"
+        for name in _SURROUNDINGS
+        for what in ("lower face", "lowest", "mean", "highest")
+    ),
+]
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class LayerFeaturizer(StructureTableFeaturizer):
     """Area, thickness and faces of two-dimensional materials.
 
@@ -31,8 +60,8 @@ class LayerFeaturizer(StructureTableFeaturizer):
         are summed; at most 100.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a structure that cannot be featurized: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
-        warn once.
+        :class:`~trisk.featurizers.FeaturizationError`, or give NaN and warn once;
+        ``explain_errors`` then lists the causes.
     n_jobs : int, default=None
         Number of joblib workers over chunks of structures; None is 1, -1 all processors.
     verbose : int, default=0
@@ -40,9 +69,6 @@ class LayerFeaturizer(StructureTableFeaturizer):
 
     Attributes
     ----------
-    errors_ : pandas.DataFrame
-        Structures that the latest ``transform`` could not featurize: row, formula, featurizer,
-        cause.
     n_features_in_ : int
         Always 1.
     n_features_out_ : int
@@ -83,22 +109,22 @@ class LayerFeaturizer(StructureTableFeaturizer):
     [0.0, 3.19]
     """
 
-    _parameter_constraints: dict = {
+    min_vacuum: float = 5.0
+
+    _parameter_constraints = {
         **StructureTableFeaturizer._parameter_constraints,
         "min_vacuum": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, *, min_vacuum=5.0, cutoff=6.0, on_error="raise", n_jobs=None, verbose=0):
-        super().__init__(cutoff=cutoff, on_error=on_error, n_jobs=n_jobs, verbose=verbose)
-        self.min_vacuum = min_vacuum
+    _n_periodic = 2
 
     def _feature_names(self):
-        return [f"Layer {name}" for name in LAYER_COLUMNS]
+        return [f"Layer {name}" for name in _COLUMNS]
 
-    def _find_faults(self, table, pairs):
-        causes = super()._find_faults(table, pairs)
-        rows = np.flatnonzero(table.lengths)
-        for row, gap in zip(rows, find_layers(table.take(rows)).gaps, strict=True):
+    def _find_faults(self, atoms, pairs):
+        causes = super()._find_faults(atoms, pairs)
+        rows = np.flatnonzero(atoms.counts())
+        for row, gap in zip(rows, _find_layers(atoms.take(rows)).gaps, strict=True):
             if gap < self.min_vacuum:
                 causes.setdefault(
                     int(row),
@@ -107,5 +133,124 @@ class LayerFeaturizer(StructureTableFeaturizer):
                 )
         return causes
 
-    def _compute(self, table, bonds):
-        return layer_columns(table, find_layers(table), bonds)
+    def _compute(self, atoms, pairs):
+        return _layer_columns(atoms, _find_layers(atoms), pairs)
+
+
+class _Layers(NamedTuple):
+    """Å of the atoms above the lowest one, Å² of the cell, Å to the next image of the layer."""
+
+    heights: np.ndarray
+    areas: np.ndarray
+    gaps: np.ndarray
+
+
+def _find_layers(atoms):
+    """Cut each structure at the widest gap between the atomic planes along a lattice plane."""
+    rows, offsets = atoms.rows(), atoms.offsets["atom"]
+    starts, n_rows = offsets[:-1], len(atoms)
+    inverses = np.linalg.inv(atoms.lattices)
+    fractional = np.einsum("ai,aij->aj", atoms.positions, inverses[rows])
+    spacings = 1 / np.linalg.norm(inverses, axis=1)
+    gaps, places = [], []
+    for axis in range(3):
+        repeats = atoms.pbc[:, axis]
+        place = fractional[:, axis] - np.where(repeats[rows], np.floor(fractional[:, axis]), 0)
+        order = np.lexsort((place, rows))
+        ordered = place[order]
+        following = np.append(ordered[1:], np.nan)
+        following[offsets[1:] - 1] = ordered[starts] + 1
+        widths = following - ordered
+        # An atom that rounding put at the other end of the cell makes no gap of its own.
+        widest = np.maximum.reduceat(widths, starts)
+        last = _last_true(widths >= widest[rows] - 1e-9, rows, n_rows)
+        bottom = np.where(repeats, following[last], np.minimum.reduceat(place, starts))
+        place = place - bottom[rows]
+        place -= np.where(repeats[rows], np.floor(place + 1e-9), 0)
+        gaps.append(np.where(repeats, widest * spacings[:, axis], np.inf))
+        places.append(np.maximum(place, 0) * spacings[rows, axis])
+    axis = np.argmax(gaps, axis=0)
+    areas = np.abs(np.linalg.det(atoms.lattices)) / spacings[np.arange(len(axis)), axis]
+    return _Layers(np.stack(places)[axis[rows], np.arange(len(rows))], areas, np.max(gaps, axis=0))
+
+
+def _last_true(flags, rows, n_rows):
+    """Position of the last true flag of each row."""
+    positions = np.flatnonzero(flags)
+    found = np.zeros(n_rows, dtype=np.int64)
+    found[rows[positions]] = positions
+    return found
+
+
+def _layer_columns(atoms, layers, bonds):
+    """Describe single layers, whatever their cell."""
+    rows, starts = atoms.rows(), atoms.offsets["atom"][:-1]
+    heights, n_atoms = layers.heights, atoms.counts()
+    thickness = np.maximum.reduceat(heights, starts)
+    faces = heights < _FACE_DEPTH, heights > thickness[rows] - _FACE_DEPTH
+    counts = np.stack([np.add.reduceat(face.astype(float), starts) for face in faces])
+    values = {
+        name: element_property(ELEMENT_COLUMNS[name])[atoms.atomic_numbers]
+        for name in _ELEMENT_COLUMNS
+    }
+    columns = [
+        layers.areas / n_atoms,
+        thickness,
+        np.add.reduceat(values["mass (u)"], starts) / layers.areas,
+        _count_planes(heights, rows, starts),
+        *np.sort(counts / layers.areas, axis=0),
+    ]
+    outward = np.abs(heights - thickness[rows] / 2)
+    for value in values.values():
+        lower, higher = np.sort(_of_faces(value, faces, counts, starts), axis=0)
+        mean = np.add.reduceat(value, starts) / n_atoms
+        columns += [lower, higher, (lower + higher) / 2 - mean]
+        columns.append(_correlation(outward, value, rows, starts, n_atoms))
+    for value in _surroundings(atoms.atomic_numbers, bonds):
+        columns.append(_of_faces(value, faces, counts, starts).min(axis=0))
+        columns.append(np.minimum.reduceat(value, starts))
+        columns.append(np.add.reduceat(value, starts) / n_atoms)
+        columns.append(np.maximum.reduceat(value, starts))
+    return np.column_stack(columns)
+
+
+def _of_faces(values, faces, counts, starts):
+    """Means over the atoms of both faces, ``(2, n_rows)``."""
+    sums = [np.add.reduceat(values * face, starts) for face in faces]
+    return np.stack(sums) / counts
+
+
+def _count_planes(heights, rows, starts):
+    """Atomic planes of each layer."""
+    ordered = heights[np.lexsort((heights, rows))]
+    begins = np.diff(ordered, prepend=-np.inf) > _PLANE_GAP
+    begins[starts] = True
+    return np.add.reduceat(begins.astype(float), starts)
+
+
+def _correlation(first, second, rows, starts, n_atoms):
+    """Correlation over the atoms of each layer; zero where either does not vary."""
+
+    def centered(values):
+        return values - (np.add.reduceat(values, starts) / n_atoms)[rows]
+
+    first, second = centered(first), centered(second)
+    together = np.add.reduceat(first * second, starts)
+    apart = np.add.reduceat(first**2, starts) * np.add.reduceat(second**2, starts)
+    varies = apart > 1e-9
+    return np.where(varies, together / np.sqrt(np.where(varies, apart, 1)), 0)
+
+
+def _surroundings(numbers, bonds):
+    """Coordination number, valence sum and nearest neighbour of each atom, ``(3, n_atoms)``."""
+    radii = element_property("covalent radius")
+    i, j, firsts = bonds.centers, bonds.neighbors, bonds.offsets[:-1]
+    ranges = _BONDED * (radii[numbers[i]] + radii[numbers[j]]) / 100
+    valences = bond_valences(numbers[i], numbers[j], bonds.lengths)
+    return np.stack(
+        [
+            np.add.reduceat((bonds.lengths < ranges).astype(float), firsts),
+            np.add.reduceat(valences, firsts),
+            bonds.lengths[firsts],
+        ]
+    )

@@ -1,17 +1,17 @@
 """PowerSpectrumFeaturizer: distances and angles around the atoms of a crystal, elements aside."""
 
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.utils._param_validation import Interval
 
-from trisk.featurizers.structure._bonds import bond_directions
-from trisk.featurizers.structure._harmonics import spherical_harmonics
-from trisk.featurizers.structure._structures import StructureTable
-from trisk.featurizers.structure._tables import StructureTableFeaturizer
+from trisk._compat import Interval
+from trisk.featurizers.structure._base import StructureTableFeaturizer, bond_directions
+from trisk.structures.harmonics import real_spherical_harmonics
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class PowerSpectrumFeaturizer(StructureTableFeaturizer):
     r"""Power spectrum of the neighbours around atoms, which does not see their elements.
 
@@ -35,8 +35,8 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
         crystals. None keeps the distances as they are.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a structure that cannot be featurized: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
-        warn once.
+        :class:`~trisk.featurizers.FeaturizationError`, or give NaN and warn once;
+        ``explain_errors`` then lists the causes.
     n_jobs : int, default=None
         Number of joblib workers over chunks of structures; None is 1, -1 all processors.
     verbose : int, default=0
@@ -44,9 +44,6 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
 
     Attributes
     ----------
-    errors_ : pandas.DataFrame
-        Structures that the latest ``transform`` could not featurize: row, formula, featurizer,
-        cause.
     n_features_in_ : int
         Always 1.
     n_features_out_ : int
@@ -99,28 +96,20 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
     (True, False)
     """
 
-    _parameter_constraints: dict = {
+    n_radial: int = 8
+    max_degree: int = 4
+    volume_per_atom: float | None = None
+
+    _parameter_constraints = {
         **StructureTableFeaturizer._parameter_constraints,
         "n_radial": [Interval(Integral, 1, 64, closed="both")],
         "max_degree": [Interval(Integral, 0, 32, closed="both")],
         "volume_per_atom": [None, Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(
-        self,
-        *,
-        cutoff=6.0,
-        n_radial=8,
-        max_degree=4,
-        volume_per_atom=None,
-        on_error="raise",
-        n_jobs=None,
-        verbose=0,
-    ):
-        super().__init__(cutoff=cutoff, on_error=on_error, n_jobs=n_jobs, verbose=verbose)
-        self.n_radial = n_radial
-        self.max_degree = max_degree
-        self.volume_per_atom = volume_per_atom
+    @property
+    def _n_periodic(self):
+        return 0 if self.volume_per_atom is None else 3
 
     def _feature_names(self):
         n, other = np.triu_indices(self.n_radial)
@@ -131,55 +120,55 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
             for a, b in zip(n, other, strict=True)
         ]
 
-    def _compute_chunk(self, table):
+    def _compute_chunk(self, atoms):
         if self.volume_per_atom is not None:
-            table = _scale(table, self.volume_per_atom)
-        return super()._compute_chunk(table)
+            factors = np.cbrt(self.volume_per_atom / _volumes_per_atom(atoms))
+            atoms = replace(
+                atoms,
+                positions=atoms.positions * factors[atoms.rows(), None],
+                lattices=atoms.lattices * factors[:, None, None],
+            )
+        return super()._compute_chunk(atoms)
 
-    def _compute(self, table, bonds):
-        density = _expand(table, bonds, float(self.cutoff), self.n_radial, self.max_degree)
+    def _compute(self, atoms, pairs):
+        density = _expand(atoms, pairs, float(self.cutoff), self.n_radial, self.max_degree)
         upper = np.triu_indices(self.n_radial)
         spectra = []
         for degree in range(self.max_degree + 1):
             part = density[:, :, degree**2 : (degree + 1) ** 2]
             products = part @ part.transpose(0, 2, 1)
-            spectra.append(4 * np.pi / (2 * degree + 1) * products[:, *upper])
-        return _mean_and_std(np.concatenate(spectra, axis=1), table)
+            spectra.append(products[:, *upper] / (2 * degree + 1))
+        return _mean_and_std(np.concatenate(spectra, axis=1), atoms)
 
 
-def _scale(table, volume_per_atom):
-    """The same crystals at another volume."""
-    factors, sound = np.ones(table.n_rows), table.lengths > 0
-    volumes = np.abs(np.linalg.det(table.lattices[sound])) / table.lengths[sound]
-    factors[sound] = np.cbrt(volume_per_atom / volumes)
-    return StructureTable(
-        table.offsets,
-        table.numbers,
-        table.positions * factors[table.rows, None],
-        table.lattices * factors[:, None, None],
-        table.periodic,
-    )
+def _volumes_per_atom(atoms):
+    """Å³; NaN for a structure without atoms."""
+    volumes, counts = np.full(len(atoms), np.nan), atoms.counts()
+    sound = counts > 0
+    volumes[sound] = np.abs(np.linalg.det(atoms.lattices[sound])) / counts[sound]
+    return volumes
 
 
-def _expand(table, bonds, cutoff, n_radial, max_degree):
+def _expand(atoms, pairs, cutoff, n_radial, max_degree):
     """Neighbours in radial functions and harmonics, shape (n_atoms, n_radial, n_harmonics)."""
-    lengths = bonds.lengths
+    lengths = pairs.lengths
     weights = 0.5 + 0.5 * np.cos(np.pi * lengths / cutoff)
-    neighbors = np.add.reduceat(weights, bonds.offsets[:-1])
-    per_bond = np.sqrt(2 / cutoff) * weights / lengths / np.sqrt(1 + neighbors[bonds.centers])
-    harmonics = spherical_harmonics(bond_directions(table, bonds), max_degree)
+    neighbors = np.add.reduceat(weights, pairs.offsets[:-1])
+    per_pair = np.sqrt(2 / cutoff) * weights / lengths / np.sqrt(1 + neighbors[pairs.centers])
+    directions = bond_directions(atoms, pairs)
+    harmonics = np.stack(real_spherical_harmonics(*directions.T, max_degree), axis=1)
     columns = np.arange(len(lengths))
-    density = np.empty((len(table.numbers), n_radial, harmonics.shape[1]))
+    density = np.empty((len(neighbors), n_radial, harmonics.shape[1]))
     for n in range(n_radial):
-        radial = per_bond * np.sin((n + 1) * np.pi * lengths / cutoff)
-        rows = csr_array((radial, columns, bonds.offsets), shape=(len(density), len(lengths)))
+        radial = per_pair * np.sin((n + 1) * np.pi * lengths / cutoff)
+        rows = csr_array((radial, columns, pairs.offsets), shape=(len(density), len(lengths)))
         density[:, n] = rows @ harmonics
     return density
 
 
-def _mean_and_std(values, table):
+def _mean_and_std(values, atoms):
     """Mean and standard deviation over the atoms of each crystal, side by side."""
-    starts, lengths = table.offsets[:-1], table.lengths[:, None]
-    mean = np.add.reduceat(values, starts) / lengths
-    squares = (values - mean[table.rows]) ** 2
-    return np.hstack([mean, np.sqrt(np.add.reduceat(squares, starts) / lengths)])
+    starts, counts = atoms.offsets["atom"][:-1], atoms.counts()[:, None]
+    mean = np.add.reduceat(values, starts) / counts
+    squares = (values - mean[atoms.rows()]) ** 2
+    return np.hstack([mean, np.sqrt(np.add.reduceat(squares, starts) / counts)])

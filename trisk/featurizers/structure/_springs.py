@@ -1,24 +1,31 @@
-"""A crystal whose bonds are empirical springs: frequencies of atoms and pairs, and its bonds."""
+"""SpringModelFeaturizer: what a crystal's bonds, taken as springs, say of its vibrations."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from trisk.featurizers.structure._bond_physics import WAVENUMBER, bond_sensors, bond_valences
-from trisk.structures.elements import element_columns, impute_element_means
+from trisk.featurizers.structure._base import StructureTableFeaturizer, bond_directions
+from trisk.structures.elements import element_property
 
+#: Sensors of a bond from its two elements and its length, in the order of their columns.
+BOND_SENSORS = ("bond stiffness (N/m)", "reduced mass (u)", "Einstein frequency (1/cm)")
+
+_GORDY = 167.0  # N/m for a bond order of one, electronegativities of Pauling, lengths in Å
+_VALENCE_DECAY = 0.37  # Å
+# √(N/m / u) / 2πc = √(1 / 1.66053907e-27) / (2π · 2.99792458e10) per centimetre
+_WAVENUMBER = 130.2794
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-_ELEMENT_COLUMNS = {
-    "mass (u)": ("descriptor_elements.csv", "atomic_mass"),
-    "electronegativity": ("magpie_elements.csv", "Electronegativity"),
-    "covalent radius (pm)": ("magpie_elements.csv", "CovalentRadius"),
-    "group": ("magpie_elements.csv", "Column"),
-    "period": ("magpie_elements.csv", "Row"),
+#: Column of an element → what it is in ``element_property``.
+ELEMENT_COLUMNS = {
+    "mass (u)": "atomic mass",
+    "electronegativity": "electronegativity",
+    "covalent radius (pm)": "covalent radius",
+    "group": "group",
+    "period": "period",
 }
-_ATOM_OF_BOND = [*_ELEMENT_COLUMNS, "valence sum", "Einstein frequency along the bond (1/cm)"]
+_ATOM_OF_BOND = [*ELEMENT_COLUMNS, "valence sum", "Einstein frequency along the bond (1/cm)"]
 
-#: Names of the columns that :func:`spring_columns` gives.
-SPRING_COLUMNS = [
+_COLUMNS = [
     "highest pair frequency (1/cm)",
     "mean pair frequency (1/cm)",
     "root mean square pair frequency (1/cm)",
@@ -37,23 +44,85 @@ SPRING_COLUMNS = [
 ]
 
 
-@dataclass(frozen=True)
-class Springs:
-    """Bonds of many crystals as springs.
+class SpringModelFeaturizer(StructureTableFeaturizer):
+    """Vibrations of a crystal whose bonds are empirical springs, without any potential.
+
+    1. Every pair of atoms within the cutoff is a spring, whose stiffness follows from the two
+       elements and the distance by Gordy's rule and the bond valence.
+    2. Each atom, and each pair of bonded atoms, vibrates while all others rest.
+    3. Columns tell of these frequencies, of the bond that vibrates fastest and of its two atoms,
+       of bond valences and of density.
+
+    The fastest pair is a good first guess of the highest phonon frequency (on Matbench's phonon
+    task it correlates 0.976 with the last peak of the density of states), and what is left to
+    learn is a correction. Nothing is learned from the data.
 
     Parameters
     ----------
-    stiffness, valences : ndarray of shape (n_bonds,)
-        Stiffness in N/m and bond valence.
-    pair, bond : ndarray of shape (n_bonds,)
-        Frequencies in cm⁻¹ of the two atoms of a bond while all others rest, and on their own
-        spring alone.
-    along_i, along_j : ndarray of shape (n_bonds,)
-        Frequencies of each of the two atoms along the bond while all others rest.
-    einstein : ndarray of shape (n_atoms, 3)
-        Frequencies in cm⁻¹ of each atom while all others rest, ascending.
-    valence_sums : ndarray of shape (n_atoms,)
-        Sums of the bond valences of each atom.
+    cutoff : float, default=6.0
+        Length of the longest spring in Å, at most 100.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a structure that cannot be featurized: raise a
+        :class:`~trisk.featurizers.FeaturizationError`, or give NaN and warn once;
+        ``explain_errors`` then lists the causes.
+    n_jobs : int, default=None
+        Number of joblib workers over chunks of structures; None is 1, -1 all processors.
+    verbose : int, default=0
+        Whether to show a progress bar over structure files.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Always 1.
+    n_features_out_ : int
+        Number of columns given out.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column seen in ``fit``; only if it was a DataFrame.
+
+    See Also
+    --------
+    CrystalGraphFeaturizer : Graphs, whose bonds carry the same stiffness.
+    PotentialFeaturizer : Frequencies from an interatomic potential.
+
+    Notes
+    -----
+    Stiffness is k = 167 N/m · n (χᵢ χⱼ / d²)^¾ [1]_ for electronegativities χ and a length d in
+    Å, with the bond valence n = exp((rᵢ + rⱼ − d) / 0.37 Å) [2]_ of the covalent radii r in
+    place of the bond order. An atom of mass m has the on-site matrix A = Σ k u uᵀ over its bonds
+    of direction u, and three Einstein frequencies, the roots of the eigenvalues of A / m. A pair
+    has ω² = (a + b)/2 + √(((a − b)/2)² + k²/mᵢmⱼ) with a = u·Aᵢu / mᵢ and b = u·Aⱼu / mⱼ. Means
+    over pairs are weighted by bond valence.
+
+    References
+    ----------
+    .. [1] W. Gordy, "A relation between bond force constants, bond orders, bond lengths, and the
+       electronegativities of the bonded atoms", J. Chem. Phys. 14, 305 (1946).
+    .. [2] I. D. Brown, D. Altermatt, "Bond-valence parameters obtained from a systematic
+       analysis of the inorganic crystal structure database", Acta Cryst. B 41, 244 (1985).
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from trisk.featurizers import SpringModelFeaturizer
+    >>> X = SpringModelFeaturizer().fit_transform([bulk("C"), bulk("Si"), bulk("Ge")])
+    >>> X["SpringModel highest pair frequency (1/cm)"].round().astype(int).tolist()
+    [1081, 349, 244]
+    """
+
+    def _feature_names(self):
+        return [f"SpringModel {name}" for name in _COLUMNS]
+
+    def _compute(self, atoms, pairs):
+        springs = _make_springs(atoms, pairs)
+        return _spring_columns(atoms, pairs, springs)
+
+
+class Springs(NamedTuple):
+    """Pairs of atoms as springs: frequencies in cm⁻¹, stiffness in N/m.
+
+    Of pairs: stiffness and bond valence; frequency of its two atoms while all others rest, and on
+    their own spring alone; frequencies of each of the two along the bond while all others rest.
+    Of atoms: three Einstein frequencies, ascending, and the sum of valences.
     """
 
     stiffness: np.ndarray
@@ -66,30 +135,36 @@ class Springs:
     valence_sums: np.ndarray
 
 
-def make_springs(numbers, bonds, directions):
-    """Make the springs of all bonds and let them vibrate.
+def bond_valences(numbers_i, numbers_j, lengths):
+    """Valences exp((rᵢ + rⱼ − d) / 0.37 Å) of bonds around the sum of the covalent radii."""
+    radii = element_property("covalent radius") / 100
+    return np.exp((radii[numbers_i] + radii[numbers_j] - lengths) / _VALENCE_DECAY)
 
-    Parameters
-    ----------
-    numbers : ndarray of int of shape (n_atoms,)
-        Atomic numbers.
-    bonds : Bonds
-        Bonds of all atoms.
-    directions : ndarray of shape (n_bonds, 3)
-        Unit vectors u of the bonds.
 
-    Returns
-    -------
-    Springs
-        With the on-site matrix A = Σ k u uᵀ of each atom, squared frequencies are the
-        eigenvalues of A / m for an atom, and for a pair (a + b)/2 + √(((a − b)/2)² + k²/mᵢmⱼ)
-        with a = u·Aᵢu / mᵢ and b = u·Aⱼu / mⱼ.
+def bond_sensors(numbers_i, numbers_j, lengths):
+    """Columns as in ``BOND_SENSORS``: what :class:`SpringModelFeaturizer` says of a lone spring.
+
+    Gordy's additive constant of 30 N/m is left out: it is meant for bonded pairs, and here a pair
+    far apart has no stiffness.
     """
-    i, j = bonds.centers, bonds.neighbors
+    electronegativities = element_property("electronegativity")
+    masses = element_property("atomic mass")
+    mass_i, mass_j = masses[numbers_i], masses[numbers_j]
+    order = bond_valences(numbers_i, numbers_j, lengths)
+    product = electronegativities[numbers_i] * electronegativities[numbers_j]
+    stiffness = _GORDY * order * (product / lengths**2) ** 0.75
+    reduced_mass = mass_i * mass_j / (mass_i + mass_j)
+    return np.stack([stiffness, reduced_mass, _wavenumbers(stiffness / reduced_mass)], axis=1)
+
+
+def _make_springs(atoms, bonds):
+    """Let the springs of all pairs vibrate."""
+    i, j, directions = bonds.centers, bonds.neighbors, bond_directions(atoms, bonds)
+    numbers, first = atoms.atomic_numbers, bonds.offsets[:-1]
     stiffness, _, own = bond_sensors(numbers[i], numbers[j], bonds.lengths).T
-    masses = _element_values()[numbers, 0]
+    masses = element_property("atomic mass")[numbers]
     outer = stiffness[:, None, None] * directions[:, :, None] * directions[:, None, :]
-    sites = np.add.reduceat(outer, bonds.offsets[:-1])
+    sites = np.add.reduceat(outer, first)
     einstein = np.linalg.eigvalsh(sites) / masses[:, None]
     a = np.einsum("bi,bij,bj->b", directions, sites[i], directions) / masses[i]
     b = np.einsum("bi,bij,bj->b", directions, sites[j], directions) / masses[j]
@@ -104,49 +179,35 @@ def make_springs(numbers, bonds, directions):
         _wavenumbers(a),
         _wavenumbers(b),
         _wavenumbers(einstein),
-        np.add.reduceat(valences, bonds.offsets[:-1]),
+        np.add.reduceat(valences, first),
     )
 
 
-def spring_columns(table, bonds, springs):
-    """Summarise the springs of each crystal.
-
-    Parameters
-    ----------
-    table : StructureTable
-        The crystals; none without atoms.
-    bonds : Bonds
-        Bonds of all atoms, at least one each.
-    springs : Springs
-        The springs.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_columns)
-        Columns as in ``SPRING_COLUMNS``. They do not change with the choice of the cell.
-    """
-    atoms, bond_starts = table.offsets, bonds.offsets[table.offsets]
+def _spring_columns(atoms, bonds, springs):
+    """Summarise the springs of each crystal, whatever its cell."""
+    offsets, counts = atoms.offsets["atom"], atoms.counts()
+    bond_starts, starts = bonds.offsets[offsets], offsets[:-1]
     first = bond_starts[:-1]
-    weights = springs.valences / _spread(np.add.reduceat(springs.valences, first), bond_starts)
+    sums = np.add.reduceat(springs.valences, first)
+    weights = springs.valences / np.repeat(sums, np.diff(bond_starts))
     einstein = springs.einstein.ravel()
-    masses = _element_values()[table.numbers, 0]
-    mass = np.add.reduceat(masses, atoms[:-1])
-    volume = np.abs(np.linalg.det(table.lattices))
+    mass = np.add.reduceat(element_property("atomic mass")[atoms.atomic_numbers], starts)
+    volume = np.abs(np.linalg.det(atoms.lattices))
     return np.column_stack(
         [
             np.maximum.reduceat(springs.pair, first),
             np.add.reduceat(weights * springs.pair, first),
             np.sqrt(np.add.reduceat(weights * springs.pair**2, first)),
             np.maximum.reduceat(springs.bond, first),
-            _quantiles(einstein, 3 * atoms),
-            np.add.reduceat(einstein, 3 * atoms[:-1]) / (3 * table.lengths),
-            np.sqrt(np.add.reduceat(einstein**2, 3 * atoms[:-1]) / (3 * table.lengths)),
-            _fastest_bonds(table.numbers, bonds, springs, bond_starts),
-            np.minimum.reduceat(springs.valence_sums, atoms[:-1]),
-            np.add.reduceat(springs.valence_sums, atoms[:-1]) / table.lengths,
-            np.maximum.reduceat(springs.valence_sums, atoms[:-1]),
+            _quantiles(einstein, 3 * offsets),
+            np.add.reduceat(einstein, 3 * starts) / (3 * counts),
+            np.sqrt(np.add.reduceat(einstein**2, 3 * starts) / (3 * counts)),
+            _fastest_bonds(atoms.atomic_numbers, bonds, springs, bond_starts),
+            np.minimum.reduceat(springs.valence_sums, starts),
+            np.add.reduceat(springs.valence_sums, starts) / counts,
+            np.maximum.reduceat(springs.valence_sums, starts),
             np.minimum.reduceat(bonds.lengths, first),
-            volume / table.lengths,
+            volume / counts,
             mass / volume,
         ]
     )
@@ -157,11 +218,12 @@ def _fastest_bonds(numbers, bonds, springs, offsets):
     # By crystal and then frequency: the last of each crystal.
     rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     fastest = np.lexsort((springs.pair, rows))[offsets[1:] - 1]
-    atoms = bonds.centers[fastest], bonds.neighbors[fastest]
+    ends = bonds.centers[fastest], bonds.neighbors[fastest]
     along = springs.along_i[fastest], springs.along_j[fastest]
+    values = np.stack([element_property(name) for name in ELEMENT_COLUMNS.values()], axis=1)
     properties = [
-        np.column_stack([_element_values()[numbers[atom]], springs.valence_sums[atom], frequency])
-        for atom, frequency in zip(atoms, along, strict=True)
+        np.column_stack([values[numbers[end]], springs.valence_sums[end], frequency])
+        for end, frequency in zip(ends, along, strict=True)
     ]
     masses, sums = properties[0][:, 0] - properties[1][:, 0], np.subtract(*along)
     # Of two equal atoms the slower one stands first.
@@ -188,15 +250,6 @@ def _quantiles(values, offsets):
     return ordered[offsets[:-1, None] + np.stack(ranks, axis=1)]
 
 
-def _spread(values, offsets):
-    return np.repeat(values, np.diff(offsets))
-
-
 def _wavenumbers(squared):
     """Frequencies in cm⁻¹ from squared ones in N/m/u."""
-    return WAVENUMBER * np.sqrt(np.maximum(squared, 0))
-
-
-def _element_values():
-    columns = [element_columns(filename, (name,)) for filename, name in _ELEMENT_COLUMNS.values()]
-    return impute_element_means(np.concatenate(columns, axis=1))
+    return _WAVENUMBER * np.sqrt(np.maximum(squared, 0))

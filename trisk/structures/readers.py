@@ -1,0 +1,431 @@
+"""Structures of any kind → one batch of flat arrays, and an error for each row that is none."""
+
+import bz2
+import gzip
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from io import StringIO
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+
+from trisk.structures.checks import SHORTEST_BOND, complete_lattice, find_faults
+from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
+from trisk.structures.graphs import CrystalGraphs, emptied, unbonded
+from trisk.structures.rows import RowError, as_value_list, map_chunks
+
+__all__ = ["StructureError", "read_structures"]
+
+_CHUNK = 64  # files that a worker reads at once
+_ERRORS_SHOWN = 5
+
+# What a text may ask of a parser. Each bound is far above what structures need.
+_LONGEST_TEXT = 10_000_000  # characters, after decompression
+_LONGEST_LINE = {"CIF": 4_096, "XYZ": 100_000}  # pymatgen takes the square of a CIF's line
+_MOST_OPERATIONS = 192  # of a space group in its conventional cell
+_MOST_POSITIONS = 10_000  # atoms × operations, of which pymatgen takes the square
+_FORMULA_TOLERANCE = 0.01  # of the atoms of an element, for rounded formulas
+
+# What of a CIF pymatgen gets to see.
+_CIF_KEYS = ("_cell_", "_symmetry_", "_space_group_", "_atom_site_", "_atom_type_")
+_CIF_FORMULAS = ("_chemical_formula_sum", "_chemical_formula_structural")
+_CIF_UNREAD = ("_space_group_magn", "_space_group_symop_magn", "_cell_modulation")
+
+
+class StructureError(ValueError):
+    """Structures that cannot be used; the message names them and says why."""
+
+
+def read_structures(X, *, on_error="raise", min_distance=SHORTEST_BOND, n_jobs=None, verbose=0):
+    """Read structures of any kind and check that networks and searches can use them.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_structures,) or (n_structures, 1), or CrystalGraphs
+        pymatgen ``Structure`` and ``Molecule`` objects or their dicts or JSON texts, ASE ``Atoms``
+        or rows of an ASE database, paths of files (CIF, POSCAR, extended XYZ, JSON; also with
+        .gz or .bz2), texts of CIFs, or a mixture. Of graphs only the atoms are taken.
+    on_error : {"raise", "nan"}, default="raise"
+        Whether a structure that cannot be used raises or stays without atoms.
+    min_distance : float, default=0.5
+        Atoms closer to each other than this many Å are an error.
+    n_jobs : int, default=None
+        Number of joblib workers that read files; None is 1, -1 all processors.
+    verbose : int, default=0
+        Whether to show a progress bar over files.
+
+    Returns
+    -------
+    structures : CrystalGraphs
+        Atoms without bonds and features.
+    errors : list of RowError
+        Row, value as text and cause of each structure that cannot be used, in order.
+
+    Raises
+    ------
+    StructureError
+        With ``on_error="raise"``, if a structure cannot be used.
+    ValueError
+        If X is a single structure or a table of several columns.
+
+    Notes
+    -----
+    Of dicts and files, only lattice, elements and positions are read: they run no code, whatever
+    else they hold. Partly occupied sites, isotopes, magnetic and modulated CIFs, and CIFs whose
+    atoms disagree with the formula that they state are errors.
+
+    Examples
+    --------
+    >>> from ase.build import bulk, molecule
+    >>> from trisk.structures import read_structures
+    >>> structures, _ = read_structures([bulk("NaCl", "rocksalt", a=5.64), molecule("H2O")])
+    >>> structures.atomic_numbers.tolist(), structures.counts("atom").tolist()
+    ([11, 17, 8, 1, 1], [2, 3])
+    >>> structures.pbc.any(axis=1).tolist()
+    [True, False]
+    """
+    if isinstance(X, CrystalGraphs):
+        return unbonded(X.counts(), X.atomic_numbers, X.positions, X.lattices, X.pbc), []
+    values = as_value_list(X, what="structures")
+    rows = [row for row, value in enumerate(values) if isinstance(value, str | os.PathLike)]
+    chunks = [[values[row] for row in rows[i : i + _CHUNK]] for i in range(0, len(rows), _CHUNK)]
+    progress = "structure files" if verbose and rows else None
+    parts = map_chunks(_read_chunk, chunks, n_jobs=n_jobs, progress=progress, unit="files")
+    of_texts = dict(zip(rows, (result for part in parts for result in part), strict=True))
+    empty = np.empty(0, dtype=int), np.empty((0, 3)), np.full((3, 3), np.nan), np.zeros(3, bool)
+    arrays, causes = [empty], {}
+    for row, value in enumerate(values):
+        result = of_texts[row] if row in of_texts else _read(value)
+        if isinstance(result, str):
+            causes[row], result = result, empty
+        arrays.append(result)
+    numbers, positions, lattices, pbc = zip(*arrays, strict=True)
+    atoms = unbonded(
+        [len(row) for row in numbers[1:]],
+        np.concatenate(numbers),
+        np.concatenate(positions),
+        np.stack(lattices)[1:],
+        np.stack(pbc)[1:],
+    )
+    faults = find_faults(atoms, min_distance)
+    atoms, causes = emptied(atoms, list(faults)) if faults else atoms, causes | faults
+    errors = [
+        RowError(row, describe_structure(values[row]), "", causes[row]) for row in sorted(causes)
+    ]
+    if errors and on_error == "raise":
+        shown = [f"row {e.row}: {e.formula!r}: {e.cause}" for e in errors[:_ERRORS_SHOWN]]
+        shown += [f"and {len(errors) - len(shown)} more"] if len(errors) > len(shown) else []
+        raise StructureError(
+            f"{len(errors)} of {len(values)} structures cannot be used:\n  " + "\n  ".join(shown)
+        )
+    return atoms, errors
+
+
+def describe_atoms(numbers):
+    """Formula of a list of atomic numbers, such as "Fe2 O3"."""
+    pairs = zip(*np.unique(numbers, return_counts=True), strict=True)
+    return " ".join(f"{ELEMENT_SYMBOLS[z - 1]}{n if n > 1 else ''}" for z, n in pairs)
+
+
+def describe_structure(value):
+    """Formula or first line of any value, for messages; of a long path its end."""
+    try:
+        if hasattr(value, "get_chemical_formula"):
+            return value.get_chemical_formula()
+        if hasattr(value, "composition"):
+            return str(value.composition)
+        text = str(value) if isinstance(value, str | os.PathLike) else repr(value)
+    except Exception:  # a damaged object may not even be able to say what it is
+        return type(value).__name__
+    lines = text.strip().splitlines() or [""]
+    if len(lines[0]) <= 80:
+        return lines[0]
+    is_path = isinstance(value, os.PathLike) or (len(lines) == 1 and os.sep in lines[0])
+    return f"...{lines[0][-77:]}" if is_path else f"{lines[0][:77]}..."
+
+
+def _read_chunk(values):
+    return [_read(value) for value in values]
+
+
+def _read(value):
+    """Numbers, positions, lattice and pbc of one structure, or a text that says what is wrong."""
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused by name
+            numbers, positions, lattice, pbc = _arrays_of(value)
+            if not len(numbers):
+                return "it has no atoms"
+            return numbers, positions, complete_lattice(positions, lattice, pbc), pbc
+    except StructureError as error:
+        return str(error)
+    except ImportError:  # a package that is missing is not the fault of a row
+        raise
+    except Exception as error:  # whatever a damaged value makes a parser raise
+        lines = str(error).strip().splitlines() or [""]
+        return f"it cannot be read ({type(error).__name__}: {lines[0][:200]})"
+
+
+def _arrays_of(value):
+    if isinstance(value, str) and value.lstrip()[:1] == "{":
+        return _from_json(value)
+    if isinstance(value, str) and "\n" in value.strip():
+        return _from_cif(value)
+    if isinstance(value, str | os.PathLike):
+        return _from_file(value)
+    if hasattr(value, "toatoms"):  # a row of an ASE database
+        value = value.toatoms()
+    if hasattr(value, "get_chemical_symbols"):
+        return _from_atoms(value)
+    if isinstance(value, Mapping):
+        return _from_dict(value)
+    if hasattr(value, "sites"):
+        return _from_pymatgen(value)
+    missing = value is None or (isinstance(value, float) and np.isnan(value))
+    if missing or type(value).__name__ in ("NAType", "NaTType"):
+        raise StructureError("the value is missing")
+    raise StructureError(
+        f"it is of type {type(value).__name__}; expected a pymatgen Structure or its dict, ASE "
+        "Atoms, the path of a structure file, or the text of a CIF"
+    )
+
+
+def _from_atoms(atoms):
+    occupancies = atoms.info.get("occupancy")
+    for kind, occupancy in occupancies.items() if isinstance(occupancies, Mapping) else ():
+        if len(occupancy) != 1 or any(amount != 1 for amount in occupancy.values()):
+            raise StructureError(
+                f"sites of kind {kind} are shared or partly occupied ({occupancy}); expected an "
+                "ordered structure"
+            )
+    numbers = np.array(atoms.numbers, dtype=np.int64)
+    for index in np.flatnonzero((numbers < 1) | (numbers > N_ELEMENTS))[:1]:
+        raise StructureError(f"atom {index} has the atomic number {numbers[index]}")
+    return numbers, atoms.get_positions(), np.array(atoms.cell[:]), np.array(atoms.pbc, dtype=bool)
+
+
+def _from_pymatgen(structure):
+    sites = structure.sites
+    numbers = [
+        _number(index, [(element.symbol, amount) for element, amount in site.species.items()])
+        for index, site in enumerate(sites)
+    ]
+    if not hasattr(structure, "lattice"):
+        positions = np.array([site.coords for site in sites], dtype=float).reshape(-1, 3)
+        return np.array(numbers), positions, np.zeros((3, 3)), np.zeros(3, dtype=bool)
+    lattice = np.array(structure.lattice.matrix, dtype=float)
+    fractional = np.array([site.frac_coords for site in sites], dtype=float).reshape(-1, 3)
+    return np.array(numbers), fractional @ lattice, lattice, np.array(structure.lattice.pbc, bool)
+
+
+def _from_dict(content):
+    """From what ``as_dict`` of a pymatgen Structure or Molecule gives."""
+    sites, cell = content.get("sites", []), content.get("lattice")
+    if "sites" not in content or (cell is None and any("abc" in site for site in sites)):
+        raise StructureError(
+            'the dict has no "lattice" and "sites"; expected the dict of a pymatgen Structure'
+        )
+    numbers = [
+        _number(index, [(part["element"], part["occu"]) for part in site["species"]])
+        for index, site in enumerate(sites)
+    ]
+    lattice, pbc = np.zeros((3, 3)), np.zeros(3, dtype=bool)
+    if cell is not None:
+        lattice = _vectors(cell["matrix"]) if "matrix" in cell else _from_edges(cell)
+        pbc = np.array([bool(repeats) for repeats in cell.get("pbc", (True, True, True))])
+    points = _vectors([site["xyz" if cell is None else "abc"] for site in sites])
+    return np.array(numbers), points if cell is None else points @ lattice, lattice, pbc
+
+
+def _vectors(values):
+    """Triples of numbers as an array; anything nested deeper is no number."""
+    return np.array([[float(x), float(y), float(z)] for x, y, z in values]).reshape(-1, 3)
+
+
+def _from_edges(cell):
+    from pymatgen.core import Lattice
+
+    names = ("a", "b", "c", "alpha", "beta", "gamma")
+    return Lattice.from_parameters(*(float(cell[name]) for name in names)).matrix
+
+
+def _number(index, species):
+    """Atomic number of a site with one whole atom on it."""
+    if len(species) != 1 or species[0][1] != 1:
+        text = ", ".join(f"{symbol}: {amount:g}" for symbol, amount in species)
+        raise StructureError(
+            f"site {index} is shared or partly occupied ({text}); expected an ordered structure, "
+            "such as pymatgen's OrderDisorderedStructureTransformation gives"
+        )
+    symbol = species[0][0]
+    if symbol in ("D", "T"):
+        raise StructureError(f"site {index} is {symbol}; write H if its mass does not matter")
+    if symbol not in ATOMIC_NUMBERS:
+        raise StructureError(f"site {index} is {symbol!r}, which is not an element")
+    return ATOMIC_NUMBERS[symbol]
+
+
+def _from_file(value):
+    try:
+        path = Path(value).expanduser()
+        found = path.is_file()
+    except (OSError, RuntimeError, ValueError):  # too long, an unknown user, a null character
+        found = False
+    if not found:
+        raise StructureError(
+            "there is no such file; a string is the path of a structure file or the text of a CIF"
+        )
+    name, openers = path.name.lower(), {".gz": gzip.open, ".bz2": bz2.open}
+    opener = openers.get(path.suffix.lower(), open)
+    name = name if opener is open else name.rpartition(".")[0]
+    if name.endswith(".cif"):
+        parse = _from_cif
+    elif name.endswith(".json"):
+        parse = _from_json
+    elif name.endswith((".xyz", ".extxyz")):
+        parse = _from_xyz
+    elif name.endswith((".vasp", ".poscar")) or "poscar" in name or "contcar" in name:
+        parse = _from_poscar
+    else:
+        raise StructureError(
+            "the file cannot be read, as its name says none of the formats CIF (.cif), POSCAR "
+            "(POSCAR, CONTCAR, .vasp), extended XYZ (.xyz, .extxyz) and JSON (.json); read it with "
+            "ase.io.read and give what that returns"
+        )
+    with opener(path, "rb") as file:
+        content = file.read(_LONGEST_TEXT + 1)
+    return parse(content.decode("utf-8", errors="replace"))
+
+
+def _lines(text, kind=None):
+    """Lines of a text that is not too long for its parser."""
+    if len(text) > _LONGEST_TEXT:
+        raise StructureError(f"it has more than {_LONGEST_TEXT // 10**6} million characters")
+    lines = text.split("\n")
+    if kind is not None and max(map(len, lines)) > _LONGEST_LINE[kind]:
+        raise StructureError(f"a line has more than the {_LONGEST_LINE[kind]} characters of {kind}")
+    return lines
+
+
+def _from_json(text):
+    _lines(text)
+    content = json.loads(text)
+    if not isinstance(content, Mapping):
+        raise StructureError("its JSON is not the dict of a pymatgen Structure")
+    return _from_dict(content)
+
+
+def _from_xyz(text):
+    _lines(text, "XYZ")
+    from ase.io import read
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frames = read(StringIO(text), index=":", format="extxyz")
+    if len(frames) != 1:
+        raise StructureError(
+            f"the file holds {len(frames)} structures; give what ase.io.read(path, ':') returns"
+        )
+    return _from_atoms(frames[0])
+
+
+def _from_poscar(text):
+    lines = [line.split() for line in _lines(text)]
+    lattice = _vectors(line[:3] for line in lines[2:5])
+    scale = float(lines[1][0])
+    if scale < 0:  # the volume
+        scale = np.cbrt(-scale / abs(np.linalg.det(lattice)))
+    named = list(takewhile(lambda words: not _are_counts(words), lines[5:]))
+    counted = list(takewhile(_are_counts, lines[5 + len(named) :]))
+    # VASP writes what follows an underscore or a slash into names of its own files.
+    symbols = [word.split("/")[0].split("_")[0] for words in named for word in words]
+    counts = [int(word) for words in counted for word in words]
+    if not symbols:
+        raise StructureError("it does not name its elements; write their symbols above the counts")
+    if len(symbols) != len(counts) or sum(counts) > len(lines):
+        raise StructureError(
+            f"it has {len(lines)} lines for {sum(counts)} atoms of {len(symbols)} kinds, of which "
+            f"{len(counts)} are counted"
+        )
+    start = 5 + len(named) + len(counted)
+    start += lines[start][0][0] in "sS"  # selective dynamics
+    points = _vectors(line[:3] for line in lines[start + 1 : start + 1 + sum(counts)])
+    if len(points) != sum(counts):
+        raise StructureError(f"it has {len(points)} positions for {sum(counts)} atoms")
+    names = [symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)]
+    numbers = [_number(index, [(symbol, 1)]) for index, symbol in enumerate(names)]
+    lattice = scale * lattice
+    is_cartesian = lines[start][0][0] in "cCkK"
+    positions = scale * points if is_cartesian else points @ lattice
+    return np.array(numbers), positions, lattice, np.ones(3, dtype=bool)
+
+
+def _are_counts(words):
+    return bool(words) and all(word.isdigit() for word in words)
+
+
+def _from_cif(text):
+    """From the first block with atoms; only what describes the crystal reaches the parser."""
+    lines = _lines(text, "CIF")
+    from pymatgen.io.cif import CifBlock, CifFile, CifParser
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pymatgen tells of every rounded coordinate
+        # It would search each run of empty lines as often as the run is long.
+        blocks = CifFile.from_str("\n".join(line for line in lines if line.strip())).data.values()
+        block = next((b for b in blocks if "_atom_site_fract_x" in b.data), None)
+        if block is None:
+            raise StructureError("it cannot be read as a CIF: it holds no fractional coordinates")
+        if any(key.startswith(_CIF_UNREAD) for key in block.data):
+            raise StructureError("magnetic and modulated CIFs are not read")
+        kept = {key: value for key, value in block.data.items() if key.startswith(_CIF_KEYS)}
+        loops = [[key for key in loop if key in kept] for loop in block.loops]
+        _check_fields(kept)
+        stripped = CifBlock(kept, [loop for loop in loops if loop], "structure")
+        parser = CifParser.from_str(f"{stripped}\n", check_cif=False)
+        _check_expansion(kept, parser.get_symops(stripped))
+        structure = parser.parse_structures(primitive=False, on_error="raise")[0]
+    arrays = _from_pymatgen(structure)
+    _check_formula(block.data, structure.composition)
+    return arrays
+
+
+def _check_fields(data):
+    """Refuse fields that no crystal needs, before pymatgen takes minutes over them."""
+    for key, value in data.items():
+        entries = [value] if isinstance(value, str) else value
+        if max(map(len, entries), default=0) > _LONGEST_LINE["CIF"]:
+            raise StructureError(f"{key} holds more than {_LONGEST_LINE['CIF']} characters")
+        if "_xyz" in key and len(entries) > _MOST_OPERATIONS:
+            raise StructureError(f"{key} holds {len(entries)} operations; no space group has")
+
+
+def _check_expansion(data, operations):
+    """Refuse more positions than pymatgen can compare with each other."""
+    n_atoms = len(data["_atom_site_fract_x"])
+    if n_atoms * len(operations) > _MOST_POSITIONS:
+        raise StructureError(
+            f"{len(operations)} symmetry operations on {n_atoms} atoms give more than "
+            f"{_MOST_POSITIONS} positions; write the whole cell to a POSCAR or JSON file"
+        )
+
+
+def _check_formula(data, composition):
+    """Compare the atoms with the formula that the file states."""
+    from pymatgen.core import Composition
+
+    formula = next((data[key] for key in _CIF_FORMULAS if data.get(key)), None)
+    try:
+        stated = Composition(formula).remove_charges().get_el_amt_dict()
+    except Exception:  # there is none, or none that can be read
+        return
+    found = composition.remove_charges().get_el_amt_dict()
+    ratios = [found.get(symbol, 0) / amount for symbol, amount in stated.items()] or [1]
+    uneven = max(ratios) - min(ratios) > _FORMULA_TOLERANCE * max(ratios)
+    if uneven or min(ratios) < 1 - _FORMULA_TOLERANCE or set(found) - set(stated):
+        raise StructureError(
+            f"its atoms are {composition.formula}, but it states the formula "
+            f"{' '.join(formula.split())}: some are missing or too many"
+        )
