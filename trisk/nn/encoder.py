@@ -109,10 +109,7 @@ class CompositionEncoder(nn.Module):
     def read(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding and answers from the vectors of rows."""
         embedding = self.narrow(F.silu(self.widen(pooled)))
-        # Answers keep their precision where the rest runs in half.
-        with torch.autocast(embedding.device.type, enabled=False):
-            embedding = embedding.to(self.element.dtype)
-            return embedding, self.answer(F.silu(embedding))
+        return embedding, self.answer(F.silu(embedding))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Embed compositions, and read off the answers."""

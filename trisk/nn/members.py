@@ -125,10 +125,15 @@ class RandomStreams(nn.Module):
         if device.type == "cpu":
             words = [g.integers(0, 2**64, size=n_words, dtype=np.uint64) for g in self.generators]
             return torch.from_numpy(np.stack(words).view(np.uint8)[:, :n_bytes])
+        return self.hashed_bytes(n_bytes, device)
+
+    def hashed_bytes(self, n_bytes: int, device: torch.device) -> Tensor:
+        """Bytes of SplitMix64, whose words are hashes of a counter, computed on the device."""
+        n_words = -(-n_bytes // 8)
         if self.keys is None or self.keys.device != device:
             states = [np.random.SeedSequence(seed).generate_state(2) for seed in self.seeds]
-            keys = torch.from_numpy(np.stack(states).view(np.int64))
-            self.keys = keys.to(device, non_blocking=True)
+            keys = [int(state.view(np.int64)[0]) for state in states]
+            self.keys = torch.cat([torch.full((1, 1), key, device=device) for key in keys])
         first = self.n_drawn + 1
         self.n_drawn += n_words
         counter = torch.arange(first, first + n_words, device=device)

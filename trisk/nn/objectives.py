@@ -31,6 +31,11 @@ _ROW_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def _known(target: Tensor, prediction: Tensor) -> Tensor:
+    """Targets of which missing ones are predicted exactly, so that they teach nothing."""
+    return torch.where(target.isnan(), prediction.detach(), target)
+
+
 class DeepSupervisionLoss(nn.Module):
     """Loss of every recursion step, weighted in proportion to the step's number.
 
@@ -62,13 +67,16 @@ class DeepSupervisionLoss(nn.Module):
         """Average the weighted row losses of each member."""
         values, row_weight = target
         steps = output["steps"] if self.deep else output["steps"][:, -1:]
-        losses = (self.row_loss(steps, values.unsqueeze(1)) * row_weight.unsqueeze(1)).mean(-1)
+        losses = self.row_loss(steps, _known(values.unsqueeze(1), steps))
+        losses = (losses * row_weight.unsqueeze(1)).mean(-1)
         weight = torch.arange(1, steps.shape[1] + 1, device=steps.device, dtype=steps.dtype)
         if "cycles" in output and self.deep:
             weight = weight * (weight <= output["cycles"].amax(1, keepdim=True))
         loss = (losses * (weight / weight.sum(-1, keepdim=True))).sum(-1)
         if "confidence" in output:
-            loss = loss + (self.row_loss(output["answer"], values) * row_weight).mean(-1)
+            answer = output["answer"]
+            losses = self.row_loss(answer, _known(values, answer))
+            loss = loss + (losses * row_weight).mean(-1)
         if "openness" in output and self.ponder_cost:
             loss = loss + self.ponder_cost * (output["openness"] * row_weight).mean(-1)
         return loss
@@ -88,7 +96,8 @@ class PropertyLoss(nn.Module):
 
     def forward(self, output: Tensor, targets: dict[str, Tensor]) -> Tensor:
         """Mean over structures."""
-        losses = self.row_loss(output, targets["target"].to(output.dtype))
+        target = _known(targets["target"].to(output.dtype), output)
+        losses = self.row_loss(output, target)
         return (losses * targets["weight"].to(losses.dtype)).mean()
 
 
