@@ -18,7 +18,11 @@ import numpy as np
 from matbench import RECIPES, RESULTS, load
 
 import trisk
-from trisk.pretraining import held_out_rows, read_formula_targets, reduced_formulas
+from tools.train_composition_encoder import (
+    held_out_rows,
+    read_formula_targets,
+    reduced_formulas,
+)
 
 
 def count(X, y, folds, known, with_gap):

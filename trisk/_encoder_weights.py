@@ -1,7 +1,7 @@
 """Weights of a composition encoder: those that come with trisk, or a file of one's own."""
 
 import json
-from pathlib import Path
+import os
 
 import numpy as np
 
@@ -9,35 +9,14 @@ from trisk.data import data_file
 
 
 def read_encoder(source):
-    """Read arrays and names of targets from a file of weights.
-
-    Parameters
-    ----------
-    source : str
-        ``"default"`` for the weights that come with trisk, or the path of a safetensors file.
-
-    Returns
-    -------
-    arrays : dict of str to ndarray of float32
-        The encoder's arrays.
-    targets : list of str
-        What it predicts.
-
-    Raises
-    ------
-    ValueError
-        If there is no such file, or it holds no weights.
-    """
+    """Arrays and names of targets from the file of weights, or from "default", those that ship."""
     from safetensors import SafetensorError, safe_open
 
-    if source == "default":
-        path = data_file("composition_encoder.safetensors")
-    else:
-        path = Path(source)
-    if not path.is_file():
+    path = data_file("composition_encoder.safetensors") if source == "default" else source
+    if not os.path.isfile(path):  # noqa: PTH113 (False, too, for a name that is too long)
         raise ValueError(
             f'weights={source!r} is neither "default" nor a file; '
-            "benchmarks/pretrain_compositions.py writes one"
+            "tools/train_composition_encoder.py writes one"
         )
     try:
         with safe_open(path, framework="numpy") as file:
@@ -49,3 +28,14 @@ def read_encoder(source):
             f"weights={source!r} is not a file of encoder weights ({type(error).__name__}: {error})"
         ) from error
     return arrays, targets
+
+
+def encoder_sizes(arrays):
+    """Parameters of the CompositionEncoder that takes these arrays."""
+    return {
+        "dim": arrays["element"].shape[1],
+        "n_layers": sum(name.endswith("weight_of_fraction") for name in arrays),
+        "n_heads": len(arrays["pool.bias"]),
+        "embedding_dim": len(arrays["narrow.bias"]),
+        "n_answers": len(arrays["answer.bias"]),
+    }

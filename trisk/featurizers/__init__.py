@@ -1,23 +1,21 @@
 """Chemistry → numbers: transformers that turn formulas and structures into feature tables."""
 
-from trisk.featurizers._column_selector import ColumnSelector
 from trisk.featurizers._rows import FeaturizationError
-from trisk.featurizers.composition import (
-    AtomicOrbitalFeaturizer,
-    BandCenterFeaturizer,
-    CompositionFeaturizer,
+from trisk.featurizers.composition.alloys import MiedemaFeaturizer, WenFeaturizer, YangFeaturizer
+from trisk.featurizers.composition.fractions import (
     ElementFractionFeaturizer,
-    IonPropertyFeaturizer,
-    MagpieFeaturizer,
-    Mat2VecFeaturizer,
-    MiedemaFeaturizer,
-    PretrainedFeaturizer,
     StoichiometryFeaturizer,
     TransitionMetalFractionFeaturizer,
-    ValenceOrbitalFeaturizer,
-    WenFeaturizer,
-    YangFeaturizer,
 )
+from trisk.featurizers.composition.ions import IonPropertyFeaturizer
+from trisk.featurizers.composition.magpie import MagpieFeaturizer
+from trisk.featurizers.composition.orbitals import (
+    AtomicOrbitalFeaturizer,
+    BandCenterFeaturizer,
+    ValenceOrbitalFeaturizer,
+)
+from trisk.featurizers.composition.presets import CompositionFeaturizer
+from trisk.featurizers.composition.pretrained import Mat2VecFeaturizer, PretrainedFeaturizer
 from trisk.featurizers.potential import PotentialFeaturizer, verify_potential
 from trisk.featurizers.structure import (
     CrystalGraphFeaturizer,
@@ -29,7 +27,6 @@ from trisk.featurizers.structure import (
 __all__ = [
     "AtomicOrbitalFeaturizer",
     "BandCenterFeaturizer",
-    "ColumnSelector",
     "CompositionFeaturizer",
     "CrystalGraphFeaturizer",
     "ElementFractionFeaturizer",

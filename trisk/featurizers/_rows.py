@@ -1,13 +1,16 @@
-"""What all featurizers share, whatever a row is: parameters, errors by row, tags."""
+"""What all featurizers share, whatever a row is: parameters, errors by row, names of columns."""
 
+import copy
 import warnings
+from dataclasses import dataclass
 from numbers import Integral
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import _check_feature_names
+from sklearn.utils.validation import check_is_fitted
 
+from trisk._compat import StrOptions, check_feature_names
 from trisk.structures.rows import as_value_list
 
 _ERRORS_SHOWN = 5
@@ -45,51 +48,58 @@ class FeaturizationError(ValueError):
         return type(self), (self.errors, self.remedy)
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class RowFeaturizer(TransformerMixin, BaseEstimator):
     """Base of the transformers that turn each value of a collection into features.
 
-    A subclass gives ``fit`` through ``_fit_rows`` and ends ``transform`` with ``_report``. What
-    must be read once is read in ``_prepare``.
-
-    Parameters
-    ----------
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a row that cannot be featurized.
-    n_jobs : int, default=None
-        Number of joblib workers; None is 1, -1 all processors.
+    A subclass gives ``fit`` through ``_fit_rows``, reads what must be read once in ``_prepare``,
+    and ends ``transform`` with ``_report``, the only one to know what becomes of bad rows.
     """
 
-    _parameter_constraints: dict = {
+    on_error: str = "raise"
+    n_jobs: int | None = None
+
+    _parameter_constraints = {
         "on_error": [StrOptions({"raise", "nan"})],
         "n_jobs": [None, Integral],
     }
-
     #: What ``on_error="nan"`` makes of a row, for messages.
     _failed_rows = "hold NaN"
+    #: List that takes up errors in place of a warning.
+    _found = None
 
-    def __init__(self, *, on_error="raise", n_jobs=None):
-        self.on_error = on_error
-        self.n_jobs = n_jobs
+    def explain_errors(self, X):
+        """List the rows that ``transform`` cannot featurize, and why.
 
-    def __getstate__(self):
-        """The table of errors as plain values: skops knows no data frames."""
-        state = super().__getstate__()
-        if "errors_" in state:
-            state = state | {"errors_": state["errors_"].to_numpy().tolist()}
-        return state
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, 1)
+            What ``transform`` takes.
 
-    def __setstate__(self, state):
-        if isinstance(state.get("errors_"), list):
-            state = state | {"errors_": pd.DataFrame(state["errors_"], columns=_ERROR_COLUMNS)}
-        super().__setstate__(state)
+        Returns
+        -------
+        pandas.DataFrame
+            One row per error, with the columns row (position from 0), formula, featurizer and
+            cause; empty if every row can be featurized.
+        """
+        probe = self._collecting()
+        probe.transform(X)
+        errors = [(e.row, e.formula, e.featurizer, e.cause) for e in probe._found]
+        return pd.DataFrame(errors, columns=_ERROR_COLUMNS)
+
+    def _collecting(self):
+        """A copy that takes up errors in ``_found`` and neither raises nor warns."""
+        probe = copy.copy(self)
+        probe.on_error, probe._found = "nan", []
+        return probe
 
     def _fit_rows(self, X, what):
         """Check parameters and the kind of collection; nothing is learned from the values."""
         self._set_up()
-        as_value_list(X, what)
-        _check_feature_names(self, X, reset=True)
+        if not hasattr(X, "__next__"):  # what can be read only once is left to transform
+            as_value_list(X, what)
+        check_feature_names(self, X, reset=True)
         self.n_features_in_ = 1
-        self.errors_ = pd.DataFrame([], columns=_ERROR_COLUMNS)
         return self
 
     def _set_up(self):
@@ -102,19 +112,19 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
         """Read what the computation needs; a hook of ``fit``."""
 
     def _report(self, errors, n_rows):
-        """Raise, or list in ``errors_`` and warn once, as ``on_error`` says."""
-        if errors and self.on_error == "raise":
+        """Raise, warn once or take up, as ``on_error`` and ``_found`` say."""
+        if not errors:
+            return
+        if self._found is not None:
+            self._found += errors
+        elif self.on_error == "raise":
             raise FeaturizationError(errors, self._remedy())
-        self.errors_ = pd.DataFrame(
-            [(e.row, e.formula, e.featurizer, e.cause) for e in errors], columns=_ERROR_COLUMNS
-        )
-        if errors:
-            n_failed = self.errors_["row"].nunique()
-            first = errors[0]
+        else:
+            n_failed, first = len({error.row for error in errors}), errors[0]
             warnings.warn(
                 f"{type(self).__name__}: {n_failed} of {n_rows} rows {self._failed_rows} because "
                 f"they could not be featurized, first row {first.row} ({first.formula!r}: "
-                f"{first.cause}); see errors_",
+                f"{first.cause}); explain_errors(X) lists them",
                 UserWarning,
                 stacklevel=4,  # the caller of transform, past scikit-learn's wrapper
             )
@@ -122,7 +132,7 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
     def _remedy(self):
         return (
             f'Correct or drop these rows, or use {type(self).__name__}(on_error="nan"): they then '
-            f"{self._failed_rows}, and errors_ reports them."
+            f"{self._failed_rows}, and explain_errors(X) lists them."
         )
 
     def __sklearn_tags__(self):
@@ -133,3 +143,39 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
         tags.input_tags.dict = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+class TableFeaturizer(RowFeaturizer):
+    """Base of the row featurizers that give a data frame with the columns ``_feature_names()``."""
+
+    def get_feature_names_out(self, input_features=None):
+        """Give the names of the columns of ``transform``.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Ignored, except that it must match the column name seen in ``fit``.
+
+        Returns
+        -------
+        ndarray of str objects of shape (n_features_out,)
+            The names.
+        """
+        check_is_fitted(self)
+        seen = getattr(self, "feature_names_in_", input_features)
+        if input_features is not None and list(input_features) != list(seen):
+            raise ValueError(f"input_features is not the column {list(seen)} that fit saw")
+        return np.asarray(self._feature_names(), dtype=object)
+
+    def _set_up(self):
+        super()._set_up()
+        self.n_features_out_ = len(self._feature_names())
+        return self
+
+    def _feature_names(self):
+        raise NotImplementedError
+
+    def _as_frame(self, values, X):
+        """Values under the names of the columns and the index of X."""
+        index = X.index if hasattr(X, "iloc") else None
+        return pd.DataFrame(values, columns=self._feature_names(), index=index, copy=False)

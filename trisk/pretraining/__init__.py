@@ -4,15 +4,9 @@ import importlib
 
 #: Public name → the module that defines it; only what is used is imported.
 _EXPORTS = {
-    "EncoderTraining": "_supervised",
-    "FormulaTargets": "_targets",
     "PretrainingLoss": "crystals",
     "ViewMaker": "crystals",
     "decorate_prototypes": "crystals",
-    "held_out_rows": "_targets",
-    "read_formula_targets": "_targets",
-    "reduced_formulas": "_targets",
-    "save_encoder": "_supervised",
 }
 
 __all__ = sorted(_EXPORTS)

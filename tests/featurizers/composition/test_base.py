@@ -18,7 +18,7 @@ from sklearn.utils import estimator_checks, get_tags
 
 import trisk.featurizers
 from trisk.featurizers import FeaturizationError, MagpieFeaturizer
-from trisk.featurizers.composition._base import BaseCompositionFeaturizer
+from trisk.featurizers.composition.base import BaseCompositionFeaturizer
 from trisk.structures.rows import RowError
 
 FEATURIZERS = [
@@ -152,7 +152,7 @@ def check_chunks_and_workers_change_nothing(cls):
     formulas = FORMULAS * 3
     X = cls().fit_transform(formulas)
     with pytest.MonkeyPatch.context() as patch, joblib.parallel_config(backend="threading"):
-        patch.setattr("trisk.featurizers.composition._base._CHUNK_ROWS", 5)
+        patch.setattr("trisk.featurizers.composition.base._CHUNK_ROWS", 5)
         pd.testing.assert_frame_equal(cls().fit_transform(formulas), X)
         pd.testing.assert_frame_equal(cls(n_jobs=2).fit_transform(formulas), X)
 
@@ -259,7 +259,7 @@ class HalfFeaturizer(BaseCompositionFeaturizer):
 
 
 def test_subclass__errors_of_compute__carry_the_inputs_row(monkeypatch):
-    monkeypatch.setattr("trisk.featurizers.composition._base._CHUNK_ROWS", 2)
+    monkeypatch.setattr("trisk.featurizers.composition.base._CHUNK_ROWS", 2)
     formulas = ["NaCl", "??", "Si", "GaAs", "MgO", "ZnS", "SiO2"]
     featurizer = HalfFeaturizer(on_error="nan").fit(formulas)
     with pytest.warns(UserWarning, match="3 of 7 rows hold NaN"):

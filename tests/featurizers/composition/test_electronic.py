@@ -9,9 +9,8 @@ from trisk.featurizers import (
     BandCenterFeaturizer,
     FeaturizationError,
 )
-from trisk.featurizers.composition._compositions import parse_compositions
-from trisk.featurizers.composition._integer_formula import integer_formula
-from trisk.featurizers.composition._orbital_filling import mean_levels
+from trisk.featurizers.composition.formulas import parse_compositions
+from trisk.featurizers.composition.orbitals import integer_formula, mean_levels
 
 FULL_SHELLS = ["He", "Mg", "CaZn5", "Ca7.5Mg82.5Zn10", "BePd2"]
 BEYOND_URANIUM = ["Np", "PuO2", "OgFe"]

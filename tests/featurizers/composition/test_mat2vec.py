@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from trisk.featurizers import FeaturizationError, Mat2VecFeaturizer
-from trisk.featurizers.composition._element_vectors import table_names
+from trisk.featurizers.composition.pretrained import table_names
 
 FORMULAS = ["Fe2O3", "GaAs", "Li7La3Zr2O12"]
 

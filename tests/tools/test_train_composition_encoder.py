@@ -1,13 +1,17 @@
-"""Training of the composition encoder, and its forward pass in numpy."""
+"""Training of the composition encoder whose weights ship."""
 
 import numpy as np
 import pytest
 import torch
 
+from tools.train_composition_encoder import (
+    EncoderTraining,
+    FormulaTargets,
+    element_properties,
+    grouped_batch,
+)
 from trisk.featurizers import MagpieFeaturizer, PretrainedFeaturizer
-from trisk.featurizers.composition._compositions import parse_compositions
-from trisk.pretraining import EncoderTraining, FormulaTargets, save_encoder
-from trisk.pretraining._batches import element_properties, grouped_batch
+from trisk.featurizers.composition.formulas import parse_compositions
 
 ELEMENTS = ["Li", "Na", "K", "Mg", "Ca", "Al", "Ti", "Fe", "Cu", "Zn", "O", "S", "Cl", "F", "N"]
 
@@ -82,7 +86,7 @@ def test_training_goes_on_where_another_ended(data, training):
 
 def test_featurizer_computes_what_the_network_computes(training, tmp_path):
     path = tmp_path / "encoder.safetensors"
-    save_encoder(training, path)
+    training.save(path)
     rows = np.arange(training.data.table.n_rows)
     X = PretrainedFeaturizer(weights=path).fit_transform(training.data.table.formulas)
     assert X.shape == (300, 4 + 8)

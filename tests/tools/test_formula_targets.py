@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trisk.pretraining import held_out_rows, read_formula_targets, reduced_formulas
+from tools.train_composition_encoder import held_out_rows, read_formula_targets, reduced_formulas
 
 
 @pytest.fixture

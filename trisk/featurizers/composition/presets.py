@@ -1,30 +1,30 @@
 """Blocks of composition descriptors side by side, from one reading of the formulas."""
 
 import difflib
-import importlib
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils._param_validation import StrOptions
 
-from trisk.featurizers.composition._base import BaseCompositionFeaturizer
+from trisk._compat import StrOptions
+from trisk.featurizers.composition import alloys, fractions, ions, magpie, orbitals, pretrained
+from trisk.featurizers.composition.base import BaseCompositionFeaturizer
 
-#: Block name → featurizer class, looked up in trisk.featurizers when a block is first wanted.
 BLOCKS = {
-    "atomic_orbitals": "AtomicOrbitalFeaturizer",
-    "band_center": "BandCenterFeaturizer",
-    "element_fraction": "ElementFractionFeaturizer",
-    "ion_property": "IonPropertyFeaturizer",
-    "magpie": "MagpieFeaturizer",
-    "mat2vec": "Mat2VecFeaturizer",
-    "miedema": "MiedemaFeaturizer",
-    "pretrained": "PretrainedFeaturizer",
-    "stoichiometry": "StoichiometryFeaturizer",
-    "transition_metal_fraction": "TransitionMetalFractionFeaturizer",
-    "valence_orbital": "ValenceOrbitalFeaturizer",
-    "wen": "WenFeaturizer",
-    "yang": "YangFeaturizer",
+    "atomic_orbitals": orbitals.AtomicOrbitalFeaturizer,
+    "band_center": orbitals.BandCenterFeaturizer,
+    "element_fraction": fractions.ElementFractionFeaturizer,
+    "ion_property": ions.IonPropertyFeaturizer,
+    "magpie": magpie.MagpieFeaturizer,
+    "mat2vec": pretrained.Mat2VecFeaturizer,
+    "miedema": alloys.MiedemaFeaturizer,
+    "pretrained": pretrained.PretrainedFeaturizer,
+    "stoichiometry": fractions.StoichiometryFeaturizer,
+    "transition_metal_fraction": fractions.TransitionMetalFractionFeaturizer,
+    "valence_orbital": orbitals.ValenceOrbitalFeaturizer,
+    "wen": alloys.WenFeaturizer,
+    "yang": alloys.YangFeaturizer,
 }
 
 _COMMON = ("stoichiometry", "valence_orbital", "ion_property")
@@ -40,6 +40,7 @@ PRESETS = {
 }
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class CompositionFeaturizer(BaseCompositionFeaturizer):
     """Magpie statistics, task descriptors and mat2vec in one table.
 
@@ -50,6 +51,15 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
 
     Parameters
     ----------
+    on_error : {"raise", "nan"}, default="raise"
+        Whether a row that a block cannot featurize is an error, or gives one warning and NaN: in
+        that block's columns, or in all columns if the formula cannot be read.
+    n_jobs : int, default=None
+        Number of joblib workers over chunks of rows; None is 1, -1 all processors.
+    missing : {"mean", "nan", "raise"}, default="mean"
+        What stands for data that an element lacks, in every block given by name: the mean over
+        the elements that have it (Nh to Og, of which next to nothing is known, are an error), NaN,
+        or an error of that row, treated as ``on_error`` says.
     preset : str, default="general"
         The task descriptors between Magpie and mat2vec, those of the published TRIADS models:
 
@@ -69,30 +79,13 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
     blocks : list of str or featurizer, default=None
         Blocks to use in place of the preset's, in this order: names ("atomic_orbitals",
         "band_center", "element_fraction", "ion_property", "magpie", "mat2vec", "miedema",
-        "stoichiometry", "transition_metal_fraction", "valence_orbital", "wen", "yang") or
-        composition featurizers, whose own ``missing`` then counts.
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a row that a block cannot featurize: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give NaN in that block's columns (in
-        all columns if the formula cannot be read), list it in ``errors_`` and warn once.
-    missing : {"mean", "nan", "raise"}, default="mean"
-        What stands for data that an element lacks, in every block given by name: the mean over
-        the elements that have it, NaN, or an error of that row, treated as ``on_error`` says.
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of rows; None is 1, -1 all processors.
+        "pretrained", "stoichiometry", "transition_metal_fraction", "valence_orbital", "wen",
+        "yang") or composition featurizers, whose own ``missing`` then counts.
 
     Attributes
     ----------
     blocks_ : list of featurizers
         The fitted blocks, in the order of their columns.
-    errors_ : pandas.DataFrame
-        Rows that the latest ``transform`` could not featurize: row, formula, featurizer, cause.
-    n_features_in_ : int
-        Always 1.
-    n_features_out_ : int
-        Number of columns of all blocks.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column seen in ``fit``; only if it was a DataFrame.
 
     References
     ----------
@@ -106,18 +99,14 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
     (2, 148)
     """
 
-    _parameter_constraints: dict = {
+    preset: str = "general"
+    blocks: list | tuple | None = None
+
+    _parameter_constraints = {
         **BaseCompositionFeaturizer._parameter_constraints,
         "preset": [StrOptions(set(PRESETS))],
         "blocks": [list, tuple, None],
     }
-
-    def __init__(
-        self, *, preset="general", blocks=None, on_error="raise", missing="mean", n_jobs=None
-    ):
-        super().__init__(on_error=on_error, missing=missing, n_jobs=n_jobs)
-        self.preset = preset
-        self.blocks = blocks
 
     def _prepare(self):
         specs = ["magpie", *PRESETS[self.preset], "mat2vec"] if self.blocks is None else self.blocks
@@ -140,13 +129,13 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
                 f"blocks holds {spec!r}; expected a composition featurizer or one of "
                 f"{', '.join(BLOCKS)}.{hint}"
             )
-        featurizers = importlib.import_module("trisk.featurizers")
-        return getattr(featurizers, BLOCKS[spec])(missing=self.missing)
+        return BLOCKS[spec](missing=self.missing)
 
     def _feature_names(self):
         return [name for block in self.blocks_ for name in block._feature_names()]
 
-    def _compute(self, table):
-        results = [block._compute(table) for block in self.blocks_]
+    def _featurize(self, table):
+        """Values and errors of all blocks, with NaN where each says."""
+        results = [block._featurize(table) for block in self.blocks_]
         errors = [error for _, block_errors in results for error in block_errors]
         return np.hstack([values for values, _ in results]), errors

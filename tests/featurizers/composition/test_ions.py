@@ -8,13 +8,13 @@ import pytest
 from matminer_oracle import matminer_values, numeric_labels, parse, sample_formulas
 
 from trisk.featurizers import FeaturizationError, IonPropertyFeaturizer
-from trisk.featurizers.composition._charge_balance import (
+from trisk.featurizers.composition.ions import (
     _reachable,
     balance_possible,
     integer_counts,
     oxidation_states,
 )
-from trisk.featurizers.composition._compositions import parse_compositions
+from trisk.featurizers.composition.formulas import parse_compositions
 from trisk.structures.elements import ELEMENT_SYMBOLS
 
 POSSIBLE = "IonProperty compound possible"

@@ -2,13 +2,7 @@
 
 import numpy as np
 
-from trisk.featurizers.composition._base import BaseCompositionFeaturizer
-from trisk.structures.elements import (
-    elements_without_data,
-    impute_element_means,
-    read_element_table,
-)
-from trisk.structures.rows import RowError
+from trisk.featurizers.composition.base import ElementTableFeaturizer
 
 STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
 
@@ -16,8 +10,8 @@ STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
 _TIE_RELATIVE, _TIE_ABSOLUTE = 1e-5, 1e-8
 
 
-class MagpieFeaturizer(BaseCompositionFeaturizer):
-    """Six statistics of 22 element properties: the 132 Magpie columns.
+class MagpieFeaturizer(ElementTableFeaturizer):
+    """Six statistics of 22 element properties: the 132 Magpie columns [1]_.
 
     1. Each element of a composition is looked up in a table of 22 properties.
     2. Over the elements of a composition, each property gives its minimum, maximum, range,
@@ -28,36 +22,18 @@ class MagpieFeaturizer(BaseCompositionFeaturizer):
 
     Parameters
     ----------
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a row that cannot be featurized: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
-        warn once.
+    {on_error, n_jobs}
     missing : {"mean", "nan", "raise"}, default="mean"
-        What stands for a property that the table lacks. That concerns electronegativity of He,
-        Ne, Ar and Rn, the melting point of He and Fr, the space group of At, Rn and Fr, and
-        elements beyond plutonium.
-
-        ======== =========================================================================
-        "mean"   the mean of the property over all elements that have it (matminer's default,
-                 ``impute_nan=True``)
-        "nan"    NaN in every statistic it enters (matminer's ``impute_nan=False``)
-        "raise"  an error of that row, treated as ``on_error`` says
-        ======== =========================================================================
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of rows; None is 1, -1 all processors.
+        What stands for a property that the table lacks (electronegativity of He, Ne, Ar and Rn,
+        melting point of He and Fr, space group of At, Rn and Fr; several beyond curium): its mean
+        over the elements that have it (matminer's ``impute_nan=True``), but an error for Nh to
+        Og, of which the table knows nothing; NaN in every statistic that it enters
+        (``impute_nan=False``); or an error of that row.
 
     Attributes
     ----------
     element_values_ : ndarray of shape (119, 22)
         Properties by atomic number, imputed as ``missing`` says; row 0 is NaN.
-    errors_ : pandas.DataFrame
-        Rows that the latest ``transform`` could not featurize: row, formula, featurizer, cause.
-    n_features_in_ : int
-        Always 1.
-    n_features_out_ : int
-        Always 132.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column seen in ``fit``; only if it was a DataFrame.
 
     See Also
     --------
@@ -65,9 +41,8 @@ class MagpieFeaturizer(BaseCompositionFeaturizer):
 
     References
     ----------
-    .. [1] L. Ward, A. Agrawal, A. Choudhary, C. Wolverton, "A general-purpose machine learning
-       framework for predicting properties of inorganic materials", npj Computational Materials 2,
-       16028 (2016), doi:10.1038/npjcompumats.2016.28.
+    .. [1] L. Ward, A. Agrawal, A. Choudhary, C. Wolverton, npj Computational Materials 2 (2016)
+       16028, https://doi.org/10.1038/npjcompumats.2016.28
 
     Examples
     --------
@@ -77,29 +52,15 @@ class MagpieFeaturizer(BaseCompositionFeaturizer):
     [15.2, 32.0]
     """
 
-    def __init__(self, *, on_error="raise", missing="mean", n_jobs=None):
-        super().__init__(on_error=on_error, missing=missing, n_jobs=n_jobs)
-
-    def _prepare(self):
-        values = read_element_table("magpie_elements.csv")[1]
-        self.element_values_ = impute_element_means(values) if self.missing == "mean" else values
+    _sources = {"magpie_elements.csv": None}
 
     def _feature_names(self):
-        names = read_element_table("magpie_elements.csv")[0]
-        return [f"MagpieData {statistic} {name}" for name in names for statistic in STATISTICS]
+        return [
+            f"MagpieData {statistic} {name}" for name in self._names for statistic in STATISTICS
+        ]
 
     def _compute(self, table):
-        values = property_statistics(table, self.element_values_)
-        errors = []
-        if self.missing == "raise":
-            for row, symbols in elements_without_data(table, self.element_values_).items():
-                values[row] = np.nan
-                cause = (
-                    f"no Magpie data for every property of {', '.join(symbols)}; "
-                    'missing="mean" would impute them'
-                )
-                errors.append(RowError(row, table.formulas[row], type(self).__name__, cause))
-        return values, errors
+        return property_statistics(table, self.element_values_), self._missing_errors(table)
 
 
 def property_statistics(table, element_values):
@@ -108,18 +69,6 @@ def property_statistics(table, element_values):
     The arithmetic runs over all first elements of the rows, then over all second ones, and so
     on; with the rows sorted by length each step is one array operation without gaps, some four
     times as fast as ``numpy.ufunc.reduceat``.
-
-    Parameters
-    ----------
-    table : CompositionTable
-        Parsed compositions without empty rows.
-    element_values : ndarray of shape (119, n_properties)
-        Properties by atomic number.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, 6 * n_properties)
-        ``STATISTICS`` of the first property, of the second, …
     """
     order = np.argsort(-table.lengths, kind="stable")
     slots = [

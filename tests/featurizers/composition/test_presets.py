@@ -6,7 +6,7 @@ import pytest
 
 import trisk.featurizers
 from trisk.featurizers import CompositionFeaturizer, MagpieFeaturizer, Mat2VecFeaturizer
-from trisk.featurizers.composition._presets import BLOCKS, PRESETS
+from trisk.featurizers.composition.presets import BLOCKS, PRESETS
 
 FORMULAS = ["Fe2O3", "NaCl", "CaTiO3", "Al2O3"]
 
@@ -80,7 +80,7 @@ def test_block_failure__is_nan_in_that_blocks_columns_only():
 
 
 def test_input__is_parsed_once(monkeypatch):
-    import trisk.featurizers.composition._base as base
+    import trisk.featurizers.composition.base as base
 
     calls = []
 

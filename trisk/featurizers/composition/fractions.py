@@ -1,24 +1,21 @@
 """Descriptors of the amounts alone: element fractions, stoichiometry norms, a metal fraction."""
 
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from trisk.featurizers._segments import row_sum
-from trisk.featurizers.composition._base import BaseCompositionFeaturizer
+from trisk._compat import Interval, StrOptions
+from trisk.featurizers.composition.base import BaseCompositionFeaturizer
 from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 
 _NORMS = (0, 2, 3, 5, 7, 10)
-_TRANSITION_METALS = (
-    *("Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu"),
-    *("Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag"),
-    *("Ta", "W", "Re", "Os", "Ir", "Pt"),
-)
+_TRANSITION_METALS = "Ti V Cr Mn Fe Co Ni Cu Nb Mo Tc Ru Rh Pd Ag Ta W Re Os Ir Pt"
 _IS_TRANSITION_METAL = np.zeros(N_ELEMENTS + 1)
-_IS_TRANSITION_METAL[[ATOMIC_NUMBERS[symbol] for symbol in _TRANSITION_METALS]] = 1.0
+_IS_TRANSITION_METAL[[ATOMIC_NUMBERS[symbol] for symbol in _TRANSITION_METALS.split()]] = 1.0
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class ElementFractionFeaturizer(BaseCompositionFeaturizer):
     """Atomic fraction of every element, optionally on a logarithmic scale.
 
@@ -28,24 +25,14 @@ class ElementFractionFeaturizer(BaseCompositionFeaturizer):
 
     Parameters
     ----------
+    {on_error, n_jobs}
+    missing : {"mean", "nan", "raise"}, default="mean"
+        Without effect: no element data is used.
     scale : {"linear", "log10", "both"}, default="linear"
         Fractions, their decimal logarithms, or first the one block and then the other.
     log_floor : float, default=1e-4
         Fractions below this value, absent elements among them, are raised to it before the
         logarithm. Lower it to tell apart traces below 0.01 %.
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a row that cannot be read: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
-        warn once.
-    missing : {"mean", "nan", "raise"}, default="mean"
-        Without effect: no element data is used.
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of rows.
-
-    Attributes
-    ----------
-    errors_ : pandas.DataFrame
-        Rows that the latest ``transform`` could not featurize.
 
     Examples
     --------
@@ -57,18 +44,14 @@ class ElementFractionFeaturizer(BaseCompositionFeaturizer):
     1               0.999                     -3.0
     """
 
-    _parameter_constraints: dict = {
+    scale: str = "linear"
+    log_floor: float = 1e-4
+
+    _parameter_constraints = {
         **BaseCompositionFeaturizer._parameter_constraints,
         "scale": [StrOptions({"linear", "log10", "both"})],
         "log_floor": [Interval(Real, 0, 1, closed="neither")],
     }
-
-    def __init__(
-        self, *, scale="linear", log_floor=1e-4, on_error="raise", missing="mean", n_jobs=None
-    ):
-        super().__init__(on_error=on_error, missing=missing, n_jobs=n_jobs)
-        self.scale = scale
-        self.log_floor = log_floor
 
     def _feature_names(self):
         linear = [f"ElementFraction {symbol}" for symbol in ELEMENT_SYMBOLS]
@@ -76,17 +59,15 @@ class ElementFractionFeaturizer(BaseCompositionFeaturizer):
         return {"linear": linear, "log10": log10, "both": linear + log10}[self.scale]
 
     def _compute(self, table):
-        fractions = np.zeros((table.n_rows, N_ELEMENTS))
-        fractions[table.rows, table.elements - 1] = table.fractions
-        if self.scale == "linear":
-            return fractions, []
-        logarithms = np.full_like(fractions, np.log10(self.log_floor))
-        logarithms[table.rows, table.elements - 1] = np.log10(
-            np.maximum(table.fractions, self.log_floor)
-        )
-        if self.scale == "log10":
-            return logarithms, []
-        return np.concatenate([fractions, logarithms], axis=1), []
+        columns = table.rows, table.elements - 1
+        blocks = []
+        if self.scale != "log10":
+            blocks.append(np.zeros((table.n_rows, N_ELEMENTS)))
+            blocks[0][columns] = table.fractions
+        if self.scale != "linear":
+            blocks.append(np.full((table.n_rows, N_ELEMENTS), np.log10(self.log_floor)))
+            blocks[-1][columns] = np.log10(np.maximum(table.fractions, self.log_floor))
+        return blocks[0] if len(blocks) == 1 else np.hstack(blocks), []
 
 
 class StoichiometryFeaturizer(BaseCompositionFeaturizer):
@@ -97,19 +78,9 @@ class StoichiometryFeaturizer(BaseCompositionFeaturizer):
 
     Parameters
     ----------
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a row that cannot be read: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
-        warn once.
+    {on_error, n_jobs}
     missing : {"mean", "nan", "raise"}, default="mean"
         Without effect: no element data is used.
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of rows.
-
-    Attributes
-    ----------
-    errors_ : pandas.DataFrame
-        Rows that the latest ``transform`` could not featurize.
 
     References
     ----------
@@ -127,9 +98,7 @@ class StoichiometryFeaturizer(BaseCompositionFeaturizer):
         return [f"Stoichiometry {p}-norm" for p in _NORMS]
 
     def _compute(self, table):
-        norms = [
-            row_sum(table, table.fractions**p) ** (1.0 / p) if p else table.lengths for p in _NORMS
-        ]
+        norms = [table.sum(table.fractions**p) ** (1.0 / p) if p else table.lengths for p in _NORMS]
         return np.stack(norms, axis=1).astype(np.float64), []
 
 
@@ -141,19 +110,9 @@ class TransitionMetalFractionFeaturizer(BaseCompositionFeaturizer):
 
     Parameters
     ----------
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a row that cannot be read: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give NaN, list it in ``errors_`` and
-        warn once.
+    {on_error, n_jobs}
     missing : {"mean", "nan", "raise"}, default="mean"
         Without effect: no element data is used.
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of rows.
-
-    Attributes
-    ----------
-    errors_ : pandas.DataFrame
-        Rows that the latest ``transform`` could not featurize.
 
     References
     ----------
@@ -171,5 +130,4 @@ class TransitionMetalFractionFeaturizer(BaseCompositionFeaturizer):
         return ["TMetalFraction transition metal fraction"]
 
     def _compute(self, table):
-        counted = _IS_TRANSITION_METAL[table.elements]
-        return row_sum(table, table.fractions * counted)[:, None], []
+        return table.mean(_IS_TRANSITION_METAL[table.elements])[:, None], []

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trisk.featurizers.composition._bulk_formulas import parse_plain_formulas
-from trisk.featurizers.composition._compositions import parse_compositions
+from trisk.featurizers.composition.formulas import parse_compositions, parse_plain_formulas
 
 READABLE = """
 Fe2O3 Fe2.O Fe.5O Fe1e-3O Fe1e3 Ca(OH)2 Ca[(OH)2]3 Y3N@C80 D2O HDO Fe0O2 Fe1e-9O (Fe) CO Co NaN
@@ -240,7 +239,7 @@ def test_parse__no_rows__gives_an_empty_table():
 
 
 def test_parse__rows_beyond_one_block__keep_their_numbers(monkeypatch):
-    monkeypatch.setattr("trisk.featurizers.composition._compositions._ROWS_PER_BLOCK", 4)
+    monkeypatch.setattr("trisk.featurizers.composition.formulas._ROWS_PER_BLOCK", 4)
     formulas = ["Fe", "NaCl", "Fo", "Ca(OH)2", "O2", "??", "Si", "SiO2", "GaAs"]
     table, errors = parse_compositions(formulas, on_error="nan")
     assert [error.row for error in errors] == [2, 5]

@@ -1,0 +1,196 @@
+"""What all composition featurizers share: input, chunks, output, data that elements lack."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from trisk._compat import StrOptions, check_feature_names
+from trisk.featurizers._rows import TableFeaturizer
+from trisk.featurizers.composition.formulas import parse_compositions
+from trisk.structures.elements import ELEMENT_SYMBOLS, impute_element_means, read_element_table
+from trisk.structures.rows import RowError
+
+_CHUNK_ROWS = 2048  # keeps a chunk's temporaries in the processor's cache
+UNKNOWN_FROM = 113  # of Nh to Og next to nothing is known
+_NAMES_SHOWN = 3
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class BaseCompositionFeaturizer(TableFeaturizer):
+    """Base of the transformers that turn compositions into numbers.
+
+    A subclass implements ``_feature_names(self) -> list of str`` and
+    ``_compute(self, table) -> (values, errors)`` with ``values`` a float64 array of shape
+    (n_rows, n_features) and ``errors`` a list of ``RowError`` whose ``row`` counts from the start
+    of ``table``, a ``CompositionTable`` without empty rows. What must be read once is read in
+    ``_prepare``, which ``fit`` calls; ``_compute`` may run in another process and must not change
+    the featurizer.
+
+    Parameters
+    ----------
+    on_error : {"raise", "nan"}, default="raise"
+        Whether a row that cannot be featurized is an error, or gives NaN and one warning.
+    n_jobs : int, default=None
+        Number of joblib workers over chunks of rows; None is 1, -1 all processors. Pays off for
+        very many rows only.
+    missing : {"mean", "nan", "raise"}, default="mean"
+        What stands for data that an element lacks: the mean over the elements that have it, NaN,
+        or an error of that row, which ``on_error`` then treats. Nh to Og, of which next to nothing
+        is known, are an error also with "mean".
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Always 1.
+    n_features_out_ : int
+        Number of columns given out.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column seen in ``fit``; only if it was a DataFrame.
+    """
+
+    missing: str = "mean"
+
+    _common_parameters = """on_error : {"raise", "nan"}, default="raise"
+        Whether a row that cannot be featurized is an error, or gives NaN and one warning.
+    n_jobs : int, default=None
+        Number of joblib workers over chunks of rows; None is 1, -1 all processors."""
+    _parameter_constraints = {
+        **TableFeaturizer._parameter_constraints,
+        "missing": [StrOptions({"nan", "mean", "raise"})],
+    }
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.__doc__ = (cls.__doc__ or "").replace("{on_error, n_jobs}", cls._common_parameters)
+
+    def fit(self, X, y=None):
+        """Check the parameters and load the element data; nothing is learned from X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, 1)
+            Formula strings, dicts, pymatgen ``Composition`` or ``Structure`` objects, ASE
+            ``Atoms``, or a mixture.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        BaseCompositionFeaturizer
+            The fitted featurizer itself.
+        """
+        return self._fit_rows(X, "compositions")
+
+    def transform(self, X):
+        """Featurize compositions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, 1)
+            Formula strings, dicts, pymatgen ``Composition`` or ``Structure`` objects, ASE
+            ``Atoms``, or a mixture.
+
+        Returns
+        -------
+        pandas.DataFrame of shape (n_samples, n_features_out)
+            One row per composition, under the index of X if X is a pandas object.
+
+        Raises
+        ------
+        FeaturizationError
+            With ``on_error="raise"``, when a row cannot be featurized.
+        """
+        check_is_fitted(self)
+        check_feature_names(self, X, reset=False)
+        table, errors = parse_compositions(X, on_error=self.on_error)
+        if self.on_error == "raise":
+            self._report(errors, table.n_rows)
+        errors = [replace(error, featurizer=type(self).__name__) for error in errors]
+        values, failures = self._compute_chunked(table)
+        self._report(sorted(errors + failures, key=lambda error: error.row), table.n_rows)
+        return self._as_frame(values, X)
+
+    def _compute(self, table):
+        raise NotImplementedError
+
+    def _featurize(self, table):
+        """Values and errors, with NaN in the rows of the errors."""
+        values, errors = self._compute(table)
+        values[[error.row for error in errors]] = np.nan
+        return values, errors
+
+    def _compute_chunked(self, table):
+        """Compute all readable rows chunk by chunk into one array, NaN elsewhere."""
+        values = np.empty((table.n_rows, self.n_features_out_))
+        values[table.lengths == 0] = np.nan
+        readable = np.flatnonzero(table.lengths)
+        n_workers = effective_n_jobs(self.n_jobs)
+        size = _CHUNK_ROWS
+        if n_workers > 1:
+            size = min(size, 1 + len(readable) // (4 * n_workers))
+        chunks = [readable[start : start + size] for start in range(0, len(readable), size)]
+        if n_workers > 1:
+            results = Parallel(n_jobs=self.n_jobs)(
+                delayed(self._featurize)(table.take(chunk)) for chunk in chunks
+            )
+        else:
+            results = (self._featurize(table.take(chunk)) for chunk in chunks)
+        errors = []
+        for chunk, (chunk_values, chunk_errors) in zip(chunks, results, strict=True):
+            values[chunk] = chunk_values
+            errors += [replace(error, row=int(chunk[error.row])) for error in chunk_errors]
+        return values, errors
+
+    def _row_errors(self, table, causes):
+        """Errors of this featurizer from a dict of row to cause."""
+        name = type(self).__name__
+        return [RowError(row, table.formulas[row], name, cause) for row, cause in causes.items()]
+
+
+class ElementTableFeaturizer(BaseCompositionFeaturizer):
+    """Base of the featurizers that look up element properties.
+
+    ``_sources`` lists the columns of each table (None for all) that ``fit`` gathers, in that order,
+    in ``element_values_`` of shape (119, n_properties).
+    """
+
+    _sources: dict = {}
+
+    def _prepare(self):
+        self._names, columns = [], []
+        for filename, wanted in self._sources.items():
+            names, values = read_element_table(filename)
+            wanted = wanted or names
+            self._names += wanted
+            columns.append(values[:, [names.index(name) for name in wanted]])
+        self.element_values_ = self._impute(np.concatenate(columns, axis=1))
+
+    def _impute(self, values):
+        """Fill in the means over the elements, if ``missing`` says so."""
+        if self.missing != "mean":
+            return values
+        filled = impute_element_means(values)
+        filled[UNKNOWN_FROM:] = values[UNKNOWN_FROM:]
+        return filled
+
+    def _lookup(self, table):
+        """Properties of every entry, shape (n_properties, n_entries)."""
+        return self.element_values_[table.elements].T
+
+    def _missing_errors(self, table):
+        """One error for each row with an element without data, unless NaN stands for them."""
+        if self.missing == "nan":
+            return []
+        lacking = np.isnan(self.element_values_)
+        causes: dict[int, list[str]] = {}
+        for entry in np.flatnonzero(lacking[table.elements].any(axis=1)):
+            element = table.elements[entry]
+            names = list(dict.fromkeys(np.array(self._names)[lacking[element]].tolist()))
+            shown = ", ".join(names[:_NAMES_SHOWN]) + " …" * (len(names) > _NAMES_SHOWN)
+            causes.setdefault(int(table.rows[entry]), []).append(
+                f"{ELEMENT_SYMBOLS[element - 1]} has no {shown}"
+            )
+        return self._row_errors(table, {row: "; ".join(found) for row, found in causes.items()})

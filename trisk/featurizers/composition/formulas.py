@@ -1,0 +1,449 @@
+"""Collections of formulas, compositions, structures or atoms → one table of flat arrays.
+
+Plain formulas (symbols, each once, and decimal amounts) are read all at once as bytes. What is
+left is read one by one, which also finds out what is wrong.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
+from trisk.structures.rows import RowError, as_value_list
+
+#: A longer formula, or one with deeper brackets, is refused: it is a mistake, not a material.
+MAX_FORMULA_LENGTH = 10_000
+MAX_NESTING = 32
+#: Smaller amounts count as absent, as in pymatgen.
+AMOUNT_TOLERANCE = 1e-8
+#: Larger ones are a mistake, and the squares of much larger ones would overflow.
+MAX_AMOUNT = 1e50
+
+_ROWS_PER_BLOCK = 100_000  # bounds the memory of the bulk path; larger blocks gain no speed
+_LONGEST_SHOWN = 200  # characters of an unreadable value that messages repeat
+_ISOTOPES = {"D": "deuterium", "T": "tritium"}
+
+
+class FormulaError(ValueError):
+    """A value that cannot be read as a composition; the message says why."""
+
+
+@dataclass(frozen=True)
+class CompositionTable:
+    """Compositions as flat arrays: row ``i`` owns entries ``offsets[i]:offsets[i + 1]``."""
+
+    offsets: np.ndarray  # an empty slice is a row that could not be read
+    elements: np.ndarray  # atomic numbers, each once in a row, in order of first appearance
+    amounts: np.ndarray  # as given, not normalised, all positive
+    formulas: np.ndarray  # the rows as text, for messages
+    charges: np.ndarray | None = None  # sum of each row's charges; NaN where not all are given
+
+    @property
+    def n_rows(self):
+        """Number of rows."""
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self):
+        """Number of elements of each row."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def rows(self):
+        """Row of each entry."""
+        return np.repeat(np.arange(self.n_rows), self.lengths)
+
+    @cached_property
+    def places(self):
+        """Place of each entry within its row, counted from 0."""
+        return np.arange(len(self.elements)) - self.offsets[self.rows]
+
+    @cached_property
+    def fractions(self):
+        """Atomic fraction of each entry."""
+        return self.amounts / self.sum(self.amounts)[self.rows]
+
+    def sum(self, values):
+        """Sum of one value per entry over each row."""
+        return np.bincount(self.rows, weights=values, minlength=self.n_rows)
+
+    def mean(self, values):
+        """Mean of one value per entry over each row, weighted by atomic fraction."""
+        return self.sum(self.fractions * values)
+
+    def any(self, flags):
+        """Whether an entry of each row is flagged."""
+        return self.sum(flags) > 0
+
+    def minimum(self, values):
+        """Least value per entry in each row; no row may be empty."""
+        return np.minimum.reduceat(values, self.offsets[:-1])
+
+    def maximum(self, values):
+        """Largest value per entry in each row; no row may be empty."""
+        return np.maximum.reduceat(values, self.offsets[:-1])
+
+    @cached_property
+    def pairs(self):
+        """Entries ``first < second`` of every pair within a row, and the pair's row, ascending."""
+        second = np.repeat(np.arange(len(self.places)), self.places)
+        start = np.repeat(np.cumsum(self.places) - self.places, self.places)
+        rows = self.rows[second]
+        return self.offsets[rows] + np.arange(len(second)) - start, second, rows
+
+    def sum_pairs(self, values):
+        """Sum of one value per pair over each row."""
+        return np.bincount(self.pairs[2], weights=values, minlength=self.n_rows)
+
+    def take(self, rows):
+        """Rows chosen by a slice or by indices, in that order."""
+        rows = np.arange(self.n_rows)[rows]
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        entries = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        charges = None if self.charges is None else self.charges[rows]
+        return CompositionTable(
+            offsets, self.elements[entries], self.amounts[entries], self.formulas[rows], charges
+        )
+
+
+def parse_compositions(X, on_error="raise"):
+    """Read compositions of any kind: the table, and a RowError for each row left empty in it.
+
+    With ``on_error="raise"``, reading ends with the first block of rows that holds such a row.
+    """
+    values = as_value_list(X)
+    blocks, errors = [], []
+    for start in range(0, max(len(values), 1), _ROWS_PER_BLOCK):
+        *block, failures = _parse_block(values[start : start + _ROWS_PER_BLOCK])
+        blocks.append(block)
+        errors += [RowError(start + row, text, "parser", cause) for row, text, cause in failures]
+        if errors and on_error == "raise":
+            break
+    lengths, *arrays = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return CompositionTable(np.concatenate([[0], np.cumsum(lengths)]), *arrays), errors
+
+
+def _parse_block(values):
+    """Lengths, elements, amounts, texts and charges of rows, and (row, text, cause) of bad ones."""
+    n_rows = len(values)
+    is_text = np.fromiter((isinstance(value, str) for value in values), bool, n_rows)
+    text_rows = np.flatnonzero(is_text)
+    formulas, charges = np.empty(n_rows, dtype=object), np.full(n_rows, np.nan)
+    formulas[text_rows] = texts = [value for value in values if isinstance(value, str)]
+    plain_lengths, elements, amounts, plain = parse_plain_formulas(texts)
+    lengths, left = np.zeros(n_rows, dtype=np.int64), np.ones(n_rows, dtype=bool)
+    lengths[text_rows], left[text_rows] = plain_lengths, ~plain
+
+    parsed, failures, known = {}, [], {}
+    for row in np.flatnonzero(left).tolist():
+        value = values[row]
+        try:
+            if not is_text[row]:
+                parsed[row], charges[row] = parse_object(value)
+                formulas[row] = _describe(value)
+            elif value in known:
+                parsed[row] = known[value]
+            else:
+                parsed[row] = known[value] = parse_formula(value)
+        except FormulaError as error:
+            text = _describe(value)
+            if len(text) > _LONGEST_SHOWN:
+                text = f"{text[: _LONGEST_SHOWN - 3]}..."
+            formulas[row] = text
+            failures.append((row, text, str(error)))
+    if parsed:
+        bulk = lengths > 0
+        lengths[list(parsed)] = [len(pairs) for pairs in parsed.values()]
+        bulk = np.repeat(bulk, lengths)
+        merged = np.empty(len(bulk), dtype=np.int64), np.empty(len(bulk))
+        merged[0][bulk], merged[1][bulk] = elements, amounts
+        merged[0][~bulk] = [z for pairs in parsed.values() for z in pairs]
+        merged[1][~bulk] = [amount for pairs in parsed.values() for amount in pairs.values()]
+        elements, amounts = merged
+    return lengths, elements, amounts, formulas, charges, failures
+
+
+# One formula at a time.
+
+# Each alternative starts with a different character, so a scan is linear in the length.
+_NUMBER = r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e-?[0-9]+)?)?"
+_TOKEN = re.compile(rf"([A-Z][a-z]*)\s*{_NUMBER}|(\()|\)\s*{_NUMBER}|\s+")
+_BRACKETS = str.maketrans("[]{}", "()()", "@")
+#: What separates the parts of an adduct: a centred dot, or the dot of CuSO4.5H2O. That of K0.5H2O
+#: is a decimal point, as no amount is 0.
+_SEPARATOR = re.compile(r"[·•⋅∙*]|(?<![^0-9]0)\.(?=(?:[0-9]+(?:\.[0-9]+)?)?\s*\(?H2O\)?\s*$)")
+_FACTOR = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)?\s*")
+
+
+def parse_formula(formula):
+    """Read one formula into a dict of atomic number → amount, or say in a FormulaError why not."""
+    if len(formula) > MAX_FORMULA_LENGTH:
+        raise FormulaError(
+            f"it has {len(formula)} characters; the limit is {MAX_FORMULA_LENGTH} per formula"
+        )
+    text = formula.translate(_BRACKETS)
+    if not text.strip():
+        raise FormulaError("it is empty")
+    if not _SEPARATOR.search(text):
+        return clean_amounts(_read(text, 0, len(text)))
+    separators = [match.start() for match in _SEPARATOR.finditer(text)]
+    centred = [place for place in separators if text[place] != "."]
+    (*_, last) = separators
+    if not centred and "." in text[:last] and text[last - 1 : last + 2 : 2].isdigit():
+        raise FormulaError(
+            f"the last dot of {formula[:40]!r} may be a decimal point or separate the water of a "
+            "hydrate; write ·, or put the water into brackets"
+        )
+    pairs, start = [], 0
+    for stop in [*(centred or separators[:1]), len(text)]:
+        factor = _FACTOR.match(text, start, stop)
+        if factor.end() == stop:
+            raise FormulaError("one of the parts between its dots is empty")
+        part = _read(text, factor.end(), stop)
+        pairs += [(z, amount * float(factor.group(1) or 1)) for z, amount in part]
+        start = stop + 1
+    return clean_amounts(pairs)
+
+
+def _read(text, position, stop):
+    """Elements and amounts of a part of a formula."""
+    groups: list[list[tuple[int, float]]] = [[]]
+    while position < stop:
+        token = _TOKEN.match(text, position, stop)
+        if token is None:
+            raise FormulaError(_explain(text, position))
+        symbol, amount, opening, repeats = token.groups()
+        if symbol:
+            if symbol not in ATOMIC_NUMBERS:
+                raise FormulaError(unknown_element(symbol, text[position - 1 : position]))
+            groups[-1].append((ATOMIC_NUMBERS[symbol], float(amount or 1)))
+        elif opening:
+            groups.append([])
+            if len(groups) > MAX_NESTING + 1:
+                raise FormulaError(f"its brackets are nested deeper than {MAX_NESTING} levels")
+        elif token.group()[0] == ")":
+            _close_group(groups, float(repeats or 1))
+        position = token.end()
+    if len(groups) > 1:
+        raise FormulaError("a bracket is opened but never closed")
+    return groups[0]
+
+
+def _close_group(groups, factor):
+    """Multiply the innermost bracket and merge it into the one around it."""
+    if len(groups) == 1:
+        raise FormulaError("a bracket is closed that was never opened")
+    if not groups[-1]:
+        raise FormulaError("it has an empty pair of brackets")
+    merged: dict[int, float] = {}
+    for z, amount in groups.pop():
+        merged[z] = merged.get(z, 0.0) + amount * factor
+    groups[-1].extend(merged.items())
+
+
+def clean_amounts(pairs):
+    """Merge repeated elements, drop absent ones and refuse impossible amounts."""
+    merged: dict[int, float] = {}
+    for z, amount in pairs:
+        if amount < -AMOUNT_TOLERANCE:
+            raise FormulaError(
+                f"the amount of {ELEMENT_SYMBOLS[z - 1]} is {amount:g}; amounts cannot be negative"
+            )
+        merged[z] = merged.get(z, 0.0) + amount
+    total = sum(merged.values())
+    if not math.isfinite(total):
+        raise FormulaError("its amounts are not finite numbers")
+    if total > MAX_AMOUNT:
+        raise FormulaError(f"its amounts sum to {total:.3g}; the limit is {MAX_AMOUNT:.0e}")
+    present = {z: amount for z, amount in merged.items() if amount >= AMOUNT_TOLERANCE}
+    if not present:
+        raise FormulaError("it holds no atoms: every amount is zero")
+    return present
+
+
+def unknown_element(symbol, context=""):
+    """Say that a symbol is no element, with what may have been meant after that ``context``."""
+    if symbol in _ISOTOPES:
+        return f"{_ISOTOPES[symbol]} ({symbol}) has no data of its own; write H to count it as that"
+    likely = [symbol.capitalize()] if symbol.capitalize() in ATOMIC_NUMBERS else []
+    if context + symbol.lower() in ATOMIC_NUMBERS:
+        likely.append(context + symbol.lower())
+    likely += difflib.get_close_matches(symbol[:8].capitalize(), ELEMENT_SYMBOLS, n=3, cutoff=0.5)
+    likely = list(dict.fromkeys(likely))[:3]
+    hint = f" (did you mean {' or '.join(map(repr, likely))}?)" if likely else ""
+    return f"unknown element {symbol[:20]!r}{hint}"
+
+
+def _explain(text, position):
+    """Describe the first character that no rule of a formula allows."""
+    rest = text[position:]
+    character = rest[0]
+    lower = re.match(r"[a-z]+", rest)
+    if lower:
+        hint = unknown_element(lower.group(), text[position - 1 : position])
+        return f"{hint}; a symbol starts with a capital letter"
+    if character in "+-^":
+        return (
+            f"{character!r} at character {position + 1}: charges and negative amounts are not "
+            "understood; give the neutral formula"
+        )
+    if character in "₀₁₂₃₄₅₆₇₈₉":
+        return f"{character!r} is a subscript; write amounts with plain digits, as in Fe2O3"
+    if character in "0123456789.":
+        n_digits = len(rest) - len(rest.lstrip("0123456789."))
+        return f"the number {rest[: min(n_digits, 12)]!r} does not follow an element or a bracket"
+    return f"{character!r} at character {position + 1} does not belong in a formula"
+
+
+# Objects that are no text.
+
+_ION = re.compile(r"\s*([A-Za-z]+)([0-9]+(?:\.[0-9]+)?)?([+-])?\s*")
+
+
+def parse_object(value):
+    """Amounts and charge of a dict, Composition, Structure or Atoms, known by what it offers.
+
+    Neither pymatgen nor ASE need be imported. The charge is NaN if not every species has one.
+    """
+    if hasattr(value, "get_chemical_symbols"):  # ASE Atoms
+        return clean_amounts((_species(number)[0], 1.0) for number in value.numbers), math.nan
+    composition = getattr(value, "composition", value)  # pymatgen Structure or Molecule
+    if isinstance(composition, Mapping):
+        found = [(*_species(key), _amount(amount)) for key, amount in composition.items()]
+        charge = sum(charge * n for _, charge, n in found if n >= AMOUNT_TOLERANCE)
+        return clean_amounts((z, amount) for z, _, amount in found), charge
+    not_a_number = isinstance(value, float | np.floating) and value != value
+    if value is None or not_a_number or type(value).__name__ in ("NAType", "NaTType"):
+        raise FormulaError("the value is missing")
+    raise FormulaError(
+        f"it is of type {type(value).__name__}; expected a formula string, a dict, a pymatgen "
+        "Composition or Structure, or ASE Atoms"
+    )
+
+
+def _species(key):
+    """Atomic number and charge of a key: symbol, "Fe3+", atomic number, Element or Species."""
+    if isinstance(key, str):
+        match = _ION.fullmatch(key)
+        symbol, size, sign = match.groups() if match else (key, None, None)
+        if symbol not in ATOMIC_NUMBERS:
+            raise FormulaError(unknown_element(symbol))
+        return ATOMIC_NUMBERS[symbol], float(f"{sign}{size or 1}") if sign else math.nan
+    if getattr(key, "symbol", None) in _ISOTOPES:
+        raise FormulaError(unknown_element(key.symbol))
+    number = getattr(key, "Z", key)
+    if isinstance(number, int | float | np.number) and number in range(1, N_ELEMENTS + 1):
+        charge = getattr(key, "oxi_state", None)
+        return int(number), math.nan if charge is None else float(charge)
+    raise FormulaError(f"{str(key)[:20]!r} is not an element")
+
+
+def _amount(amount):
+    try:
+        return float(amount)
+    except (TypeError, ValueError):
+        raise FormulaError(f"the amount {str(amount)[:20]!r} is not a number") from None
+
+
+def _describe(value):
+    """Text of any value, readable as a composition or not, for messages."""
+    try:
+        if hasattr(value, "get_chemical_formula"):
+            return value.get_chemical_formula()
+        composition = getattr(value, "composition", value)
+        if isinstance(composition, Mapping) and not isinstance(composition, dict):
+            return " ".join(f"{key}{amount}" for key, amount in composition.items())
+        return value if isinstance(value, str) else repr(value)
+    except Exception:  # a damaged object may not even be able to say what it is
+        return type(value).__name__
+
+
+# Many plain formulas at once.
+
+_OTHER, _UPPER, _LOWER, _DIGIT, _DOT, _END = range(6)
+_CLASS = np.full(256, _OTHER, dtype=np.uint8)
+_CLASS[ord("A") : ord("Z") + 1] = _UPPER
+_CLASS[ord("a") : ord("z") + 1] = _LOWER
+_CLASS[ord("0") : ord("9") + 1] = _DIGIT
+_CLASS[[ord("."), ord("\n")]] = _DOT, _END
+#: Which class of byte may follow which.
+_ALLOWED = np.zeros((6, 6), dtype=bool)
+_ALLOWED[_END, _UPPER] = _ALLOWED[_DOT, _DIGIT] = True
+_ALLOWED[_UPPER, [_UPPER, _LOWER, _DIGIT, _DOT, _END]] = True
+_ALLOWED[_LOWER, [_UPPER, _DIGIT, _DOT, _END]] = True
+_ALLOWED[_DIGIT, [_UPPER, _DIGIT, _DOT, _END]] = True
+#: Atomic number by the two bytes of a symbol, of which the second may be absent, 0.
+_NUMBER_OF_SYMBOL = np.zeros((128, 128), dtype=np.int64)
+for _z, _symbol in enumerate(ELEMENT_SYMBOLS, start=1):
+    _NUMBER_OF_SYMBOL[tuple(_symbol.ljust(2, "\0").encode())] = _z
+# Up to 15 digits an integer and a power of ten are exact in float64, so that their quotient is
+# the correctly rounded decimal: the very number float() gives.
+_MAX_NUMBER_LENGTH = 15
+
+
+def parse_plain_formulas(formulas):
+    """Read the plain ones among many formulas.
+
+    Gives the number of elements of each formula (0 if it is not plain), the entries' atomic numbers
+    and amounts, and which formulas are plain.
+    """
+    # One endless string would take a hundred times its size; it is left to be refused.
+    formulas = [f if len(f) <= MAX_FORMULA_LENGTH else "" for f in formulas]
+    n_rows = len(formulas)
+    text = np.frombuffer("\n".join([*formulas, ""]).encode("ascii", "replace"), np.uint8)
+    row_ends = np.cumsum(np.fromiter(map(len, formulas), np.int64, n_rows) + 1) - 1
+    classes = _CLASS[text]
+    before = np.append(np.uint8(_END), classes)[:-1]
+    wrong = ~_ALLOWED.ravel()[before * np.uint8(6) + classes]
+    inner_end = classes == _END
+    inner_end[row_ends] = False
+    # A hydrate such as NaCl.2H2O would be read as decimals.
+    plain = np.fromiter((not (f.endswith("H2O") and "." in f) for f in formulas), bool, n_rows)
+    plain[np.searchsorted(row_ends, np.flatnonzero(wrong | inner_end))] = False
+
+    boundaries = np.flatnonzero((classes == _UPPER) | (classes == _END))
+    is_symbol = classes[boundaries] == _UPPER
+    starts = boundaries[is_symbol]
+    ends = boundaries[np.flatnonzero(is_symbol) + 1]
+    rows = np.searchsorted(row_ends, starts)
+    has_second = classes[starts + 1] == _LOWER
+    elements = _NUMBER_OF_SYMBOL[text[starts], np.where(has_second, text[starts + 1], 0)]
+    amounts, readable = _read_numbers(text, starts + 1 + has_second, ends)
+    plain[rows[(elements == 0) | ~readable | (amounts < AMOUNT_TOLERANCE)]] = False
+    plain[_rows_with_repeats(rows, elements)] = False
+    kept = plain[rows]
+    return np.bincount(rows[kept], minlength=n_rows), elements[kept], amounts[kept], plain
+
+
+def _read_numbers(text, starts, ends):
+    """Decimal numbers at text[start:end], 1 where that is empty, and which could be read."""
+    lengths = ends - starts
+    readable = lengths <= _MAX_NUMBER_LENGTH
+    mantissa, decimals, n_dots = np.zeros((3, len(starts)), dtype=np.int64)
+    left = np.flatnonzero((lengths > 0) & readable)
+    offset = 0
+    while len(left):
+        byte = text[starts[left] + offset]
+        dot = byte == ord(".")
+        digit = byte.astype(np.int64) - ord("0")
+        mantissa[left] = np.where(dot, mantissa[left], mantissa[left] * 10 + digit)
+        decimals[left] += (n_dots[left] > 0) & ~dot
+        n_dots[left] += dot
+        offset += 1
+        left = left[lengths[left] > offset]
+    amounts = mantissa / 10.0**decimals
+    amounts[lengths == 0] = 1.0
+    return amounts, readable & (n_dots <= 1)
+
+
+def _rows_with_repeats(rows, elements):
+    """Rows that name an element twice."""
+    entries = rows * (N_ELEMENTS + 1) + elements
+    entries.sort()
+    return entries[1:][entries[1:] == entries[:-1]] // (N_ELEMENTS + 1)
