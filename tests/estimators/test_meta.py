@@ -389,11 +389,14 @@ def test_routed_weights__of_parts_that_do_not_ask(zero_inflated, name, routing):
     np.testing.assert_array_equal(weighted(name, False).fit(X, y).predict(X), expected)
 
 
-def test_further_metadata__need_routing(zero_inflated):
+def test_further_metadata__reach_parts_without_routing(zero_inflated):
     X, y = zero_inflated
-    for name in ("delta", "hurdle"):
-        with pytest.raises(ValueError, match="enable_metadata_routing"):
-            weighted(name).fit(X, y, w=np.ones(len(y)))
+    weight = np.where(X[:, 2] > 0.5, 1.0, 1e-3)
+    steps = make_pipeline(LinearRegression())
+    model = DeltaRegressor(steps, kind="difference")
+    model.fit(X, y, linearregression__sample_weight=weight)
+    expected = weighted("delta").fit(X, y, sample_weight=weight).predict(X)
+    np.testing.assert_allclose(model.predict(X), expected)
 
 
 def test_routed_spread__comes_from_the_regressor(table, routing):

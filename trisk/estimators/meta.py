@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
 from trisk._compat import (
     HasMethods,
     StrOptions,
+    check_feature_names,
     check_method_params,
     check_sample_weight,
     routing_enabled,
@@ -74,20 +75,15 @@ class _AroundModels(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         raise NotImplementedError
 
     def _fit_params(self, y, sample_weight, fit_params):
-        """Parameters of the fit of each part: what it asks for, or weights for all."""
+        """Parameters of the fit of each part: what it asks for, or the same for all."""
         if sample_weight is not None:
             weight = check_sample_weight(sample_weight, y, dtype=np.float64)
             fit_params = {**fit_params, "sample_weight": weight}
         if routing_enabled():
             routed = process_routing(self, "fit", **fit_params)
             return {name: routed[name].fit for name in self._parts()}
-        if fit_params.keys() - {"sample_weight"}:
-            raise ValueError(
-                f"fit takes {sorted(fit_params)} only with "
-                "sklearn.set_config(enable_metadata_routing=True)."
-            )
-        for name, part in self._parts().items() if fit_params else ():
-            if not has_fit_parameter(part, "sample_weight"):
+        for name, part in self._parts().items():
+            if sample_weight is not None and not has_fit_parameter(part, "sample_weight"):
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} takes no sample_weight in fit. Give no "
                     f"weights, or a {name} that takes them."
@@ -180,14 +176,14 @@ class DeltaRegressor(_AroundModels):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights; the regressor must take them.
         **fit_params
-            Further metadata, with scikit-learn's metadata routing only.
+            Further metadata for the estimators inside.
 
         Returns
         -------
         self : object
             Fitted estimator.
         """
-        vars(self).pop("regressor_", None)
+        self.__dict__.pop("regressor_", None)
         self._validate_params()
         if isinstance(X, CrystalGraphs):
             y = column_or_1d(y, dtype=np.float64, warn=True)
@@ -358,14 +354,14 @@ class HurdleRegressor(_AroundModels):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights; both estimators must take them.
         **fit_params
-            Further metadata, with scikit-learn's metadata routing only.
+            Further metadata for the estimators inside.
 
         Returns
         -------
         self : object
             Fitted estimator.
         """
-        vars(self).pop("regressor_", None)
+        self.__dict__.pop("regressor_", None)
         self._validate_params()
         if y is None:
             raise ValueError("HurdleRegressor requires y to be passed, but the target y is None.")
@@ -448,7 +444,7 @@ class HurdleRegressor(_AroundModels):
             Median or mean, in the unit of the target.
         """
         check_is_fitted(self)
-        validate_data(self, X, skip_check_array=True, reset=False)
+        check_feature_names(self, X, reset=False)
         if self.regressor_ is None:
             return np.zeros(_num_samples(X))
         size = self.regressor_.predict(X)

@@ -157,7 +157,7 @@ class StructureRetriever(BaseEstimator):
             Fitted retriever.
         """
         self._validate_params()
-        vars(self).pop("_index", None)
+        self.__dict__.pop("_index", None)
         self.pretrainer_ = self._find_pretrainer(X)
         table, self._names = self._embed(X, reset=True)
         blocks = _find_blocks(self._names, table.shape[1])
