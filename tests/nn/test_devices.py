@@ -1,6 +1,5 @@
 """Steps of all networks on a pretended accelerator: nothing stays behind, nothing waits."""
 
-
 import pytest
 import torch
 from crystal_batches import batch_of, rattled

@@ -12,7 +12,7 @@ from crystal_batches import REFERENCE_CRYSTALS, batch_of, rattled, rotated, rota
 from torch import nn
 
 import trisk
-from trisk import TriForcesPotential
+from trisk.estimators import TriForcesOptions, TriForcesPotential
 from trisk.nn import EnergyHead, PotentialNetwork, TriForcesEncoder
 from trisk.nn.backbones import make_backbone
 
@@ -91,9 +91,8 @@ def test_forces_and_stress_are_derivatives(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_estimators_take_it_by_name(name, tmp_path):
     crystals = [rattled("MgO", seed=seed) for seed in range(4)]
-    model = TriForcesPotential(
-        backbone=name, hidden_dim=8, n_layers=2, cutoff=CUTOFF, max_epochs=2, random_state=0
-    )
+    options = TriForcesOptions(backbone=name, hidden_dim=8, n_layers=2, cutoff=CUTOFF)
+    model = TriForcesPotential(network=options, max_epochs=2, random_state=0)
     expected = model.fit(crystals, [0.0, 1.0, 2.0, 3.0]).predict(crystals)["energy"]
     model.save(tmp_path / "model.trisk")
     for again in (trisk.load(tmp_path / "model.trisk"), pickle.loads(pickle.dumps(model))):

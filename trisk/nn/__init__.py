@@ -1,6 +1,5 @@
 """Torch modules: no scikit-learn, no chemistry objects, no files."""
 
-from trisk.nn._optimizer import MemberAdamW, keep_members
 from trisk.nn.backbones import BACKBONES, Backbone, EquivariantBackbone, make_backbone
 from trisk.nn.basis import BesselBasis, real_spherical_harmonics, smooth_cutoff
 from trisk.nn.batch import CrystalBatch, GraphBatch, Segments
@@ -63,7 +62,6 @@ __all__ = [
     "GraphTRIADSNetwork",
     "HybridTRIADSNetwork",
     "InputLayout",
-    "MemberAdamW",
     "MemberDropout",
     "MemberLayerNorm",
     "MemberLinear",
@@ -85,7 +83,6 @@ __all__ = [
     "coordination",
     "epps_pulley",
     "initialize_members",
-    "keep_members",
     "make_backbone",
     "real_spherical_harmonics",
     "select_members",
