@@ -11,7 +11,6 @@ from sklearn.model_selection import KFold, check_cv
 from sklearn.utils import check_random_state, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import (
-    _num_samples,
     check_array,
     check_consistent_length,
     check_is_fitted,
@@ -446,7 +445,7 @@ class HurdleRegressor(_AroundModels):
         check_is_fitted(self)
         check_feature_names(self, X, reset=False)
         if self.regressor_ is None:
-            return np.zeros(_num_samples(X))
+            return np.zeros(X.shape[0] if hasattr(X, "shape") else len(X))
         size = self.regressor_.predict(X)
         probability = np.ones(len(size))
         if self.classifier_ is not None:

@@ -407,7 +407,7 @@ def test_killed_run_continues(tmp_path):
     code = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_potential import Impatient, bulk, PotentialFeaturizer
+from test_potential_featurizer import Impatient, bulk, PotentialFeaturizer
 killed = Impatient(lambda: os.kill(os.getpid(), signal.SIGKILL))
 PotentialFeaturizer(
     killed, memory={str(tmp_path)!r}, potential_name="EMT", sensors=["energy"]
