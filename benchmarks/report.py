@@ -1,145 +1,343 @@
-"""Fill the tables of the README, of ``docs/results.md`` and of the cards of pre-trained streams.
+"""Tables of results, written between the marks of README.md, docs/ and the cards of weights.
 
-They come from the JSON files in ``results/``.
-
-python benchmarks/report.py
+A page holds ``<!-- table: NAME -->`` and ``<!-- end -->``; what stands between is written anew.
+Rows of networks that have changed since name the commit that they were measured with.
 """
 
+import re
+from collections import defaultdict
+from functools import cache, partial
 from pathlib import Path
 
-from report_compositions import (
-    MODELS,
-    ablations,
-    coverage,
-    implicit_members,
-    matbench_rows,
-    pretraining,
-    threads,
+import numpy as np
+
+from benchmarks import runner, store
+
+ROOT = Path(__file__).parents[1]
+MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+METRICS = {"expt_is_metal": "ROC-AUC", "glass": "ROC-AUC"}
+TITLES = {
+    "steels": "steels, MPa",
+    "expt_gap": "experimental gap, eV",
+    "expt_is_metal": "metal or not, AUC",
+    "glass": "metallic glass, AUC",
+    "jdft2d": "exfoliation energy, meV/atom",
+    "demo": "the 390 gaps of the demo, eV",
+    "phonons": "phonons, cm⁻¹",
+    "perovskites": "perovskites, meV/atom",
+    "perovskites_7572": "perovskites (7,572 of an older collection), meV/atom",
+    "InP": "InP, meV/atom",
+}
+OURS = ("HybridTRIADS, default pipeline", "HybridTRIADS", "HybridTRIADS + trees")
+README_LEFT_OUT = ("fine-tuned encoder", "ExtraTrees, Magpie and pre-trained")
+README_STRUCTURES = (
+    "mean of ExtraTrees, SVR and HybridTRIADS with sensors of a potential",
+    "mean of GraphTRIADS and TriForces, with springs and predicted sensors",
+    "TriForces, pre-trained on sensors, with springs",
+    "TriForces, pre-trained on sensors",
+    "mean of GraphTRIADS and TriForces, with springs",
+    "mean of GraphTRIADS and ExtraTrees, per area",
+    "GraphTRIADS",
+    "TriForces",
+    "TriForces, small",
+    "ExtraTrees, Magpie and springs, corrected",
+    "ExtraTrees, Magpie, springs, layers, per area",
+    "ExtraTrees, Magpie",
 )
-from report_files import read
-from report_potentials import cost, derivatives, errors
-from report_pretraining import (
-    KINDS,
-    card,
-    few_labels,
-    objectives,
-    objectives_trained_on,
-    rates,
-    transfer,
-)
-from report_retrieval import index, probes, retrieval, spectra
-from report_speed import batched_trials, training_speed
-from report_structures import (
-    sensor_ablation,
-    sensor_cost,
-    sensors,
-    stream_ablation,
-    structures,
-    training_steps,
-    validation,
+README_LABELS = (
+    "TriForces, pre-trained on sensors",
+    "TriForces, from scratch",
+    "ExtraTrees, Magpie and predicted sensors",
+    "ExtraTrees, Magpie",
 )
 
-HERE = Path(__file__).parent
-README, DETAILS = HERE.parent / "README.md", HERE.parent / "docs" / "results.md"
-CARDS = HERE.parent / "trisk" / "data"
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+class Cell(list):
+    """Rows of one metric of a model on a split of a task, in order of folds."""
+
+    @property
+    def values(self):
+        return np.array([row["value"] for row in self])
+
+    @property
+    def mean(self):
+        return self.values.mean()
+
+    @property
+    def seconds(self):
+        return np.mean([row["seconds"] or np.nan for row in self])
 
 
-def table():
-    """The section of the README."""
-    return "\n".join(
-        [
-            "Official Matbench folds, mean ± standard deviation over the five test folds, all",
-            "models in one run on the same rows (`python benchmarks/matbench.py all`; seconds on",
-            f"{threads()}, two tasks side by side and other work beside them; the column networks",
-            "gives the members of an ensemble, with `--members 4` for four):",
-            "",
-            (
-                f"| task (rows) | score | {' | '.join(MODELS)} | best of three untuned forests "
-                "| with companion minus forest, by fold | networks "
-                "| seconds of five folds, without and with companion |"
-            ),
-            f"|---|---|{'---|' * len(MODELS)}---|---|---|---|",
-            *matbench_rows(),
-            *structures(),
-            *few_labels(),
-            *sensors(),
-        ]
-    )
+@cache
+def cells(name):
+    """Of a suite: (task, split, model, metric) → the results of its present parameters."""
+    suite, found = runner.load(name), defaultdict(Cell)
+    for row in store.read(name):
+        model, task = suite.models.get(row["model"]), row["task"].removesuffix("_7572")
+        if model is None or (
+            task in suite.tasks and model.parameters_for(task) != row["parameters"]
+        ):
+            continue
+        found[row["task"], row["split"], row["model"], row["metric"]].append(row)
+    return dict(found)
 
 
-def details():
-    """What the README has no room for."""
-    speed = read("featurization_speed")
-    magpie = speed["magpie_against_matminer"]
-    return "\n".join(
-        [
-            "# Further results",
-            "",
-            "`python benchmarks/report.py` writes this page, as it does the tables of the README,",
-            "from the JSON files in `benchmarks/results/`.",
-            "",
-            "## Formulas",
-            *pretraining(),
-            *coverage(),
-            *ablations(),
-            *implicit_members(),
-            "",
-            "## Crystals",
-            *validation(),
-            *stream_ablation(),
-            *sensor_ablation(),
-            *sensor_cost(),
-            "",
-            "## Speed",
-            "",
-            (
-                "Magpie descriptors of 5,000 formulas, one process "
-                "(`python benchmarks/featurization_speed.py`): "
-                f"{magpie['trisk_per_s']:,.0f} formulas/s, "
-                f"{magpie['ratio_from_strings']:,.0f} times matminer's rate in the same run; "
-                f"largest difference in value {magpie['largest_difference']:.0e}."
-            ),
-            *training_speed(),
-            *training_steps(),
-            *batched_trials(),
-            *spectra(),
-            "",
-            "## Potentials",
-            *derivatives(),
-            *cost(),
-            *errors(),
-            "",
-            "## Pre-training on structures",
-            *transfer(),
-            *rates(),
-            *objectives(),
-            *objectives_trained_on(),
-            "",
-            "## Retrieval and embeddings",
-            *retrieval(),
-            *index(),
-            *probes(),
-            "",
-        ]
-    )
+def find(suite, task, model, *metrics, split=None):
+    """Cells of a model by metric, None where there is none; of any split if none is named."""
+    known = [(n, c) for (t, s, m, n), c in cells(suite).items()
+             if (t, m) == (task, model) and split in (None, s)]  # fmt: skip
+    return [next((c for n, c in known if n == metric), None) for metric in metrics or ["MAE"]]
 
 
-def fill(path, lines):
-    """Put a table between the marks of a page."""
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n{lines}\n{END}{after}")
+def number(value, of=None):
+    """Two decimals where the scale is 5 or more, else four; a spread has the scale of its mean."""
+    return f"{value:.{2 if abs(value if of is None else of) >= 5 else 4}f}"
 
 
-def main():
-    """Write all pages anew."""
-    fill(README, table())
-    fill(CARDS / "triforces_default.md", card(KINDS, left_out="sensors"))
-    fill(CARDS / "triforces_sensors.md", card(["pretraining_fine_tuning"], left_out="supervised"))
-    DETAILS.write_text(details())
-    print(table())
+def spread(cell, n_folds=5):
+    """Mean and standard deviation over folds, and how many there are if not all."""
+    shown = number(cell.mean)
+    if len(cell) > 1:
+        shown += f" ± {number(cell.values.std(), cell.mean)}"
+    return shown if len(cell) == n_folds else f"{shown} ({len(cell)} of {n_folds} folds)"
 
 
-if __name__ == "__main__":
-    main()
+def seconds(cell):
+    """Mean of the seconds of a fold."""
+    return "–" if np.isnan(cell.seconds) else f"{cell.seconds:.1f}"
+
+
+def measured_with(found):
+    """Commits of the rows that an older network gave."""
+    commits = {row["commit"]: None for cell in found for row in cell if store.is_older(row)}
+    return ", ".join(f"`{commit}`" for commit in commits) or "–"
+
+
+def markdown(head, rows):
+    """Lines of a table."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    head = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return [*head, *lines] if lines else ["Not measured yet."]
+
+
+def grid(first, columns, lines, show):
+    """A table of labels and lists of cells; `show` writes the cells of one entry."""
+    rows = []
+    for labels, entries in lines:
+        if found := [cell for entry in entries for cell in entry if cell]:
+            shown = [show(*entry) if all(entry) else "–" for entry in entries]
+            rows.append([*labels, *shown, measured_with(found)])
+    return markdown([*first, *columns, "measured with"], rows)
+
+
+def compositions(show=spread, models=None):
+    """Models in rows, tasks in columns; the best score of each column is bold."""
+    tasks, suite = list(TITLES)[:6], "compositions"
+    lines = {
+        (m,): [find(suite, t, m, METRICS.get(t, "MAE")) for t in tasks]
+        for m in models or runner.load(suite).models
+    }
+    best = set()
+    for task, column in zip(tasks, zip(*lines.values(), strict=True), strict=True):
+        complete = [cell for (cell,) in column if cell and len(cell) == 5]
+        choose = max if task in METRICS else min
+        best.add(id(choose(complete, key=lambda cell: cell.mean, default=None)))
+
+    def written(cell):
+        return f"**{show(cell)}**" if show is spread and id(cell) in best else show(cell)
+
+    return grid(["model"], [TITLES[task] for task in tasks], lines.items(), written)
+
+
+def differences():
+    """trisk's rows minus the best model of others, fold by fold."""
+    models, rows = runner.load("compositions").models, []
+    others = [name for name in models if not re.search("HybridTRIADS|pre-trained|encoder", name)]
+    for task in list(TITLES)[:5]:
+        found = {m: find("compositions", task, m, METRICS.get(task, "MAE"))[0] for m in models}
+        choose = max if task in METRICS else min
+        best = choose((m for m in others if found[m]), key=lambda m: found[m].mean)
+        shown = []
+        for cell in (found[name] for name in OURS):
+            gap = cell and cell.values - found[best].values
+            numbers = [number(v, cell.mean) for v in (gap.mean(), gap.std())] if cell else ["–"]
+            shown.append(" ± ".join(numbers))
+        rows.append([TITLES[task], best, *shown])
+    return markdown(["task", "best model of others", *OURS], rows)
+
+
+def formation_energies():
+    """Errors and seconds by number of rows."""
+    suite, task = runner.load("compositions"), "formation energy"
+    splits = suite.tasks[task].splits
+    lines = [((m,), [find("compositions", task, m, split=s) for s in splits]) for m in suite.models]
+    show = lambda cell: f"{cell.mean:.3f}, {cell.seconds:.0f} s"  # noqa: E731
+    return grid(["MAE, eV/atom, and seconds"], splits, lines, show)
+
+
+def seen(model):
+    """What a model of structures has seen beside the training fold."""
+    if "of a potential" in model:
+        return "a potential's energies and forces"
+    if "predicted sensors" in model or "pre-trained on sensors" in model:
+        return "a potential's sensors of crystals of other formulas"
+    return "the structures of all folds, no label" if "self-supervised" in model else "–"
+
+
+def structures(task):
+    """Models of one task, best first."""
+    found = {m: find("structures", task, m)[0] for m in runner.load("structures").models}
+    ordered = sorted((m for m in found if found[m]), key=lambda m: found[m].mean)
+    rows = [
+        [m, seen(m), spread(found[m]), seconds(found[m]), measured_with([found[m]])]
+        for m in ordered
+    ]
+    head = ["model", "seen beside the fold", f"MAE, {TITLES[task]}", "seconds a fold"]
+    return markdown([*head, "measured with"], rows)
+
+
+def structures_short():
+    """The README's choice of models, tasks in columns."""
+    tasks = ("phonons", "jdft2d", "perovskites", "perovskites_7572")
+    tasks = [t for t in tasks if any(find("structures", t, m)[0] for m in README_STRUCTURES)]
+    lines = [((m, seen(m)), [find("structures", t, m) for t in tasks]) for m in README_STRUCTURES]
+    return grid(["model", "seen beside the fold"], [TITLES[task] for task in tasks], lines, spread)
+
+
+def few_labels(task=None, models=None):
+    """Models in rows, numbers of labels in columns; one task with all draws, or means of all."""
+    suite = runner.load("few_labels")
+    splits = next(iter(suite.tasks.values())).splits
+    lines = [
+        ((model,) if task else (TITLES[name], model),
+         [find("few_labels", name, model, split=split) for split in splits])
+        for name in ([task] if task else suite.tasks)
+        for model in models or suite.models
+    ]  # fmt: skip
+
+    def show(cell):
+        ends = f" ({cell.values.min():.1f} to {cell.values.max():.1f})" if task else ""
+        return f"{cell.mean:.1f}{ends}"
+
+    return grid(["model"] if task else ["task", "model"], splits, lines, show)
+
+
+def card(word):
+    """Few labels for the card of some weights: rows of theirs, and those they stand beside."""
+    ends = ("from scratch", "untrained, all", "power spectrum", "ExtraTrees, Magpie")
+    models = runner.load("few_labels").models
+    return few_labels(models=[m for m in models if word in m or m.endswith(ends)])
+
+
+def potentials():
+    """Errors of potentials of equal size: training frames in rows, arms in columns."""
+    suite, metrics = runner.load("potentials"), ("energy", "forces", "stress")
+    lines = [
+        ((f"{task}, {s}",), [find("potentials", task, m, *metrics, split=s) for m in suite.models])
+        for task, about in suite.tasks.items()
+        for s in about.splits
+    ]
+    show = lambda *arm: " / ".join(f"{cell.mean:.1f}" for cell in arm)  # noqa: E731
+    return grid(["training frames"], suite.models, lines, show)
+
+
+def matrix(task):
+    """Metrics of a task of pre-training in columns, embeddings in rows."""
+    metrics = list(dict.fromkeys(n for (t, _, _, n) in cells("pretraining") if t == task))
+    models = runner.load("pretraining").models
+    lines = [((m,), [[c] for c in find("pretraining", task, m, *metrics)]) for m in models]
+    return grid(["embedding"], metrics, lines, lambda cell: f"{cell.mean:.3f}")
+
+
+def coverage():
+    """Coverage and mean width by kind of interval."""
+    kinds = ("members' spread", "calibrated", "conformal", "conformal, normalised")
+    lines = [
+        ((TITLES[t].replace(", AUC", ", labels"), m),
+         [find("coverage", t, m, f"coverage, {kind}", f"width, {kind}") for kind in kinds])
+        for t, m in dict.fromkeys((key[0], key[2]) for key in cells("coverage"))
+    ]  # fmt: skip
+    show = lambda share, width: f"{share.mean:.1%} (width {width.mean:.3g})"  # noqa: E731
+    return grid(["task, unit of width", "model"], kinds, lines, show)
+
+
+def speed():
+    """trisk's rate over that of each peer."""
+    rows = []
+    for task, split, peer, metric in cells("speed"):
+        if metric != "times as fast":
+            continue
+        found = find("speed", task, peer, metric, "trisk", "peer", split=split)
+        where = task if split == "one thread" else f"{task}, {split}"
+        numbers = [f"{cell.mean:.{n}g}" for cell, n in zip(found, (3, 2, 2), strict=True)]
+        rows.append([where, peer, *numbers, f"`{found[0][0]['commit']}`"])
+    return markdown(["what", "peer", "times as fast", "trisk, s", "peer, s", "measured with"], rows)
+
+
+def devices():
+    """Wall-clock seconds by device."""
+    rows = [
+        [row["task"], row["model"], row["machine"], f"{row['value']:.1f}", f"`{row['commit']}`"]
+        for row in store.read("cuda")
+        if row["metric"] == "wall-clock seconds"
+    ]
+    return markdown(["training", "device", "machine", "seconds", "measured with"], rows)
+
+
+def short(suite, left_out):
+    """Names of a suite's models but some."""
+    return [name for name in runner.load(suite).models if name not in left_out]
+
+
+TABLES = {
+    "compositions": compositions,
+    "compositions-short": lambda: compositions(models=short("compositions", README_LEFT_OUT)),
+    "compositions-seconds": partial(compositions, seconds),
+    "compositions-differences": differences,
+    "formation-energies": formation_energies,
+    "structures-phonons": partial(structures, "phonons"),
+    "structures-jdft2d": partial(structures, "jdft2d"),
+    "structures-perovskites": partial(structures, "perovskites"),
+    "structures-perovskites_7572": partial(structures, "perovskites_7572"),
+    "structures-short": structures_short,
+    "few-labels-phonons": partial(few_labels, "phonons"),
+    "few-labels-perovskites": partial(few_labels, "perovskites"),
+    "few-labels-InP": partial(few_labels, "InP"),
+    "few-labels-short": partial(few_labels, models=README_LABELS),
+    "card-default": partial(card, "self-supervised"),
+    "card-sensors": partial(card, "sensors"),
+    "potentials": potentials,
+    "probes": partial(matrix, "probes"),
+    "retrieval-phonons": partial(matrix, "retrieval, phonons"),
+    "retrieval-decorated": partial(matrix, "retrieval, decorated"),
+    "retrieval-perovskites": partial(matrix, "retrieval, perovskites"),
+    "coverage": coverage,
+    "speed": speed,
+    "devices": devices,
+}
+
+
+def pages():
+    """Documents that hold tables."""
+    cards = sorted((ROOT / "trisk").rglob("triforces_*.md"))
+    return [ROOT / "README.md", ROOT / "docs" / "results.md", *cards]
+
+
+def filled(text):
+    """A page with all its tables written anew."""
+    return MARKS.sub(lambda m: m[1] + "\n".join(TABLES[m[2]]()) + "\n" + m[3], text)
+
+
+def main(check=False):
+    """Write all pages; with `check` only say which are not current."""
+    status = 0
+    for page in pages():
+        before = page.read_text(encoding="utf-8")
+        after = filled(before)
+        if before == after:
+            continue
+        status |= check
+        print(f"{page.relative_to(ROOT)} {'is not current' if check else 'written'}")
+        if not check:
+            page.write_text(after, encoding="utf-8")
+    return status

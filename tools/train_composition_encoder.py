@@ -6,13 +6,12 @@
 The folder holds ``mp_formulas_e_form.csv.gz`` (formula, formation energy in eV/atom) and
 ``mp_formulas_gap.csv.gz`` (formula, PBE band gap in eV) of the Materials Project. 3 % of the
 reduced formulas are held out. ``--score`` trains nothing, but scores the weights that are there on
-them, beside ExtraTrees on the Magpie descriptors of the same training rows, and writes
-``benchmarks/results/pretraining.json``. Some ten minutes of one quiet core each.
+them, beside ExtraTrees on the Magpie descriptors of the same training rows, and adds the scores to
+``benchmarks/results/pretraining.jsonl``. Some ten minutes of one quiet core each.
 """
 
 import argparse
 import json
-import platform
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +27,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
+from benchmarks import store
 from trisk.data import data_file
 from trisk.featurizers import MagpieFeaturizer, PretrainedFeaturizer
 from trisk.featurizers.composition.formulas import CompositionTable, parse_compositions
@@ -37,7 +37,6 @@ from trisk.nn import CompositionEncoder, initialize_members
 from trisk.structures.elements import ELEMENT_SYMBOLS, impute_element_means, read_element_table
 
 WEIGHTS = data_file("composition_encoder.safetensors")
-RESULT = Path(__file__).parents[1] / "benchmarks" / "results" / "pretraining.json"
 #: Epochs and learning rate, one after the other, each from the average of the one before.
 CYCLES = ((24, 2e-3), (12, 1e-3))
 #: What the encoder learns to predict, in the order of its answers.
@@ -408,17 +407,23 @@ def main():
         train(data, held_out, arguments.weights)
         return
     rows = np.setdiff1d(np.arange(data.table.n_rows), held_out)
-    report = {
-        "formulas": len(rows),
-        "held_out": len(held_out),
-        "units": {"formation energy": "eV/atom", "band gap": "eV", "metal": "ROC-AUC"},
-        "encoder": encoder_scores(data, held_out, arguments.weights),
-        "encoder_on_training_rows": encoder_scores(data, rows, arguments.weights),
-        "forest": forest_scores(data, rows, held_out),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+    scores = {
+        "composition encoder": encoder_scores(data, held_out, arguments.weights),
+        "composition encoder, training rows": encoder_scores(data, rows, arguments.weights),
+        "ExtraTrees, Magpie": forest_scores(data, rows, held_out),
     }
-    RESULT.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(report, indent=1))
+    cell = {"task": "held-out formulas", "split": "3 %", "fold": 0, "parameters": {}}
+    about = {"seconds": None, **store.provenance()}
+    for model, values in scores.items():
+        print(model, values)
+        metrics = {f"{n}, {'ROC-AUC' if n == 'metal' else 'MAE'}": v for n, v in values.items()}
+        store.append(
+            "pretraining",
+            [
+                {**cell, "model": model, "metric": m, "value": v, **about}
+                for m, v in metrics.items()
+            ],
+        )
 
 
 if __name__ == "__main__":

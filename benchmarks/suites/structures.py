@@ -217,7 +217,8 @@ LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
 
 def needs(settings):
     """Packages that settings ask for."""
-    return ("matgl",) if "sensors" in str(settings.get("structure", settings.get("blocks"))) else ()
+    columns = settings.get("structure") or settings.get("blocks") or ()
+    return ("matgl",) if "sensors" in columns else ()
 
 
 def graphs(more=None, tasks=None, **settings):
