@@ -50,7 +50,8 @@ def main():
     ):
         print(f"  {name:26s} {balanced_accuracy_score(y_test, predicted):.2f}")
     cycles = network.count_cycles(model[0].transform(test))
-    print(f"cycles of the recursion: {cycles.mean():.1f} of at most {network.max_cycles}")
+    most = network.get_params()["network__max_cycles"]
+    print(f"cycles of the recursion: {cycles.mean():.1f} of at most {most}")
 
 
 if __name__ == "__main__":

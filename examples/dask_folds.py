@@ -31,7 +31,7 @@ def main():
     settings = {"n_members": 4}
     if arguments.quick:
         X, y, settings = X[:60], y[:60], {"n_members": 1, "max_epochs": 2}
-    model = trisk.composition_pipeline("general", companion=None, random_state=0, **settings)
+    model = trisk.composition_pipeline("general", random_state=0, **settings)
 
     cluster = arguments.scheduler or LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None

@@ -1,4 +1,4 @@
-"""Intervals that hold: conformal prediction with MAPIE around a network and its companion.
+"""Intervals that hold: conformal prediction with MAPIE around a network and trees.
 
     python examples/intervals.py
 
@@ -29,9 +29,9 @@ def main():
 
     settings = {"n_members": 2, "max_epochs": 2} if arguments.quick else {"max_epochs": 40}
     model = HybridTRIADSRegressor(
-        companion="extra_trees", calibrate=True, random_state=0, verbose=1, **settings
+        stack_with="extra_trees", calibrate=True, random_state=0, verbose=1, **settings
     ).fit(X_train, y_train)
-    print(f"The trees' share in the prediction: {model.companion_weight_:.0%}")
+    print(f"The trees' share in the prediction: {model.stacked_weight_:.0%}")
 
     # Errors are divided by the predicted standard deviation, so that sure rows get short intervals.
     mapie = SplitConformalRegressor(

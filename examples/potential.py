@@ -18,7 +18,7 @@ from ase.filters import FrechetCellFilter
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
-from trisk import TriForcesPotential
+from trisk.estimators import TriForcesOptions, TriForcesPotential
 
 
 def make_frames(n_frames, seed):
@@ -67,9 +67,7 @@ def main():
 
     training, test = make_frames(20 if quick else 200, 0), make_frames(5 if quick else 50, 1)
     potential = TriForcesPotential(
-        hidden_dim=16 if quick else 32,
-        n_layers=2,
-        cutoff=4.5,
+        network=TriForcesOptions(hidden_dim=16 if quick else 32, n_layers=2, cutoff=4.5),
         batch_size=8,
         max_epochs=5 if quick else 60,
         learning_rate=5e-3,
