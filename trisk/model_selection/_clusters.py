@@ -108,9 +108,7 @@ class LeaveClusterOut(BaseCrossValidator):
         ----------
         X : array-like of shape (n_samples,) or (n_samples, n_features), default=None
             Materials, or columns; needed unless ``n_splits`` is given.
-        y : object, default=None
-            Ignored.
-        groups : object, default=None
+        y, groups : object, default=None
             Ignored: the rows themselves tell the families.
 
         Returns
@@ -173,7 +171,7 @@ def _read_materials(materials, by):
     """Compositions of the rows, or for prototypes the structures where there are some."""
     from pymatgen.core import Composition
 
-    from trisk.featurizers._values import as_value_list
+    from trisk.structures.rows import as_value_list
 
     if _is_table(materials):
         raise ValueError(

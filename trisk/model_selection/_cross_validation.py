@@ -12,21 +12,7 @@ from trisk.model_selection._folds import batch_weight, fit_folds
 
 
 def cross_validate(
-    estimator,
-    X,
-    y=None,
-    *,
-    groups=None,
-    scoring=None,
-    cv=5,
-    n_jobs=None,
-    verbose=0,
-    params=None,
-    pre_dispatch="2*n_jobs",
-    return_train_score=False,
-    return_estimator=True,
-    return_indices=True,
-    error_score=np.nan,
+    estimator, X, y=None, *, groups=None, cv=5, n_jobs=None, params=None, **settings
 ):
     """Cross-validate; a trisk estimator of tables trains all folds at once.
 
@@ -37,33 +23,21 @@ def cross_validate(
     ----------
     estimator : estimator
         A trisk estimator, a pipeline that ends in one, or any scikit-learn estimator.
-    X : array-like of shape (n_samples, ...)
-        Inputs.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        Targets.
+    X, y : array-like of shape (n_samples, ...)
+        Inputs and targets.
     groups : array-like of shape (n_samples,), default=None
         Group labels for the splitter.
-    scoring : str, callable, list or dict, default=None
-        As in scikit-learn.
     cv : int, splitter or iterable, default=5
         Folds; :func:`trisk.model_selection.matbench_folds` gives the official ones.
     n_jobs : int, default=None
         Processes for folds, by joblib's current backend. With one, a trisk estimator trains all
         folds as one batch; with more, each process trains folds one by one.
-    verbose : int, default=0
-        How much scikit-learn prints.
     params : dict, default=None
         Parameters of ``fit``, such as ``sample_weight``, as in scikit-learn.
-    pre_dispatch : int or str, default="2*n_jobs"
-        Jobs that are dispatched ahead, as in scikit-learn.
-    return_train_score : bool, default=False
-        Whether to score the training rows too.
-    return_estimator : bool, default=True
-        Whether to return the fitted estimators.
-    return_indices : bool, default=True
-        Whether to return row indices.
-    error_score : "raise" or float, default=np.nan
-        Score of a fold whose fit or score fails.
+    **settings
+        Further parameters of scikit-learn's function: ``scoring``, ``return_train_score``,
+        ``error_score``, ``verbose``, ``pre_dispatch``, and ``return_estimator`` and
+        ``return_indices``, which are true here unless told otherwise.
 
     Returns
     -------
@@ -86,53 +60,37 @@ def cross_validate(
     >>> results["test_score"].shape
     (3,)
     """
-    scores = {
-        "scoring": scoring,
-        "return_train_score": return_train_score,
-        "error_score": error_score,
-        "verbose": verbose,
-    }
+    settings = {"return_estimator": True, "return_indices": True} | settings
     can_batch, weight = batch_weight(estimator, params)
     if can_batch and effective_n_jobs(n_jobs) == 1:
         classifier = is_classifier(estimator)
         cv = list(model_selection.check_cv(cv, y, classifier=classifier).split(X, y, groups))
         groups = None
-        started = time.perf_counter()
         try:
-            fitted, _ = fit_folds(estimator, X, y, cv=cv, sample_weight=weight)
+            return _fit_and_score(estimator, X, y, cv, weight, **settings)
         except (FloatingPointError, ValueError):
             # One by one, scikit-learn gives the error score to the folds that are at fault.
-            if error_score == "raise":
+            if settings.get("error_score") == "raise":
                 raise
-        else:
-            seconds = (time.perf_counter() - started) / len(cv)
-            results = _score_fitted(fitted, X, y, cv, seconds, scores)
-            if return_estimator:
-                results["estimator"] = fitted
-            if return_indices:
-                train, test = zip(*cv, strict=True)
-                results["indices"] = {"train": train, "test": test}
-            return results
     return model_selection.cross_validate(
-        estimator,
-        X,
-        y,
-        groups=groups,
-        cv=cv,
-        n_jobs=n_jobs,
-        params=params,
-        pre_dispatch=pre_dispatch,
-        return_estimator=return_estimator,
-        return_indices=return_indices,
-        **scores,
+        estimator, X, y, groups=groups, cv=cv, n_jobs=n_jobs, params=params, **settings
     )
 
 
-def _score_fitted(fitted, X, y, folds, seconds, settings):
-    """Have scikit-learn score estimators that are fitted on the folds."""
+def _fit_and_score(estimator, X, y, folds, weight, *, return_estimator, return_indices, **settings):
+    """Fit all folds at once, and have scikit-learn score them."""
+    started = time.perf_counter()
+    fitted, _ = fit_folds(estimator, X, y, cv=folds, sample_weight=weight)
+    seconds = (time.perf_counter() - started) / len(folds)
     parts = [
         model_selection.cross_validate(FrozenEstimator(model), X, y, cv=[fold], **settings)
         for model, fold in zip(fitted, folds, strict=True)
     ]
     results = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return results | {"fit_time": np.full(len(folds), seconds)}
+    results["fit_time"] = np.full(len(folds), seconds)
+    if return_estimator:
+        results["estimator"] = fitted
+    if return_indices:
+        train, test = zip(*folds, strict=True)
+        results["indices"] = {"train": train, "test": test}
+    return results

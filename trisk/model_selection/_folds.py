@@ -3,7 +3,6 @@
 from contextlib import ExitStack
 from numbers import Integral
 
-import joblib
 import numpy as np
 import torch
 from sklearn.base import clone, is_classifier
@@ -22,16 +21,6 @@ _TENTHS = 10
 def last_step(estimator):
     """The estimator itself, or the end of a pipeline."""
     return estimator[-1] if isinstance(estimator, Pipeline) else estimator
-
-
-def in_one_process(function, *arguments):
-    """Call a function that is itself one of several parallel jobs.
-
-    Featurizers and forests inside it would otherwise hand their parts to the same cluster, whose
-    workers all wait already.
-    """
-    with joblib.parallel_config(backend="threading", n_jobs=1):
-        return function(*arguments)
 
 
 def shuffled_folds(cv, X, y, groups=None, *, classification, random_state=0):
@@ -65,10 +54,8 @@ def fit_folds(estimator, X, y, *, cv=5, groups=None, sample_weight=None):
     ----------
     estimator : trisk estimator or Pipeline
         A member-batched estimator, or a pipeline that ends in one.
-    X : array-like of shape (n_samples, ...)
-        Inputs.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Targets.
+    X, y : array-like of shape (n_samples, ...)
+        Inputs and targets.
     cv : int, splitter or iterable, default=5
         As in :func:`sklearn.model_selection.cross_validate`.
     groups : array-like of shape (n_samples,), default=None
@@ -115,55 +102,43 @@ def score_folds(estimator, X, y, folds, scorer, *, params=None, report=None):
     every fold: `report` is called with the mean score so far and the finished share of the work.
     What it raises ends the work.
     """
-    scores = _Scores(X, y, folds, scorer, report)
+    scores = np.full(len(folds), np.nan)
+
+    def update(models, share):
+        """Score models by fold, of which a share of the training is over."""
+        n_others = np.isfinite(np.delete(scores, list(models))).sum()
+        for fold, model in models.items():
+            rows = folds[fold][1]
+            scores[fold] = scorer(model, safe_indexing(X, rows), safe_indexing(y, rows))
+        done = (n_others + share * len(models)) / len(folds)
+        if report is not None and done < 1:
+            report(np.nanmean(scores), done)
+
     can_batch, weight = batch_weight(estimator, params)
     if can_batch:
-        watch = report and (lambda models: _Watch(models, scores))
+        watch = report and (lambda models: _Watch(models, update))
         fitted = _fit_batch(estimator, X, y, folds, weight, watch)
-        scores.update(dict(enumerate(fitted)), 1)
-        return scores.values
+        update(dict(enumerate(fitted)), 1)
+        return scores
     for fold, (train, _) in enumerate(folds):
         model = clone(estimator)
         network = last_step(model)
         if report and hasattr(network, "lend_net"):
             network.set_params(
-                callbacks=[*(network.callbacks or ()), _Watch({fold: model}, scores)]
+                callbacks=[*(network.callbacks or ()), _Watch({fold: model}, update)]
             )
         fit_params = check_method_params(X, params or {}, train)
         model.fit(safe_indexing(X, train), safe_indexing(y, train), **fit_params)
-        scores.update({fold: model}, 1)
-    return scores.values
-
-
-class _Scores:
-    """Scores of the folds, reported whenever some of them are known anew."""
-
-    def __init__(self, X, y, folds, scorer, report):
-        self.X, self.y = X, y
-        self.folds = folds
-        self.scorer = scorer
-        self.report = report
-        self.values = np.full(len(folds), np.nan)
-
-    def update(self, models, share):
-        """Score models by fold, of which a share of the training is over."""
-        others = np.delete(self.values, list(models))
-        for fold, model in models.items():
-            rows = self.folds[fold][1]
-            self.values[fold] = self.scorer(
-                model, safe_indexing(self.X, rows), safe_indexing(self.y, rows)
-            )
-        done = (np.isfinite(others).sum() + share * len(models)) / len(self.folds)
-        if self.report is not None and done < 1:
-            self.report(np.nanmean(self.values), done)
+        update({fold: model}, 1)
+    return scores
 
 
 class _Watch(Callback):
     """Lends estimators the network that still trains, their members side by side, to score them."""
 
-    def __init__(self, models, scores):
+    def __init__(self, models, update):
         self.models = models
-        self.scores = scores
+        self.update = update
 
     def __deepcopy__(self, memo):
         """Stay one: what it holds is no part of a net."""
@@ -184,7 +159,7 @@ class _Watch(Callback):
                 lent.enter_context(owner.lend_net(net, members))
             # Networks of crystals train one member after the other, those of a batch all at once.
             n_trainings = getattr(owners[0], "n_trainings", 1)
-            self.scores.update(self.models, done / net.max_epochs / n_trainings)
+            self.update(self.models, done / net.max_epochs / n_trainings)
 
     def on_train_end(self, net, **kwargs):
         """Leave further trainings alone."""

@@ -4,7 +4,6 @@ import inspect
 import re
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from trisk._compat import check_method_params, safe_indexing
 from trisk.model_selection._folds import (
     batch_weight,
     fit_folds,
-    in_one_process,
     last_step,
     shuffled_folds,
 )
@@ -228,8 +226,7 @@ def nested_cross_validate(
         # Ray's cannot hand out folds one by one; the bar then moves once, at the end.
         handing_out = "generator" if backend.supports_return_generator else "list"
         parallel = joblib.Parallel(n_jobs=n_jobs, return_as=handing_out)
-        run = job if n_processes == 1 else partial(in_one_process, job)
-        running = parallel(joblib.delayed(run)(k, *fold) for k, fold in enumerate(folds))
+        running = parallel(joblib.delayed(job)(k, *fold) for k, fold in enumerate(folds))
         bar = {"unit": "fold", "desc": "outer folds", "disable": not verbose}
         outcomes = list(tqdm(running, total=len(folds), **bar))
     errors = [] if scoring is not None else [n for n in names if names[n].startswith("neg_")]

@@ -15,7 +15,7 @@ from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import BaseSearchCV
-from trisk.model_selection._folds import in_one_process, shuffled_folds
+from trisk.model_selection._folds import shuffled_folds
 from trisk.model_selection._study import (
     DIVERGED,
     FINISHED,
@@ -25,8 +25,6 @@ from trisk.model_selection._study import (
     progress_bar,
     run_trials,
 )
-
-_FINGERPRINT, _SEED = "made_of", "seed"
 
 
 def search_space(estimator):
@@ -68,10 +66,8 @@ def optuna_search(estimator, X, y, *, groups=None, params=None, **settings):
     ----------
     estimator : estimator
         What to tune, alone or in a pipeline.
-    X : array-like of shape (n_samples, ...)
-        Inputs.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Targets.
+    X, y : array-like of shape (n_samples, ...)
+        Inputs and targets.
     groups : array-like of shape (n_samples,), default=None
         Group labels for the splitter.
     params : dict, default=None
@@ -84,12 +80,6 @@ def optuna_search(estimator, X, y, *, groups=None, params=None, **settings):
     -------
     search : OptunaSearch
         Fitted: ``best_estimator_``, ``best_params_``, ``trials_dataframe()``, ``study_``.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to tune, the storage's study was made of other data, or no trial
-        came to an end.
 
     Examples
     --------
@@ -183,17 +173,6 @@ class OptunaSearch(BaseSearchCV):
     returns when as many trials as it asks for are finished, wherever they run. A journal file has
     no heartbeats: the trial of a process that was killed is replaced by another, and processes
     that end together may finish a trial too many each.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from trisk import HybridTRIADSRegressor
-    >>> from trisk.model_selection import OptunaSearch
-    >>> X = np.random.default_rng(0).uniform(size=(40, 2))
-    >>> model = HybridTRIADSRegressor(n_members=1, max_epochs=5, random_state=0)
-    >>> search = OptunaSearch(model, n_trials=2, cv=2, random_state=0, verbose=0)
-    >>> search.fit(X, X[:, 0]).predict(X).shape
-    (40,)
     """
 
     estimator: Any
@@ -217,10 +196,8 @@ class OptunaSearch(BaseSearchCV):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...)
-            Inputs.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
+        X, y : array-like of shape (n_samples, ...)
+            Inputs and targets.
         groups : array-like of shape (n_samples,), default=None
             Group labels for the splitter.
         **params
@@ -243,6 +220,7 @@ class OptunaSearch(BaseSearchCV):
         X, y, groups = indexable(X, y, groups)
         folds = shuffled_folds(self.cv, X, y, groups, classification=is_classifier(self.estimator))
         self.scorer_, self.n_splits_ = check_scoring(self.estimator, self.scoring), len(folds)
+        self.multimetric_ = False
         space = search_space(self.estimator) if self.space is None else self.space
         if not space:
             raise ValueError(
@@ -257,51 +235,14 @@ class OptunaSearch(BaseSearchCV):
             )
         made_of = joblib.hash((type(self.estimator).__name__, np.asarray(y), folds))
         objective = Objective(self.estimator, space, X, y, folds, self.scorer_, params)
-        self.study_, has_heartbeats = self._open_study(made_of)
-        with progress_bar(self.study_, self.n_trials, enabled=bool(self.verbose)) as show:
-            if n_jobs > 1:
-                joblib.Parallel(n_jobs=n_jobs)(
-                    joblib.delayed(in_one_process)(_run_worker, clone(self), made_of, objective)
-                    for _ in range(n_jobs)
-                )
-                show(self.study_)
-            else:
-                self._run_trials(self.study_, objective, has_heartbeats, show)
-        self._take_best(X, y, params)
-        return self
-
-    def _open_study(self, made_of):
-        """Create or join the study, and refuse one of other data."""
-        pruner = self.pruner or optuna.pruners.MedianPruner(n_startup_trials=5)
-        study, has_heartbeats = open_study(self.storage, self.study_name or "trisk", pruner)
-        attributes = study.user_attrs
-        if attributes.get(_FINGERPRINT, made_of) != made_of:
-            raise ValueError(
-                f"The study {study.study_name!r} in {self.storage!r} was made with another "
-                "estimator, other targets or other folds. Pass another study_name or storage, "
-                "and an integer random_state to a splitter that shuffles."
+        if n_jobs > 1:
+            joblib.Parallel(n_jobs=n_jobs)(
+                joblib.delayed(_run_trials)(clone(self), made_of, objective, verbose)
+                for verbose in [self.verbose] + [0] * (n_jobs - 1)
             )
-        study.set_user_attr(_FINGERPRINT, made_of)
-        study.sampler = self.sampler
-        if self.sampler is None:
-            seed = self.random_state
-            if seed is None:
-                seed = attributes.get(_SEED, int(np.random.default_rng().integers(2**32)))
-                study.set_user_attr(_SEED, seed)
-            study.sampler = PerTrialSampler(seed)
-        return study, has_heartbeats
-
-    def _run_trials(self, study, objective, has_heartbeats, show=None):
-        run_trials(
-            study,
-            objective,
-            self.n_trials,
-            has_heartbeats=has_heartbeats,
-            timeout=self.timeout,
-            show=show,
-        )
-
-    def _take_best(self, X, y, params):
+            self.study_, _ = self._open_study(made_of)
+        else:
+            self.study_ = _run_trials(self, made_of, objective, self.verbose)
         if not self.study_.get_trials(deepcopy=False, states=FINISHED[:1]):
             raise ValueError(
                 "No trial came to an end: all were pruned, diverged or ran out of time "
@@ -314,6 +255,26 @@ class OptunaSearch(BaseSearchCV):
             self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
             self.best_estimator_.fit(X, y, **params)
             self.refit_time_ = time.perf_counter() - started
+        return self
+
+    def _open_study(self, made_of):
+        """Create or join the study, and refuse one of other data."""
+        pruner = self.pruner or optuna.pruners.MedianPruner(n_startup_trials=5)
+        study, has_heartbeats = open_study(self.storage, self.study_name or "trisk", pruner)
+        attributes = study.user_attrs
+        if attributes.get("made_of", made_of) != made_of:
+            raise ValueError(
+                f"The study {study.study_name!r} in {self.storage!r} was made with another "
+                "estimator, other targets or other folds. Pass another study_name or storage, "
+                "and an integer random_state to a splitter that shuffles."
+            )
+        seed = self.random_state
+        if seed is None:
+            seed = attributes.get("seed", int(np.random.default_rng().integers(2**32)))
+        for name, value in {"made_of": made_of, "seed": seed}.items():
+            study.set_user_attr(name, value)
+        study.sampler = self.sampler or PerTrialSampler(seed)
+        return study, has_heartbeats
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "best_estimator_" if self.refit else "best_params_")
@@ -363,7 +324,9 @@ class OptunaSearch(BaseSearchCV):
         return self.best_estimator_.predict(X, **parameters)
 
 
-def _run_worker(search, made_of, objective):
-    """Run trials in a process of its own, which opens the storage itself."""
+def _run_trials(search, made_of, objective, verbose):
+    """Run trials in this process, which opens the storage itself."""
     study, has_heartbeats = search._open_study(made_of)
-    search._run_trials(study, objective, has_heartbeats)
+    with progress_bar(study, search.n_trials, enabled=bool(verbose)) as show:
+        run_trials(study, objective, search.n_trials, has_heartbeats, search.timeout, show)
+    return study

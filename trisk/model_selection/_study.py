@@ -5,7 +5,9 @@ import time
 import warnings
 from collections import Counter
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -97,16 +99,16 @@ def _open_database(url, attempts=5):
 
 
 @_quiet()
-def run_trials(study, objective, n_trials, *, has_heartbeats, timeout=None, show=None):
+def run_trials(study, objective, n_trials, has_heartbeats, timeout, show):
     """Run the trials that a study lacks; where there are heartbeats, wait for other processes."""
     # Without heartbeats, a trial that runs may be one whose process died: it does not count.
     counted = (*FINISHED, TrialState.RUNNING) if has_heartbeats else FINISHED
-    callbacks = [MaxTrialsCallback(n_trials, counted), *([show] if show else ())]
+    callbacks = [MaxTrialsCallback(n_trials, counted), show]
     deadline = np.inf if timeout is None else time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0:
         optuna.storages.fail_stale_trials(study)
         states = Counter(trial.state for trial in study.get_trials(deepcopy=False))
-        if sum(states[state] for state in counted) < n_trials:
+        if states[TrialState.WAITING] or sum(states[state] for state in counted) < n_trials:
             try:
                 timeout = None if left == np.inf else left
                 study.optimize(objective, timeout=timeout, callbacks=callbacks)
@@ -117,8 +119,7 @@ def run_trials(study, objective, n_trials, *, has_heartbeats, timeout=None, show
             time.sleep(_PATIENCE)
         else:
             break
-        if show:
-            show(study)
+        show(study)
 
 
 class PerTrialSampler(optuna.samplers.TPESampler):
@@ -141,18 +142,19 @@ class PerTrialSampler(optuna.samplers.TPESampler):
         super().before_trial(study, trial)
 
 
+@dataclass(eq=False)
 class Objective:
     """Mean score over the folds of an estimator with a trial's parameters."""
 
-    def __init__(self, estimator, space, X, y, folds, scorer, params):
-        self.estimator = estimator
-        self.space = space
-        self.X, self.y = X, y
-        self.folds = folds
-        self.scorer = scorer
-        self.params = params
-        #: Whether other processes took this one for lost, and run its last trial.
-        self.was_retried = False
+    estimator: Any
+    space: dict[str, Any]
+    X: Any
+    y: Any
+    folds: list
+    scorer: Any
+    params: dict[str, Any]
+    #: Whether other processes took this one for lost, and run its last trial.
+    was_retried: bool = False
 
     def __call__(self, trial):
         self.was_retried = False
@@ -188,15 +190,9 @@ class Objective:
         told = set()
         scores = np.array([np.nan])
         with suppress(FloatingPointError):
-            scores = score_folds(
-                clone(self.estimator).set_params(**trial.params),
-                self.X,
-                self.y,
-                self.folds,
-                self.scorer,
-                params=self.params,
-                report=report,
-            )
+            model = clone(self.estimator).set_params(**trial.params)
+            arguments = self.X, self.y, self.folds, self.scorer
+            scores = score_folds(model, *arguments, params=self.params, report=report)
         if not np.isfinite(scores).all():
             # A network that diverges is a finding about its parameters, not an error.
             trial.set_user_attr(DIVERGED, True)
