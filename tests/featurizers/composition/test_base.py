@@ -1,5 +1,6 @@
 """What every composition featurizer owes its users, checked for all that are exported."""
 
+import contextlib
 import inspect
 import pickle
 
@@ -29,6 +30,16 @@ FEATURIZERS = [
 
 # matminer sums the weights of the formula as it is written.
 EXTENSIVE_COLUMNS = ["WenAlloys Total weight"]
+
+# These read the amounts alone, or know something of every element.
+NO_ELEMENT_DATA = {
+    *("ElementFractionFeaturizer", "StoichiometryFeaturizer", "TransitionMetalFractionFeaturizer"),
+    *("Mat2VecFeaturizer", "PretrainedFeaturizer"),
+}
+ELEMENT_BLOCKS = {
+    *("MagpieData", "ValenceOrbital", "IonProperty", "BandCenter", "AtomicOrbitals"),
+    *("Miedema", "YangSolidSolution", "WenAlloys"),
+}
 
 FORMULAS = ["Fe2O3", "NaCl", "CaTiO3", "Al2O3", "ZnS", "MgO", "Cu0.5Ni0.5", "Ca(OH)2"]
 
@@ -77,7 +88,6 @@ def check_fit_returns_self_and_sets_only_fitted_attributes(cls):
     added = set(vars(featurizer)) - before
     assert all(name.endswith("_") or name.startswith("_") for name in added)
     assert featurizer.n_features_in_ == 1
-    assert featurizer.errors_.empty
     assert not hasattr(featurizer, "feature_names_in_")
 
 
@@ -172,11 +182,46 @@ def check_unreadable_rows_raise_or_become_nan(cls):
     np.testing.assert_allclose(
         X.iloc[[0, 2]].to_numpy(), featurizer.transform(["Fe2O3", "NaCl"]).to_numpy()
     )
-    assert lenient.errors_.columns.tolist() == ["row", "formula", "featurizer", "cause"]
-    assert lenient.errors_["row"].tolist() == [1, 3]
-    assert (lenient.errors_["featurizer"] == cls.__name__).all()
-    lenient.transform(["Fe2O3"])
-    assert lenient.errors_.empty
+    for explained in (featurizer.explain_errors(formulas), lenient.explain_errors(formulas)):
+        assert explained.columns.tolist() == ["row", "formula", "featurizer", "cause"]
+        assert explained["row"].tolist() == [1, 3]
+        assert (explained["featurizer"] == cls.__name__).all()
+    assert lenient.explain_errors(["Fe2O3"]).empty
+
+
+def check_transform_changes_nothing(cls):
+    featurizer = cls(on_error="nan").fit(FORMULAS)
+    before = dict(vars(featurizer))
+    with pytest.warns(UserWarning, match="1 of 1 rows"):
+        featurizer.transform(["Fo"])
+    featurizer.explain_errors(["Fo"])
+    assert vars(featurizer).keys() == before.keys()
+    assert all(vars(featurizer)[name] is value for name, value in before.items())
+
+
+def check_values_read_once_are_not_lost(cls):
+    X = cls().fit_transform(FORMULAS)
+    pd.testing.assert_frame_equal(cls().fit_transform(iter(FORMULAS)), X)
+    pd.testing.assert_frame_equal(cls().fit_transform(f for f in FORMULAS), X)
+
+
+def check_elements_without_data_are_named_or_nan(cls):
+    """Og and its like never get the statistics of other elements."""
+    table = cls().fit(FORMULAS)
+    explained = table.explain_errors(["TiZr", "TiOg", "LvTi"])
+    if cls.__name__ in NO_ELEMENT_DATA:
+        assert explained.empty
+        return
+    assert explained["row"].drop_duplicates().tolist() == [1, 2]
+    assert explained["cause"].str.contains("Og|Lv").all()
+    with pytest.raises(FeaturizationError, match="row 1: 'TiOg'"):
+        table.transform(["TiZr", "TiOg"])
+    own = [name for name in table.get_feature_names_out() if name.split()[0] in ELEMENT_BLOCKS]
+    values = cls(on_error="nan").fit(FORMULAS)
+    with pytest.warns(UserWarning, match="1 of 2 rows"):
+        assert values.transform(["TiZr", "TiOg"])[own].isna().all(axis=1).tolist() == [False, True]
+    values = cls(missing="nan").fit_transform(["TiZr", "TiOg"])[own]
+    assert values.isna().any(axis=1).tolist() == [False, True]
 
 
 def check_no_rows_give_an_empty_frame(cls):
@@ -200,6 +245,7 @@ def check_tags_say_strings_in_one_dimension(cls):
     assert tags.input_tags.string
     assert not tags.input_tags.two_d_array
     assert tags.requires_fit
+    assert tags.transformer_tags.preserves_dtype == []
 
 
 COMMON_CHECKS = [
@@ -251,7 +297,6 @@ class HalfFeaturizer(BaseCompositionFeaturizer):
     def _compute(self, table):
         values = table.lengths[:, None] / 2
         oxides = np.unique(table.rows[table.elements == 8])
-        values[oxides] = np.nan
         return values, [
             RowError(int(row), table.formulas[row], "HalfFeaturizer", "it is an oxide")
             for row in oxides
@@ -265,8 +310,9 @@ def test_subclass__errors_of_compute__carry_the_inputs_row(monkeypatch):
     with pytest.warns(UserWarning, match="3 of 7 rows hold NaN"):
         X = featurizer.transform(formulas)
     np.testing.assert_array_equal(X.to_numpy()[:, 0], [1, np.nan, 0.5, 1, np.nan, 1, np.nan])
-    assert featurizer.errors_["row"].tolist() == [1, 4, 6]
-    assert featurizer.errors_["formula"].tolist() == ["??", "MgO", "SiO2"]
+    explained = featurizer.explain_errors(formulas)
+    assert explained["row"].tolist() == [1, 4, 6]
+    assert explained["formula"].tolist() == ["??", "MgO", "SiO2"]
     with pytest.raises(FeaturizationError, match="row 2: 'MgO': it is an oxide"):
         HalfFeaturizer().fit_transform(["NaCl", "Si", "MgO"])
 
@@ -324,6 +370,25 @@ def test_column_transformer__two_formula_columns__are_kept_apart():
     np.testing.assert_array_equal(X[:, :132], X[::-1, 132:])
 
 
-def test_n_jobs__processes__give_the_same_values():
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing", "dask", "ray"])
+def test_n_jobs__every_backend__gives_the_same_values(backend):
     X = MagpieFeaturizer().fit_transform(FORMULAS * 10)
-    pd.testing.assert_frame_equal(MagpieFeaturizer(n_jobs=2).fit_transform(FORMULAS * 10), X)
+    with _running(backend), joblib.parallel_config(backend, n_jobs=2):
+        pd.testing.assert_frame_equal(MagpieFeaturizer().fit_transform(FORMULAS * 10), X)
+
+
+@contextlib.contextmanager
+def _running(backend):
+    """What a backend of joblib needs around it."""
+    if backend == "dask":
+        distributed = pytest.importorskip("distributed")
+        with distributed.Client(n_workers=1, threads_per_worker=2, processes=False):
+            yield
+    elif backend == "ray":
+        pytest.importorskip("ray")
+        from ray.util.joblib import register_ray
+
+        register_ray()
+        yield
+    else:
+        yield

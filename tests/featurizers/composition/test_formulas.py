@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from trisk import load_band_gaps
 from trisk.featurizers.composition.formulas import parse_compositions, parse_plain_formulas
 
 READABLE = """
-Fe2O3 Fe2.O Fe.5O Fe1e-3O Fe1e3 Ca(OH)2 Ca[(OH)2]3 Y3N@C80 D2O HDO Fe0O2 Fe1e-9O (Fe) CO Co NaN
+Fe2O3 Fe2.O Fe.5O Fe1e-3O Fe1e3 Ca(OH)2 Ca[(OH)2]3 Y3N@C80 Fe0O2 Fe1e-9O (Fe) CO Co NaN
 ((Fe2)3O)2 (Fe0.5Ni0.5)3Al Li2(CO3)0.0000001 Fe{O}2 Fe2O3Fe2 (FeO)(FeO) Fe12(Fe1)2 Cn2 Og HOsO
-CH3NH3PbI3 CuSO4.5H2O Fe0.333333333333333333O Fe12345678901234567890 (Fe2(OH)3)0.25 HfO2
+CH3NH3PbI3 K0.5H2O Fe0.333333333333333333O Fe12345678901234567890 (Fe2(OH)3)0.25 HfO2
 """.split()  # noqa: SIM905
 WITH_SPACES = ["Li1 Fe1 P1 O4", " Fe", "Fe 2 O", "(Fe) 2", "Fe\n", "Fe \t O"]
 
@@ -33,7 +34,17 @@ UNREADABLE = [
     ("FeO-1", "charges and negative amounts"),
     ("Fe2+", "charges and negative amounts"),
     ("Fe^3+", "charges and negative amounts"),
-    ("CuSO4·5H2O", r"CuSO4\(H2O\)5"),
+    ("D2O", r"deuterium \(D\) has no data of its own; write H"),
+    ("HDO", "deuterium"),
+    ("LiT", r"tritium \(T\)"),
+    ("CuSO4·", "parts between its dots is empty"),
+    ("·5H2O", "parts between its dots is empty"),
+    ("Fe0.98O1.5H2O", "may be a decimal point or separate the water of a hydrate"),
+    ("Al2O3.2SiO2.2H2O", "may be a decimal point"),
+    ("CuSO4·5HxO", "unknown element 'Hx'"),
+    ('{"lattice": {"a": 3.0}}' * 20, "does not belong in a formula"),
+    ("~unknown/NaCl.cif", "'~' at character 1 does not belong"),
+    ("data/" * 80, "unknown element 'data'"),
     ("Fe₂O₃", "subscript.*plain digits"),
     ("2Fe", "the number '2' does not follow"),
     (".5Fe", "the number '.5' does not follow"),
@@ -61,6 +72,8 @@ UNREADABLE = [
     ({0: 1}, "'0' is not an element"),
     ({119: 1}, "'119' is not an element"),
     ({("Fe",): 1}, "is not an element"),
+    ({"D": 2, "O": 1}, "deuterium"),
+    ({"T+": 1}, "tritium"),
 ]
 
 
@@ -89,6 +102,10 @@ def test_parse__matbench_formulas__equals_pymatgen_exactly(matbench_formulas, ta
     assert_equals_pymatgen(formulas)
 
 
+def test_parse__formulas_that_ship__equals_pymatgen_exactly():
+    assert_equals_pymatgen(load_band_gaps()[0].tolist())
+
+
 def test_parse__materials_project_formulas__equals_pymatgen_exactly(shared_data):
     formulas = pd.read_csv(shared_data / "mp_formulas_e_form.csv.gz")["formula"]
     assert len(formulas) == 132_752
@@ -106,6 +123,42 @@ def test_parse__materials_project_formulas__all_are_plain_and_fast(shared_data):
 @pytest.mark.parametrize("formula", READABLE + WITH_SPACES)
 def test_parse__brackets_decimals_spaces__equals_pymatgen_exactly(formula):
     assert_equals_pymatgen([formula])
+
+
+@pytest.mark.parametrize(
+    ("formula", "amounts"),
+    [
+        ("CuSO4.5H2O", {29: 1, 16: 1, 8: 9, 1: 10}),
+        ("CuSO4·5H2O", {29: 1, 16: 1, 8: 9, 1: 10}),
+        ("CuSO4 • 5 H2O", {29: 1, 16: 1, 8: 9, 1: 10}),
+        ("CuSO4*5(H2O)", {29: 1, 16: 1, 8: 9, 1: 10}),
+        ("NaCl.2H2O", {11: 1, 17: 1, 1: 4, 8: 2}),
+        ("MgSO4.H2O", {12: 1, 16: 1, 8: 5, 1: 2}),
+        ("(NH4)2SO4.6 H2O", {7: 2, 1: 20, 16: 1, 8: 10}),
+        ("CaSO4·0.5H2O", {20: 1, 16: 1, 8: 4.5, 1: 1}),
+        ("CaSO4.0.5H2O", {20: 1, 16: 1, 8: 4.5, 1: 1}),
+        ("Na0.5CoO2·1.5H2O", {11: 0.5, 27: 1, 8: 3.5, 1: 3}),
+        ("3CdSO4·8H2O", {48: 3, 16: 3, 8: 20, 1: 16}),
+        ("Al2O3·2SiO2·2H2O", {13: 2, 8: 9, 14: 2, 1: 4}),
+        ("Na0.5Cl0.5(H2O)", {11: 0.5, 17: 0.5, 1: 2, 8: 1}),
+        ("Fe0.5H2O", {26: 0.5, 1: 2, 8: 1}),
+    ],
+)
+def test_parse__hydrates__are_not_read_as_decimals(formula, amounts):
+    table, errors = parse_compositions(["Fe2O3", formula, "NaCl"])
+    assert errors == []
+    assert dict(entries(table, 1)) == amounts
+
+
+def test_parse__deuterium_of_pymatgen__is_refused():
+    from pymatgen.core import Composition, Lattice, Species, Structure
+
+    heavy = Structure(Lattice.cubic(3), ["Li", "D"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    values = [Composition("D2O"), Composition({Species("D", 1): 2, "O2-": 1}), heavy]
+    table, errors = parse_compositions(values, on_error="nan")
+    assert [error.row for error in errors] == [0, 1, 2]
+    assert all("deuterium" in error.cause for error in errors)
+    assert table.lengths.tolist() == [0, 0, 0]
 
 
 def test_parse__bulk_and_single_rows_mixed__keeps_order():
@@ -195,6 +248,7 @@ def test_parse__disordered_structure_and_mixed_valence__merges_per_element():
         lambda v: pd.DataFrame({"composition": v}),
         pd.Index,
         lambda v: (value for value in v),
+        iter,
     ],
 )
 def test_parse__every_container__gives_the_same_table(container):
@@ -259,8 +313,24 @@ def test_table__take__equals_parsing_the_selection():
             assert np.array_equal(getattr(taken, field), getattr(expected, field)), field
 
 
+def test_parse__charges__are_summed_where_every_species_has_one():
+    from pymatgen.core import Composition
+
+    values = [
+        "NaCl",
+        {"Na+": 1, "Cl-": 1},
+        Composition({"Fe2+": 1, "Fe3+": 2, "O2-": 4}),
+        Composition({"Fe3+": 1, "O2-": 1}),
+        {"Na+": 1, "Cl": 1},
+        Composition("NaCl"),
+    ]
+    table, _ = parse_compositions(values)
+    np.testing.assert_array_equal(table.charges, [np.nan, 0, 0, 1, np.nan, np.nan])
+    np.testing.assert_array_equal(table.take([3, 0]).charges, [1, np.nan])
+
+
 def test_table__fractions__sum_to_one_in_every_row():
     table, _ = parse_compositions(["Fe2O3", "Ca(OH)2", "Si"])
     assert table.rows.tolist() == [0, 0, 1, 1, 1, 2]
     assert np.allclose(np.bincount(table.rows, weights=table.fractions), 1)
-    assert table.totals.tolist() == [5, 5, 1]
+    assert table.sum(table.amounts).tolist() == [5, 5, 1]

@@ -335,8 +335,9 @@ def _species(key):
         if symbol not in ATOMIC_NUMBERS:
             raise FormulaError(unknown_element(symbol))
         return ATOMIC_NUMBERS[symbol], float(f"{sign}{size or 1}") if sign else math.nan
-    if getattr(key, "symbol", None) in _ISOTOPES:
-        raise FormulaError(unknown_element(key.symbol))
+    name = getattr(getattr(key, "element", key), "name", None)  # pymatgen's symbol of D is H
+    if name in _ISOTOPES:
+        raise FormulaError(unknown_element(name))
     number = getattr(key, "Z", key)
     if isinstance(number, int | float | np.number) and number in range(1, N_ELEMENTS + 1):
         charge = getattr(key, "oxi_state", None)
