@@ -108,9 +108,11 @@ def seconds(cell):
 
 
 def measured_with(found):
-    """Commits of the rows that an older network gave."""
-    commits = {row["commit"]: None for cell in found for row in cell if store.is_older(row)}
-    return ", ".join(f"`{commit}`" for commit in commits) or "–"
+    """The newest commit of rows that an older network gave, and whether there are earlier ones."""
+    older = sorted((r["date"], r["commit"]) for cell in found for r in cell if store.is_older(r))
+    if not older:
+        return "–"
+    return f"`{older[-1][1]}`" + " or earlier" * (len({commit for _, commit in older}) > 1)
 
 
 def markdown(head, rows):
@@ -222,11 +224,10 @@ def few_labels(task=None, models=None):
     return grid(["model"] if task else ["task", "model"], splits, lines, show)
 
 
-def card(word):
-    """Few labels for the card of some weights: rows of theirs, and those they stand beside."""
-    ends = ("from scratch", "untrained, all", "power spectrum", "ExtraTrees, Magpie")
+def card(pattern):
+    """Few labels for the card of some weights: the models that a pattern finds."""
     models = runner.load("few_labels").models
-    return few_labels(models=[m for m in models if word in m or m.endswith(ends)])
+    return few_labels(models=[name for name in models if re.search(pattern, name)])
 
 
 def potentials():
@@ -304,8 +305,8 @@ TABLES = {
     "few-labels-perovskites": partial(few_labels, "perovskites"),
     "few-labels-InP": partial(few_labels, "InP"),
     "few-labels-short": partial(few_labels, models=README_LABELS),
-    "card-default": partial(card, "self-supervised"),
-    "card-sensors": partial(card, "sensors"),
+    "card-default": partial(card, "scratch|self-supervised|^ridge(?!, predicted)|Magpie$"),
+    "card-sensors": partial(card, "^(?!ridge).*(scratch|sensors|Magpie$)"),
     "potentials": potentials,
     "probes": partial(matrix, "probes"),
     "retrieval-phonons": partial(matrix, "retrieval, phonons"),
