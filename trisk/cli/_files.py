@@ -8,6 +8,7 @@ import sys
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ _SHOWN = 5
 _MODEL, _FACTS = "model.trisk", "model.json"
 _TEXT = (str, type(None))
 #: What ``model.json`` holds, and as what.
-_KINDS = {
+_KINDS: dict[str, Any] = {
     "formula": str,
     "target": str,
     "unit": _TEXT,

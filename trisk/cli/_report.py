@@ -103,14 +103,14 @@ def _summary(facts):
 def _scores(facts):
     if not facts["scores"]:
         return _section("Scores", "<p>The model was fitted without validation (--cv).</p>")
-    table = pd.DataFrame(facts["scores"]).T
-    header = ["", "mean", "standard deviation", *(f"fold {k}" for k in table)]
-    rows = []
-    for name, values in table.iterrows():
+    table, rows = pd.DataFrame(facts["scores"]), []
+    header = ["", "mean", "standard deviation", *(f"fold {k}" for k in table.index)]
+    for name in facts["scores"]:
+        values = table[name]
         unit = f", {facts['unit']}" if facts["unit"] and name in ("mae", "rmse") else ""
-        shown = [f"{v:.4g}" for v in [values.mean(), *values]]
-        shown.insert(1, f"{values.std(ddof=0):.2g}")
-        rows.append([_SCORE_NAMES.get(name, name) + unit, *shown])
+        mean, *shown = (f"{v:.4g}" for v in [values.mean(), *values])
+        deviation = f"{values.std(ddof=0):.2g}"
+        rows.append([_SCORE_NAMES.get(name, name) + unit, mean, deviation, *shown])
     note = f"<p>Rows left out in turn: {html.escape(str(facts['validation']))}.</p>"
     return _section("Scores", note + _table(rows, header))
 

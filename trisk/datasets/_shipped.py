@@ -61,8 +61,8 @@ def load_band_gaps(*, as_frame=False):
     """
     import pandas as pd
 
-    settings = {"keep_default_na": False, "na_values": {"temperature": [""]}}
-    frame = pd.read_csv(data_file("band_gaps.csv"), **settings)
+    file = data_file("band_gaps.csv")
+    frame = pd.read_csv(file, keep_default_na=False, na_values={"temperature": [""]})
     if as_frame:
         return frame
     X, y = frame["formula"].rename("composition"), frame["band_gap"].rename("band gap")

@@ -1,5 +1,6 @@
 """What all displays share: drawing, colours, labels, and the check of what they are given."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from sklearn.pipeline import Pipeline
@@ -13,35 +14,10 @@ GUIDE: dict[str, Any] = {"color": "0.35", "linewidth": 1, "linestyle": (0, (5, 3
 
 
 class Display:
-    """Base of the displays, whose parameters are those of their classes."""
+    """A plot on given axes or on those of a new figure."""
 
     _size = (5.4, 4.0)
     _n_axes = 1
-
-    @classmethod
-    def from_estimator(cls, estimator, X=None, y=None, *, ax=None, **parameters):
-        """Draw what a fitted estimator does with some rows.
-
-        Parameters
-        ----------
-        estimator : estimator instance
-            Fitted estimator, or a pipeline that ends in one.
-        X : array-like of shape (n_samples, ...), default=None
-            Rows to show it on, for a fair picture such as it was not fitted on.
-        y : array-like of shape (n_samples,), default=None
-            Actual values or classes, where the display compares with them.
-        ax : matplotlib.axes.Axes, default=None
-            Axes to draw on (two where the class draws two); a new figure if None.
-        **parameters
-            Further parameters of the class; ``name`` is the estimator's class if left out.
-
-        Returns
-        -------
-        Display
-            The display, drawn.
-        """
-        check_is_fitted(estimator)
-        return cls(**{**cls._measure(estimator, X, y), **parameters}).plot(ax)
 
     def plot(self, ax=None):
         """Draw the display.
@@ -60,15 +36,13 @@ class Display:
         if ax is None:
             from matplotlib import pyplot as plt
 
-            _, ax = plt.subplots(1, self._n_axes, figsize=self._size, layout="constrained")
+            _, ax = plt.subplots(1, self._n_axes, figsize=self._figsize(), layout="constrained")
         self.ax_, self.figure_ = ax, (ax if self._n_axes == 1 else ax[0]).figure
         self._draw(ax, *values)
         return self
 
-    @classmethod
-    def _measure(cls, estimator, X, y):
-        """Those parameters of the class that an estimator gives."""
-        raise NotImplementedError
+    def _figsize(self):
+        return self._size
 
     def _checked(self):
         """What is drawn, after a check that comes before a figure is made."""
@@ -78,8 +52,17 @@ class Display:
         raise NotImplementedError
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PredictionDisplay(Display):
     """Base of the displays that compare predictions with actual values."""
+
+    y_true: Any
+    y_pred: Any
+    y_std: Any = None
+    name: str | None = None
+    unit: str | None = None
+
+    _needs_std = False
 
     @classmethod
     def from_predictions(cls, y_true, y_pred, y_std=None, *, ax=None, **parameters):
@@ -87,10 +70,8 @@ class PredictionDisplay(Display):
 
         Parameters
         ----------
-        y_true : array-like of shape (n_samples,)
-            Actual values.
-        y_pred : array-like of shape (n_samples,)
-            Predicted values.
+        y_true, y_pred : array-like of shape (n_samples,)
+            Actual and predicted values.
         y_std : array-like of shape (n_samples,), default=None
             Standard deviations of the predictions.
         ax : matplotlib.axes.Axes, default=None
@@ -105,10 +86,43 @@ class PredictionDisplay(Display):
         """
         return cls(y_true=y_true, y_pred=y_pred, y_std=y_std, **parameters).plot(ax)
 
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, return_std=False, ax=None, **parameters):
+        """Draw the predictions of a fitted regressor.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Fitted regressor, or a pipeline that ends in one.
+        X, y : array-like of shape (n_samples, ...)
+            What it predicts from, and the actual values; rows it was not fitted on.
+        return_std : bool, default=False
+            Whether to ask ``estimator.predict`` for standard deviations too, if the display can
+            do without.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on (two where the class draws two); a new figure if None.
+        **parameters
+            Further parameters of the class; ``name`` is the estimator's class if left out.
+
+        Returns
+        -------
+        Display
+            The display, drawn.
+        """
+        check_is_fitted(estimator)
+        if return_std or cls._needs_std:
+            y_pred, y_std = estimator.predict(X, return_std=True)
+        else:
+            y_pred, y_std = estimator.predict(X), None
+        parameters = {"name": class_name(estimator), **parameters}
+        return cls.from_predictions(y, y_pred, y_std, ax=ax, **parameters)
+
     def _checked(self):
         """Actual, predicted and standard deviations as numbers; an error names the bad one."""
         y_true, y_pred = numbers(self.y_true, "y_true"), numbers(self.y_pred, "y_pred")
-        y_std = None if self.y_std is None else numbers(self.y_std, "y_std")
+        y_std = None
+        if self.y_std is not None or self._needs_std:
+            y_std = numbers(self.y_std, "y_std")
         check_consistent_length(y_true, y_pred, y_std)
         if y_std is not None and y_std.min() < 0:
             row = int(y_std.argmin())

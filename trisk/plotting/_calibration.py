@@ -1,7 +1,6 @@
 """How far the spread of predictions tells their error, and all plots of held-out predictions."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +9,6 @@ from trisk.plotting._base import (
     GUIDE,
     PredictionDisplay,
     attribute,
-    class_name,
     drawn,
     legend_above,
     plain_axes,
@@ -81,21 +79,11 @@ class CalibrationDisplay(PredictionDisplay):
     True
     """
 
-    y_true: Any
-    y_pred: Any
-    y_std: Any
-    name: str | None = None
-    unit: str | None = None
     n_groups: int = 10
 
     _size = (8.2, 4.2)
     _n_axes = 2
-
-    @classmethod
-    def _measure(cls, estimator, X, y):
-        y_pred, y_std = estimator.predict(X, return_std=True)
-        name = class_name(estimator)
-        return {"y_true": y, "y_pred": y_pred, "y_std": y_std, "name": name}
+    _needs_std = True
 
     def _draw(self, axes, y_true, y_pred, spread):
         self.axes_ = tuple(axes)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import check_is_fitted
 
 from trisk.plotting._base import (
     COLORS,
@@ -28,8 +29,47 @@ _OBJECTIVES = {
 }
 
 
+class NetworkDisplay(Display):
+    """Base of the displays of what a fitted network does."""
+
+    @classmethod
+    def from_estimator(cls, estimator, X=None, y=None, *, ax=None, **parameters):
+        """Draw what a fitted estimator does.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Fitted estimator, or a pipeline that ends in one.
+        X : array-like of shape (n_samples, ...), default=None
+            Rows to show it on, for a fair picture such as it was not fitted on.
+        y : array-like of shape (n_samples,), default=None
+            Actual values or classes, where the display compares with them.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on; a new figure if None.
+        **parameters
+            Further parameters of the class; ``name`` is the estimator's class if left out.
+
+        Returns
+        -------
+        Display
+            The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If the estimator does not do what the display shows.
+        """
+        check_is_fitted(estimator)
+        return cls(**{**cls._measure(estimator, X, y), **parameters}).plot(ax)
+
+    @classmethod
+    def _measure(cls, estimator, X, y):
+        """Those parameters of the class that an estimator gives."""
+        raise NotImplementedError
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
-class AttentionDisplay(Display):
+class AttentionDisplay(NetworkDisplay):
     """Attention between property tokens, averaged over rows, heads and members.
 
     Each line of the picture is a property that looks, each column one that is looked at; lines
@@ -92,7 +132,7 @@ class AttentionDisplay(Display):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SupervisionDisplay(Display):
+class SupervisionDisplay(NetworkDisplay):
     """Error after each step of a recursion, and how far the answer still moves.
 
     A network that is supervised at every step has an answer at every step. Where the error no
@@ -169,7 +209,7 @@ class SupervisionDisplay(Display):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class HaltingDisplay(Display):
+class HaltingDisplay(NetworkDisplay):
     """Cycles before halting, counted, with the error of the structures that took so many.
 
     Made from a fitted GraphTRIADS estimator; targets ``y``, for the errors, of a regressor only.
@@ -240,7 +280,7 @@ class HaltingDisplay(Display):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class PretrainingDisplay(Display):
+class PretrainingDisplay(NetworkDisplay):
     """Objectives of a pre-training, or the gradients they give the streams, by epoch.
 
     Parameters

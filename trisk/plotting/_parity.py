@@ -12,7 +12,6 @@ from trisk.plotting._base import (
     GUIDE,
     PredictionDisplay,
     attribute,
-    class_name,
     drawn,
     legend_above,
     plain_axes,
@@ -38,15 +37,15 @@ class ParityDisplay(PredictionDisplay):
         Predicted values.
     y_std : array-like of shape (n_samples,), default=None
         Standard deviations of the predictions, drawn as error bars of one standard deviation.
+    name : str, default=None
+        Name of the model in the legend.
+    unit : str, default=None
+        Unit of the values; ``y_true.attrs["unit"]`` if None.
+    quantity : str, default=None
+        What is predicted, for the axis labels; ``y_true.attrs["quantity"]`` if None.
     folds : array-like of shape (n_samples,), default=None
         The test fold that each row was predicted in. With it, the mean absolute error is the
         mean over folds, as Matbench scores, with the standard deviation between folds.
-    name : str, default=None
-        Name of the model in the legend.
-    quantity : str, default=None
-        What is predicted, for the axis labels; ``y_true.attrs["quantity"]`` if None.
-    unit : str, default=None
-        Unit of the values; ``y_true.attrs["unit"]`` if None.
     residuals : bool, default=True
         Whether to draw the histogram of residuals.
     scatter_kwargs : dict, default=None
@@ -81,46 +80,12 @@ class ParityDisplay(PredictionDisplay):
     'actual band gap (eV)'
     """
 
-    y_true: Any
-    y_pred: Any
-    y_std: Any = None
-    folds: Any = None
-    name: str | None = None
     quantity: str | None = None
-    unit: str | None = None
+    folds: Any = None
     residuals: bool = True
     scatter_kwargs: dict[str, Any] | None = None
 
-    @classmethod
-    def from_estimator(cls, estimator, X, y, *, return_std=False, **parameters):
-        """Draw a parity plot of a fitted regressor's predictions.
-
-        Parameters
-        ----------
-        estimator : estimator instance
-            Fitted regressor, or a pipeline that ends in one.
-        X, y : array-like of shape (n_samples, ...)
-            What it predicts from, and the actual values.
-        return_std : bool, default=False
-            Whether to draw error bars from ``estimator.predict(X, return_std=True)``.
-        **parameters
-            Axes ``ax`` to draw on, and further parameters of the class.
-
-        Returns
-        -------
-        ParityDisplay
-            The display, drawn.
-        """
-        if return_std:
-            _, parameters["y_std"] = estimator.predict(X, return_std=True)
-        return super().from_estimator(estimator, X, y, **parameters)
-
-    @classmethod
-    def _measure(cls, estimator, X, y):
-        return {"y_true": y, "y_pred": estimator.predict(X), "name": class_name(estimator)}
-
-    @property
-    def _size(self):
+    def _figsize(self):
         # Wide enough for the square plot, the panel beside it and both their labels.
         return 7.4 if self.residuals else 5.2, 4.7
 
