@@ -1,13 +1,8 @@
 import numpy as np
 import torch
 
-from trisk.nn import (
-    CompositionStream,
-    ElementVectors,
-    EquivariantBackbone,
-    StructureStream,
-    TriForcesEncoder,
-)
+from trisk.nn import CompositionStream, EquivariantBackbone, StructureStream, TriForcesEncoder
+from trisk.nn.streams import ElementVectors
 from trisk.structures.elements import atom_feature_table
 
 _PROPERTIES = torch.from_numpy(np.nan_to_num(atom_feature_table()))

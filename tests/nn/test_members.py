@@ -7,14 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trisk.nn import (
-    MemberDropout,
-    MemberLayerNorm,
-    MemberLinear,
-    PeriodicEmbedding,
-    initialize_members,
-    select_members,
-)
+from trisk.nn import MemberLinear, initialize_members, select_members
+from trisk.nn.members import MemberDropout, MemberLayerNorm, PeriodicEmbedding
 
 _SEEDS = [11, 12, 13]
 

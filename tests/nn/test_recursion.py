@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trisk.nn import RecursiveCore, initialize_members
+from trisk.nn import initialize_members
+from trisk.nn.recursion import RecursiveCore
 
 _K, _B, _DIM, _HIDDEN = 2, 5, 6, 9
 

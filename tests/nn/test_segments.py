@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trisk.nn import Segments
+from trisk.nn.batch import Segments
 
 INDEX = torch.tensor([2, 0, 0, 4, 2])
 

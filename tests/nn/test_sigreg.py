@@ -6,7 +6,7 @@ import torch
 from scipy.integrate import quad
 from torch.nn import functional as F
 
-from trisk.nn import epps_pulley, sigreg
+from trisk.nn.objectives import epps_pulley, sigreg
 
 
 def _integral(characteristic_function):

@@ -265,24 +265,11 @@ class NeighborBlocks(_Tensors):
     def arrange(
         cls, n_receivers: np.ndarray, n_senders: np.ndarray
     ) -> tuple["NeighborBlocks", np.ndarray, np.ndarray, np.ndarray]:
-        """Find places for receivers, senders and what lies between them.
+        """Find places for receivers, senders and the links between them, by sizes of groups.
 
-        Parameters
-        ----------
-        n_receivers, n_senders : ndarray of shape (n_groups,), int64
-            Sizes of the groups. Receivers are all atoms in their order; the links between them
-            and the senders are numbered group by group, receiver by receiver.
-
-        Returns
-        -------
-        blocks : NeighborBlocks
-            On the CPU.
-        links : ndarray of shape (n_places,), int64
-            Link in every place; where one is filled up, the first of the group.
-        is_filled : ndarray of shape (n_places,), bool
-            Which places are filled up.
-        of_senders : ndarray of shape (n_sender_places,), int64
-            A link of every sender; where a place is filled up, the first of the group.
+        Receivers are all atoms in their order; links are numbered group by group, receiver by
+        receiver. Returns with the blocks the link in every place, whether that place is filled
+        up (with the first link of the group), and a link of every sender, likewise filled up.
         """
         sizes = n_receivers * n_senders
         starts = (np.cumsum(sizes) - sizes)[:, None, None]
@@ -445,31 +432,11 @@ class CrystalBatch(AtomBatch):
         dtype: torch.dtype = torch.float32,
         context: np.ndarray | None = None,
     ) -> "CrystalBatch":
-        """Arrange the pairs of neighbours in blocks.
+        """Arrange pairs of neighbours in blocks, on the CPU.
 
-        Parameters
-        ----------
-        atomic_numbers : ndarray of shape (n_atoms,)
-            Atomic numbers.
-        positions : ndarray of shape (n_atoms, 3)
-            Cartesian positions, in Å.
-        lattices : ndarray of shape (n_structures, 3, 3)
-            Lattice vectors in rows, in Å.
-        atom_counts : ndarray of shape (n_structures,)
-            Atoms per structure.
-        bond_atoms : ndarray of shape (n_bonds, 2)
-            Centre and neighbour of every directed pair.
-        bond_images : ndarray of shape (n_bonds, 3)
-            Cell of the neighbour.
-        dtype : torch.dtype, default=torch.float32
-            Floating-point type.
-        context : ndarray of shape (n_structures, n_context), default=None
-            Further columns of every structure; None for none.
-
-        Returns
-        -------
-        CrystalBatch
-            The batch, on the CPU.
+        Beside what the batch itself holds, this takes ``atom_counts`` ``(n_structures,)``, centre
+        and neighbour of every directed pair, ``bond_atoms`` ``(n_bonds, 2)``, and the cell of the
+        neighbour, ``bond_images`` ``(n_bonds, 3)``.
         """
         n_atoms = len(atomic_numbers)
         atom_structure = np.repeat(np.arange(len(lattices)), atom_counts)

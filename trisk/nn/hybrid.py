@@ -15,16 +15,9 @@ from trisk.nn.recursion import RecursiveCore
 class InputLayout(NamedTuple):
     """How the columns of a table are divided, in this order.
 
-    Attributes
-    ----------
-    n_tokens : int
-        Property tokens.
-    token_width : int
-        Columns per token, e.g. six statistics of one property.
-    n_context : int
-        Columns of the context, e.g. a 200-dimensional mat2vec vector.
-    n_rest : int
-        All other columns.
+    First ``n_tokens`` property tokens of ``token_width`` columns each, such as six statistics of
+    one property, then ``n_context`` columns of the context, such as a mat2vec vector, then the
+    ``n_rest`` others.
     """
 
     n_tokens: int

@@ -157,20 +157,12 @@ class PretrainingLoss(nn.Module):
     LeJEPA [1]_: for atoms and for structures in each stream, the variance between the two views
     of a projection, plus the distance of the projections' distribution from a Gaussian.
 
-    Parameters
-    ----------
-    weights : dict of str to float
-        Weight of each objective; one without weight is not computed.
-    sigreg_weight : float, default=0.02
-        Weight λ of SIGReg in LeJEPA, against 1 − λ of the variance between views.
-    distributed : bool, default=False
-        Whether the batch is spread over processes of :mod:`torch.distributed`. Every process then
-        gets the loss of the whole batch, and the mean of their gradients is its gradient.
-
-    Notes
-    -----
-    `forward` takes the output of :class:`PretrainingNetwork` for a batch of all first, then all
-    second views, and targets of its atoms: ``noise``, ``moved``, ``masked`` and ``elements``.
+    An objective without weight is not computed; `sigreg_weight` λ is that of SIGReg in LeJEPA,
+    against 1 − λ of the variance between views. If the batch is `distributed` over processes of
+    :mod:`torch.distributed`, every process gets the loss of the whole batch, and the mean of
+    their gradients is its gradient. `forward` takes the output of :class:`PretrainingNetwork`
+    for a batch of all first, then all second views, and targets of its atoms: ``noise``,
+    ``moved``, ``masked`` and ``elements``.
 
     References
     ----------
@@ -247,19 +239,11 @@ def _itself(values: Tensor) -> Tensor:
 def epps_pulley(projections: Tensor, total: Callable[[Tensor], Tensor] = _itself) -> Tensor:
     r"""Epps–Pulley statistic of each column against the standard normal distribution [1]_.
 
-    Parameters
-    ----------
-    projections : Tensor of shape (n_samples, n_slices)
-        Samples of one-dimensional projections.
-    total : callable, default=identity
-        Adds a tensor over the processes that hold the samples together.
-
-    Returns
-    -------
-    Tensor of shape (n_slices,)
-        :math:`\int_{-3}^{3} |\hat\varphi(t) - e^{-t^2/2}|^2 e^{-t^2/2} dt` by the trapezoidal
-        rule, with the empirical characteristic function :math:`\hat\varphi`, *not* multiplied
-        by the number of samples: times it, the expectation for Gaussian samples is 1.05.
+    Projections are ``(n_samples, n_slices)``, the result ``(n_slices,)``:
+    :math:`\int_{-3}^{3} |\hat\varphi(t) - e^{-t^2/2}|^2 e^{-t^2/2} dt` by the trapezoidal rule,
+    with the empirical characteristic function :math:`\hat\varphi`, *not* multiplied by the number
+    of samples: times it, the expectation for Gaussian samples is 1.05. `total` adds a tensor over
+    the processes that hold the samples together.
 
     References
     ----------

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trisk.nn.attention import attend
-from trisk.nn.basis import BesselBasis, real_spherical_harmonics, smooth_cutoff
+from trisk.nn.basis import MAX_DEGREE, BesselBasis, real_spherical_harmonics, smooth_cutoff
 from trisk.nn.batch import N_ELEMENTS, CrystalBatch
 
 #: All streams, in the order of their blocks.
@@ -21,8 +21,10 @@ _IDENTITY = 0.01
 # Brings the spectra of fourteen crystals from diamond to potassium, at a cutoff of 6 Å, to
 # standard deviations between 0.4 and 2.5, whatever the random mixture of radial functions.
 _GAIN = 300.0
-# Mixed radial functions that gate messages.
-_N_GATES = 8
+# Frequencies of the radial basis, its cutoffs as parts of the largest one, and mixtures of them.
+_N_RADIAL, _SCALES, _N_CHANNELS = 8, (0.5, 0.75, 1.0), 8
+# Rounds of messages, and mixed radial functions that gate them.
+_N_ROUNDS, _N_GATES = 2, 8
 
 
 class ElementVectors(nn.Embedding):
@@ -42,7 +44,7 @@ class ElementVectors(nn.Embedding):
         """
         known = properties[1:].to(self.weight)
         projection = torch.randn(known.shape[1], self.embedding_dim).to(self.weight)
-        projection *= math.sqrt((1 - _IDENTITY) / known.square().sum(1).mean())
+        projection *= torch.sqrt((1 - _IDENTITY) / known.square().sum(1).mean())
         self.reset_parameters()
         self.weight[1:] *= math.sqrt(_IDENTITY)
         self.weight[1:] += known @ projection
@@ -54,24 +56,13 @@ class CompositionStream(nn.Module):
     An element that occurs c times is one token, whose keys carry log c: the softmax then weighs
     it as c equal tokens would weigh. Positions and lattices never enter.
 
-    Parameters
-    ----------
-    dim : int
-        Width of the tokens.
-    n_layers, n_heads : int
-        Number of blocks and of attention heads.
-    stoichiometry : {"counts", "reduced", "fractions"}, default="counts"
-        What the tokens know of their counts. With ``"counts"`` and without a class token, only
-        ratios matter, for a constant factor leaves a softmax as it is; with a class token, whose
-        count is one, larger cells differ from smaller ones. ``"reduced"`` divides counts by
-        their greatest common divisor. ``"fractions"`` embeds the atomic fraction in the token
-        and gives all tokens equal weight in attention.
-    class_token : bool, default=False
-        Whether a learned token collects the composition's embedding; otherwise it is the mean
-        over atoms.
+    The `stoichiometry` says what the tokens know of their counts. With ``"counts"`` and without
+    a class token, only ratios matter, for a constant factor leaves a softmax as it is; with a
+    class token, whose count is one, larger cells differ from smaller ones. ``"reduced"`` divides
+    counts by their greatest common divisor. ``"fractions"`` embeds the atomic fraction in the
+    token and gives all tokens equal weight in attention. A `class_token` is a learned token that
+    collects the composition's embedding; otherwise it is the mean over atoms.
 
-    Notes
-    -----
     `forward` takes a :class:`CrystalBatch` and gives embeddings of atoms ``(n_atoms, dim)``,
     equal for all atoms of an element in a structure, and of structures ``(n_structures, dim)``.
     """
@@ -187,21 +178,6 @@ class PowerSpectrum(nn.Module):
     smoothed number of neighbours, and a steep inverse hyperbolic sine compresses the values, so
     that diamond and potassium give numbers of the same order.
 
-    Parameters
-    ----------
-    cutoff : float
-        Largest distance, in Å.
-    n_radial : int, default=8
-        Frequencies of the radial basis.
-    n_channels : int, default=8
-        Mixed radial functions a.
-    max_degree : int, default=4
-        Largest degree l.
-    scales : tuple of float, default=(0.5, 0.75, 1.0)
-        Cutoffs, as parts of `cutoff`.
-
-    Notes
-    -----
     `forward` takes a :class:`CrystalBatch`, the :class:`BesselBasis` values of its pairs and the
     :func:`coordination` of its atoms, and gives ``(n_atoms, out_features)``.
     """
@@ -209,23 +185,15 @@ class PowerSpectrum(nn.Module):
     upper: Tensor
     scale: Tensor
 
-    def __init__(
-        self,
-        cutoff: float,
-        n_radial: int = 8,
-        n_channels: int = 8,
-        max_degree: int = 4,
-        scales: tuple[float, ...] = (0.5, 0.75, 1.0),
-    ):
+    def __init__(self, cutoff: float):
         super().__init__()
-        self.max_degree = max_degree
-        self.basis = BesselBasis(cutoff, n_radial, scales)
-        self.mix = nn.Parameter(torch.empty(self.basis.out_features, n_channels))
+        self.basis = BesselBasis(cutoff, _N_RADIAL, _SCALES)
+        self.mix = nn.Parameter(torch.empty(self.basis.out_features, _N_CHANNELS))
         nn.init.normal_(self.mix, std=1 / math.sqrt(self.basis.out_features))
-        row, column = torch.triu_indices(n_channels, n_channels)
-        self.register_buffer("upper", row * n_channels + column, persistent=False)
+        row, column = torch.triu_indices(_N_CHANNELS, _N_CHANNELS)
+        self.register_buffer("upper", row * _N_CHANNELS + column, persistent=False)
         weight = torch.where(row == column, _GAIN, _GAIN * math.sqrt(2))
-        degrees = torch.arange(max_degree + 1).unsqueeze(1)
+        degrees = torch.arange(MAX_DEGREE + 1).unsqueeze(1)
         self.register_buffer("scale", weight / (2 * degrees + 1).sqrt(), persistent=False)
 
     @property
@@ -235,12 +203,12 @@ class PowerSpectrum(nn.Module):
 
     def forward(self, batch: CrystalBatch, radial: Tensor, n_neighbors: Tensor) -> Tensor:
         """Describe the neighbourhood of every atom."""
-        angular = real_spherical_harmonics(batch.directions, self.max_degree)
+        angular = real_spherical_harmonics(batch.directions)
         # Mixed after the sum, which no weight then stands behind.
         density = batch.sum_over_neighbors(angular, radial) @ self.mix
         density = density * torch.rsqrt(1 + n_neighbors).view(-1, 1, 1)
         spectra = []
-        for part in density.split([2 * degree + 1 for degree in range(self.max_degree + 1)], 1):
+        for part in density.split([2 * degree + 1 for degree in range(MAX_DEGREE + 1)], 1):
             table = torch.bmm(part.transpose(1, 2), part).flatten(1)
             spectra.append(table.index_select(1, self.upper))
         return torch.asinh(torch.stack(spectra, 1) * self.scale).flatten(1)
@@ -249,12 +217,12 @@ class PowerSpectrum(nn.Module):
 class StructureStream(nn.Module):
     """Embeds atoms by the shape of their surroundings alone, ``(n_atoms, dim)``.
 
-    The :class:`PowerSpectrum` passes a two-layer network beside a linear one; `n_layers` rounds
-    of messages between neighbours, gated by smooth radial functions without a bias, then spread
-    it. Elements never enter: a structure keeps its embedding when its elements are exchanged.
+    The :class:`PowerSpectrum` passes a two-layer network beside a linear one; messages between
+    neighbours, gated by smooth radial functions without a bias, then spread it. Elements never
+    enter: a structure keeps its embedding when its elements are exchanged.
     """
 
-    def __init__(self, cutoff: float, dim: int, n_layers: int = 2):
+    def __init__(self, cutoff: float, dim: int):
         super().__init__()
         self.spectrum = PowerSpectrum(cutoff)
         n_features, n_radial = self.spectrum.out_features, self.spectrum.basis.out_features
@@ -263,7 +231,7 @@ class StructureStream(nn.Module):
             nn.Linear(n_features, 2 * dim), nn.SiLU(), nn.Linear(2 * dim, dim)
         )
         self.mix = nn.Parameter(torch.randn(n_radial, _N_GATES) / math.sqrt(n_radial))
-        self.layers = nn.ModuleList(_EnvelopedMessages(dim, _N_GATES) for _ in range(n_layers))
+        self.layers = nn.ModuleList(_EnvelopedMessages(dim) for _ in range(_N_ROUNDS))
 
     def forward(self, batch: CrystalBatch) -> Tensor:
         """Embed atoms."""
@@ -281,11 +249,11 @@ class StructureStream(nn.Module):
 class _EnvelopedMessages(nn.Module):
     """Messages that fade with the radial functions of their pair."""
 
-    def __init__(self, dim: int, n_radial: int):
+    def __init__(self, dim: int):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.send = nn.Linear(dim, dim, bias=False)
-        self.gate = nn.Parameter(torch.randn(n_radial, dim) / math.sqrt(n_radial))
+        self.gate = nn.Parameter(torch.randn(_N_GATES, dim) / math.sqrt(_N_GATES))
         self.receive = nn.Sequential(nn.Linear(2 * dim, dim), nn.SiLU(), nn.Linear(dim, dim))
 
     def forward(self, batch: CrystalBatch, weights: Tensor, x: Tensor) -> Tensor:
