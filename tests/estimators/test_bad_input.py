@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from nested import make
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -22,7 +23,7 @@ def is_metal(gaps):
 
 @pytest.fixture(scope="module")
 def fitted(table, gaps, small):
-    return HybridTRIADSRegressor(**small).fit(table, gaps)
+    return make(HybridTRIADSRegressor, **small).fit(table, gaps)
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_empty_table_is_refused_in_prediction(fitted, table):
 
 def test_a_failed_refit_leaves_nothing_of_the_first_fit_to_predict_with(small):
     X = np.random.default_rng(0).uniform(size=(30, 3))
-    model = HybridTRIADSRegressor(**small).fit(X, X[:, 0])
+    model = make(HybridTRIADSRegressor, **small).fit(X, X[:, 0])
     with pytest.raises(ValueError, match="NaN"):
         model.fit(np.where(X > 0.9, np.nan, X), X[:, 0])
     with pytest.raises(NotFittedError):
@@ -148,7 +149,7 @@ def test_column_vector_target_is_noted_for_classes(fit, is_metal):
 def test_wrong_width_is_refused_in_prediction(fitted, table, gaps, small):
     with pytest.raises(ValueError, match=r"feature names should match[\s\S]*seen at fit time"):
         fitted.predict(table.iloc[:, :5])
-    nameless = HybridTRIADSRegressor(**small).fit(table.to_numpy(), gaps)
+    nameless = make(HybridTRIADSRegressor, **small).fit(table.to_numpy(), gaps)
     with pytest.raises(ValueError, match=r"X has 5 features, but .* is expecting 6 features"):
         nameless.predict(table.to_numpy()[:, :5])
 
@@ -269,9 +270,9 @@ def test_unknown_device_is_named(fit, cls):
 
 def test_unknown_parameter_is_refused_at_once():
     with pytest.raises(TypeError, match="n_epochs"):
-        HybridTRIADSRegressor(n_epochs=3)
+        make(HybridTRIADSRegressor, n_epochs=3)
     with pytest.raises(TypeError, match="positional"):
-        HybridTRIADSRegressor(3)
+        make(HybridTRIADSRegressor, 3)
 
 
 def test_class_weight_of_an_unknown_class_is_named(fit):
@@ -305,7 +306,7 @@ def test_staged_prediction_before_fitting_says_so(table):
 
 
 def test_a_failed_fit_leaves_a_new_estimator_unfitted(table, gaps, small):
-    model = HybridTRIADSRegressor(**small)
+    model = make(HybridTRIADSRegressor, **small)
     with pytest.raises(ValueError, match="NaN"):
         model.fit(_with(table, np.nan), gaps)
     with pytest.raises(NotFittedError):
@@ -314,7 +315,7 @@ def test_a_failed_fit_leaves_a_new_estimator_unfitted(table, gaps, small):
 
 def test_a_diverged_fit_leaves_a_new_estimator_unfitted(table, gaps, small):
     settings = {**small, "learning_rate": 1e30, "max_grad_norm": None, "max_epochs": 30}
-    model = HybridTRIADSRegressor(schedule="constant", loss="squared_error", **settings)
+    model = make(HybridTRIADSRegressor, schedule="constant", loss="squared_error", **settings)
     with pytest.raises(FloatingPointError):
         model.fit(table, gaps)
     with pytest.raises(NotFittedError):

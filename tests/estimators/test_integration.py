@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from nested import make
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -26,7 +27,7 @@ from trisk.featurizers import MagpieFeaturizer
 
 @pytest.fixture
 def pipeline(small):
-    return make_pipeline(MagpieFeaturizer(), HybridTRIADSRegressor(**small))
+    return make_pipeline(MagpieFeaturizer(), make(HybridTRIADSRegressor, **small))
 
 
 def _is_better_than_the_median(prediction, gaps):
@@ -79,7 +80,7 @@ def test_stacking_beside_a_forest(pipeline, formulas, gaps):
 
 def test_bagging(features, gaps, small):
     bagging = BaggingRegressor(
-        HybridTRIADSRegressor(**small), n_estimators=2, max_features=0.5, random_state=0
+        make(HybridTRIADSRegressor, **small), n_estimators=2, max_features=0.5, random_state=0
     ).fit(features, gaps)
     assert len(bagging.estimators_) == 2
     assert _is_better_than_the_median(bagging.predict(features), gaps)
@@ -87,7 +88,7 @@ def test_bagging(features, gaps, small):
 
 def test_calibration_of_metals(formulas, gaps, small):
     is_metal = gaps == 0
-    pipeline = make_pipeline(MagpieFeaturizer(), HybridTRIADSClassifier(**small))
+    pipeline = make_pipeline(MagpieFeaturizer(), make(HybridTRIADSClassifier, **small))
     calibrated = CalibratedClassifierCV(pipeline, cv=2).fit(formulas, is_metal)
     probabilities = calibrated.predict_proba(formulas)
     assert probabilities.shape == (len(formulas), 2)
@@ -105,7 +106,7 @@ def test_permutation_importance(features, gaps, small):
     used = features[["MagpieData mean Electronegativity", "MagpieData range MeltingT"]].assign(
         constant=1.0
     )
-    model = HybridTRIADSRegressor(**small).fit(used, gaps)
+    model = make(HybridTRIADSRegressor, **small).fit(used, gaps)
     importance = permutation_importance(model, used, gaps, n_repeats=2, random_state=0)
     assert importance.importances.shape == (3, 2)
     assert (importance.importances[2] == 0).all()
@@ -135,7 +136,7 @@ def test_copies_predict_the_same(pipeline, formulas, gaps, tmp_path):
 
 def test_sample_weight_reaches_the_network(pipeline, formulas, features, gaps, small):
     weight = np.where(gaps > 3, 5.0, 1.0)
-    expected = HybridTRIADSRegressor(**small).fit(features, gaps, weight).predict(features)
+    expected = make(HybridTRIADSRegressor, **small).fit(features, gaps, weight).predict(features)
     named = clone(pipeline).fit(formulas, gaps, hybridtriadsregressor__sample_weight=weight)
     np.testing.assert_array_equal(named.predict(formulas), expected)
     with config_context(enable_metadata_routing=True):
@@ -156,7 +157,7 @@ def test_column_transformer_beside_process_variables(small):
         ]
     ).set_output(transform="pandas")
     settings = {**small, "max_epochs": 25}
-    regressor = HybridTRIADSRegressor(n_attention_layers=1, attention_dim=8, **settings)
+    regressor = make(HybridTRIADSRegressor, n_attention_layers=1, attention_dim=8, **settings)
     model = Pipeline([("columns", columns), ("model", regressor)])
     model.fit(table, table["band_gap"])
     assert "process__temperature" in regressor.feature_names_in_
@@ -166,19 +167,21 @@ def test_column_transformer_beside_process_variables(small):
 
 
 def test_pandas_output_upstream_keeps_the_names(formulas, gaps, small):
-    regressor = HybridTRIADSRegressor(n_attention_layers=1, attention_dim=8, **small)
+    regressor = make(HybridTRIADSRegressor, n_attention_layers=1, attention_dim=8, **small)
     model = make_pipeline(MagpieFeaturizer(), StandardScaler(), regressor)
     model.set_output(transform="pandas").fit(formulas, gaps)
     assert list(regressor.feature_names_in_) == list(model[:-1].get_feature_names_out())
     assert regressor.layout_.n_tokens == 22
     # Without pandas the scaler gives a bare array.
-    nameless = make_pipeline(MagpieFeaturizer(), StandardScaler(), HybridTRIADSRegressor(**small))
+    nameless = make_pipeline(
+        MagpieFeaturizer(), StandardScaler(), make(HybridTRIADSRegressor, **small)
+    )
     nameless.fit(formulas, gaps)
     assert not hasattr(nameless[-1], "feature_names_in_")
 
 
 def test_index_of_the_table_does_not_matter(features, gaps, small):
-    expected = HybridTRIADSRegressor(**small).fit(features, gaps).predict(features)
+    expected = make(HybridTRIADSRegressor, **small).fit(features, gaps).predict(features)
     relabelled = features.set_axis(pd.Index([f"row {i}" for i in range(len(features))]))
-    model = HybridTRIADSRegressor(**small).fit(relabelled, list(gaps))
+    model = make(HybridTRIADSRegressor, **small).fit(relabelled, list(gaps))
     np.testing.assert_array_equal(model.predict(relabelled), expected)

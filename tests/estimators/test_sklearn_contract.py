@@ -1,6 +1,7 @@
 """Every tabular estimator passes all of scikit-learn's estimator checks."""
 
 import pytest
+from nested import make
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -17,10 +18,10 @@ _SMALL = {"n_members": 2, "max_epochs": 25, "hidden_dim": 16, "feedforward_dim":
 # The companion does what so short a training cannot.
 _BRIEF = {**_SMALL, "n_members": 1, "max_epochs": 2, "n_steps": 1}
 ESTIMATORS = [
-    HybridTRIADSRegressor(**_SMALL),
-    HybridTRIADSClassifier(**_SMALL),
-    HybridTRIADSRegressor(companion=ExtraTreesRegressor(10), calibrate=True, **_BRIEF),
-    HybridTRIADSClassifier(companion=ExtraTreesClassifier(10), **_BRIEF),
+    make(HybridTRIADSRegressor, **_SMALL),
+    make(HybridTRIADSClassifier, **_SMALL),
+    make(HybridTRIADSRegressor, stack_with=ExtraTreesRegressor(10), calibrate=True, **_BRIEF),
+    make(HybridTRIADSClassifier, stack_with=ExtraTreesClassifier(10), **_BRIEF),
     HurdleRegressor(LogisticRegression(), Ridge()),
     HurdleRegressor(ExtraTreesClassifier(10), ExtraTreesRegressor(10), statistic="mean"),
     DeltaRegressor(Ridge(), kind="difference"),

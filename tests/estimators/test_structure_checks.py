@@ -3,6 +3,7 @@
 from unittest import SkipTest
 
 import pytest
+from nested import make
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from trisk.estimators import (
@@ -42,7 +43,8 @@ ESTIMATORS += [
     make_pipeline(
         CrystalGraphFeaturizer(composition=None, structure=SpringModelFeaturizer()),
         DeltaRegressor(
-            GraphTRIADSRegressor(**_SMALL), reference="SpringModel highest pair frequency (1/cm)"
+            make(GraphTRIADSRegressor, **_SMALL),
+            reference="SpringModel highest pair frequency (1/cm)",
         ),
     )
 ]
@@ -52,7 +54,7 @@ ESTIMATORS += [
 ESTIMATORS += [
     make_pipeline(
         CrystalGraphFeaturizer(order=1, structure=SpringModelFeaturizer()),
-        TriForcesRegressor(context=True, **_SMALL_STREAMS),
+        make(TriForcesRegressor, context=True, **_SMALL_STREAMS),
     )
 ]
 CHECKS = [pair for e in ESTIMATORS for pair in structure_estimator_checks(e)]

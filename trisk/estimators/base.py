@@ -279,6 +279,11 @@ class NetworkEstimator(BaseEstimator):
         self.nets_ = []
         for net in nets:
             _check_sizes(self.architecture_, net["weights"])
+            with torch.device("meta"):  # of any size, without memory
+                expected = self._build(self.architecture_).state_dict()
+            shapes = {name: tuple(value.shape) for name, value in expected.items()}
+            if shapes != {name: array.shape for name, array in net["weights"].items()}:
+                raise ValueError("its weights do not fit its parameters")
             module = self._build(self.architecture_)
             weights = {name: torch.from_numpy(array) for name, array in net["weights"].items()}
             module.load_state_dict(weights)
@@ -355,7 +360,16 @@ class RegressorTask(RegressorMixin):
         return tags
 
     def _check_target(self, y):
-        return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        """Numbers; of several targets of a row some may be missing."""
+        several = np.ndim(y) == 2
+        finite = "allow-nan" if several else True
+        y = check_array(
+            y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=finite
+        )
+        if several and np.isnan(y).all(axis=0).any():
+            column = int(np.isnan(y).all(axis=0).argmax())
+            raise ValueError(f"Column {column} of y holds no number.")
+        return y
 
     def _read_target(self, y, weight):
         """Targets of rows with weight, ``(n_samples, n_outputs)``, and the weights."""

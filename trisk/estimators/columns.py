@@ -39,12 +39,12 @@ def divide_columns(names, n_columns, varying, *, attention):
 
 def hide_columns(names, X, pattern):
     """Make columns of a training table constant and nameless, so that the network skips them."""
+    if names is None:
+        raise ValueError(f"stack_only={pattern!r} needs columns with names; give a DataFrame.")
     try:
         expression = re.compile(pattern)
     except re.error as error:
         raise ValueError(f"stack_only={pattern!r} is no regular expression: {error}.") from error
-    if names is None:
-        raise ValueError(f"stack_only={pattern!r} needs columns with names; give a DataFrame.")
     hidden = np.array([expression.search(name) is not None for name in names])
     if hidden.all() or not hidden.any():
         which = f"all of {len(names)} columns" if hidden.all() else "no column"

@@ -422,7 +422,7 @@ class BaseGraphTRIADS(NetworkEstimator):
                 "the featurizer could not read them; their predictions are NaN.",
                 stacklevel=4,
             )
-        shape = (module.n_members, module.max_cycles, len(graphs), module.head.out_features)
+        shape = (module.n_members, module.max_cycles, len(graphs), self.architecture_["n_outputs"])
         steps = np.full(shape, np.nan)
         cycles = np.full((module.n_members, len(graphs)), np.nan)
         n_bonds = graphs.counts("bond")[rows] * module.n_members

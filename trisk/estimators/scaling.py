@@ -81,14 +81,15 @@ class TargetScaler:
 
     @classmethod
     def fit(cls, y: np.ndarray, weight: np.ndarray, *, log: bool = False) -> "TargetScaler":
-        """Measure the targets of weighted training rows."""
+        """Measure the targets of weighted training rows; NaN is a missing one."""
         y = np.log(y) if log else y
         for value in y[np.abs(y) > _LARGEST_TARGET][:1]:
             raise ValueError(f"The target {value:.3g} is too large; give it in a larger unit.")
-        low = y.min(0)
-        center = low + np.average(y - low, axis=0, weights=weight)
-        scale = np.sqrt(np.average(np.square(y - center), axis=0, weights=weight))
-        return cls(center, scale, log)
+        low = np.nanmin(y, axis=0)
+        weights = weight[:, None] * ~np.isnan(y)
+        center = low + np.average(np.nan_to_num(y - low), axis=0, weights=weights)
+        square = np.nan_to_num(np.square(y - center))
+        return cls(center, np.sqrt(np.average(square, axis=0, weights=weights)), log)
 
     def transform(self, y: np.ndarray) -> np.ndarray:
         """Standardise targets."""

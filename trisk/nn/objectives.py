@@ -64,7 +64,6 @@ class DeepSupervisionLoss(nn.Module):
         self.ponder_cost = ponder_cost
 
     def forward(self, output: dict[str, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
-        """Average the weighted row losses of each member."""
         values, row_weight = target
         steps = output["steps"] if self.deep else output["steps"][:, -1:]
         losses = self.row_loss(steps, _known(values.unsqueeze(1), steps))
@@ -95,7 +94,6 @@ class PropertyLoss(nn.Module):
         self.row_loss = _ROW_LOSSES[kind]
 
     def forward(self, output: Tensor, targets: dict[str, Tensor]) -> Tensor:
-        """Mean over structures."""
         target = _known(targets["target"].to(output.dtype), output)
         losses = self.row_loss(output, target)
         return (losses * targets["weight"].to(losses.dtype)).mean()
@@ -128,7 +126,6 @@ class PotentialLoss(nn.Module):
         )
 
     def forward(self, output: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
-        """Weighted sum of the three mean errors."""
         energy = (output["energy"] - targets["energy"]) / targets["n_atoms"]
         errors = (
             energy.unsqueeze(1),
@@ -179,16 +176,13 @@ class PretrainingLoss(nn.Module):
         self.distributed = distributed
 
     def terms(self, output: dict, targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Compute the objectives that have a weight, without it."""
         compute = {"denoising": self._denoising, "masking": self._masking, "lejepa": self._lejepa}
         return {name: compute[name](output, targets) for name in self.weights}
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """Add objectives with their weights."""
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
     def forward(self, output: dict, targets: dict[str, Tensor]) -> Tensor:
-        """Compute and add the objectives."""
         return self.total(self.terms(output, targets))
 
     def _total(self, values: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from nested import make
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -37,7 +38,10 @@ _NO_COMPOSITIONS = {
 }
 _CHECKS = [
     (estimator, check)
-    for original in (CompositionEncoderRegressor(**_SMALL), CompositionEncoderClassifier(**_SMALL))
+    for original in (
+        make(CompositionEncoderRegressor, **_SMALL),
+        make(CompositionEncoderClassifier, **_SMALL),
+    )
     for estimator, check in estimator_checks_generator(original, legacy=True)
     if getattr(check, "func", check).__name__ not in _NO_COMPOSITIONS
 ]
@@ -62,7 +66,7 @@ def band_gaps():
 def test_frozen_encoder_is_the_one_of_the_featurizer(band_gaps):
     X, y = band_gaps
     formulas = trisk.load_band_gaps()[0][:80]
-    model = CompositionEncoderRegressor(fine_tune=False, **_BRIEF).fit(X, y)
+    model = make(CompositionEncoderRegressor, fine_tune=False, **_BRIEF).fit(X, y)
     fractions = torch.from_numpy(X.to_numpy()).expand(2, *X.shape)
     embedding, _ = model.net_.module_.encoder(fractions)
     expected = PretrainedFeaturizer().fit_transform(formulas).to_numpy()[:, 4:]
@@ -72,8 +76,8 @@ def test_frozen_encoder_is_the_one_of_the_featurizer(band_gaps):
 def test_training_on_changes_the_encoder_and_lowers_the_loss(band_gaps):
     X, y = band_gaps
     settings = {**_BRIEF, "max_epochs": 8, "averaging": None}
-    tuned = CompositionEncoderRegressor(**settings).fit(X, y)
-    frozen = CompositionEncoderRegressor(fine_tune=False, **settings).fit(X, y)
+    tuned = make(CompositionEncoderRegressor, **settings).fit(X, y)
+    frozen = make(CompositionEncoderRegressor, fine_tune=False, **settings).fit(X, y)
     element = [m.net_.module_.encoder.element for m in (tuned, frozen)]
     assert not torch.equal(*element)
     assert tuned.net_.history[-1]["train_loss"] < frozen.net_.history[-1]["train_loss"]
@@ -81,20 +85,20 @@ def test_training_on_changes_the_encoder_and_lowers_the_loss(band_gaps):
 
 def test_what_was_learned_before_helps_at_once(band_gaps):
     X, y = band_gaps
-    known = CompositionEncoderRegressor(**_BRIEF).fit(X, y)
-    unknown = CompositionEncoderRegressor(pretrained=None, **_BRIEF).fit(X, y)
+    known = make(CompositionEncoderRegressor, **_BRIEF).fit(X, y)
+    unknown = make(CompositionEncoderRegressor, pretrained=None, **_BRIEF).fit(X, y)
     assert known.net_.history[-1]["train_loss"] < unknown.net_.history[-1]["train_loss"]
 
 
 def test_amounts_count_by_their_ratio(band_gaps):
     X, y = band_gaps
-    model = CompositionEncoderRegressor(**_BRIEF).fit(X, y)
+    model = make(CompositionEncoderRegressor, **_BRIEF).fit(X, y)
     np.testing.assert_allclose(model.predict(7 * X), model.predict(X), rtol=1e-9)
 
 
 def test_a_run_repeats_and_comes_back_from_a_file(band_gaps, tmp_path):
     X, y = band_gaps
-    model = CompositionEncoderClassifier(**_BRIEF).fit(X, y > 2)
+    model = make(CompositionEncoderClassifier, **_BRIEF).fit(X, y > 2)
     expected = model.predict_proba(X)
     np.testing.assert_array_equal(clone(model).fit(X, y > 2).predict_proba(X), expected)
     model.save(tmp_path / "encoder.safetensors")
@@ -104,7 +108,9 @@ def test_a_run_repeats_and_comes_back_from_a_file(band_gaps, tmp_path):
 
 def test_folds_train_together(band_gaps):
     X, y = band_gaps
-    model = CompositionEncoderRegressor(**{**_BRIEF, **_SMALL, "n_members": 2, "max_epochs": 3})
+    model = make(
+        CompositionEncoderRegressor, **{**_BRIEF, **_SMALL, "n_members": 2, "max_epochs": 3}
+    )
     together, folds = fit_folds(model, X, y, cv=2)
     for fitted, (train, test) in zip(together, folds, strict=True):
         alone = clone(model).fit(X.iloc[train], y[train])
@@ -114,9 +120,10 @@ def test_folds_train_together(band_gaps):
 def test_beside_a_network_that_sees_the_frozen_columns(band_gaps, tmp_path):
     formulas, y = trisk.load_band_gaps()
     formulas, y = formulas[:40], y[:40]
-    tuned = CompositionEncoderRegressor(**_SMALL)
-    network = HybridTRIADSRegressor(
-        companion=make_pipeline(ColumnSelector("^ElementFraction"), tuned),
+    tuned = make(CompositionEncoderRegressor, **_SMALL)
+    network = make(
+        HybridTRIADSRegressor,
+        stack_with=make_pipeline(ColumnSelector("^ElementFraction"), tuned),
         n_members=1,
         max_epochs=2,
         random_state=0,
@@ -124,7 +131,7 @@ def test_beside_a_network_that_sees_the_frozen_columns(band_gaps, tmp_path):
     model = make_pipeline(
         CompositionFeaturizer(blocks=["element_fraction", "pretrained"]), network
     ).fit(formulas, y)
-    assert 0 <= model[-1].companion_weight_ <= 1
+    assert 0 <= model[-1].stacked_weight_ <= 1
     trisk.save(model, tmp_path / "both.safetensors")
     loaded = trisk.load(tmp_path / "both.safetensors")
     np.testing.assert_array_equal(loaded.predict(formulas), model.predict(formulas))
@@ -142,10 +149,10 @@ def test_beside_a_network_that_sees_the_frozen_columns(band_gaps, tmp_path):
 def test_bad_input_is_refused(band_gaps, settings, change, message):
     X, y = band_gaps
     with pytest.raises(ValueError, match=message):
-        CompositionEncoderRegressor(**_BRIEF, **settings).fit(change(X), y)
+        make(CompositionEncoderRegressor, **_BRIEF, **settings).fit(change(X), y)
 
 
 def test_a_table_of_something_else_is_refused(band_gaps):
     X = MagpieFeaturizer().fit_transform(["NaCl", "Fe"]).abs()
     with pytest.raises(ValueError, match=r"132 columns, but there are 118 elements.*ElementFrac"):
-        CompositionEncoderRegressor(**_BRIEF).fit(X, [0.0, 1.0])
+        make(CompositionEncoderRegressor, **_BRIEF).fit(X, [0.0, 1.0])

@@ -1,7 +1,8 @@
-"""A companion beside the network: its weight, its honesty, and what it leaves alone."""
+"""A second model beside the network: its weight, its honesty, and what it leaves alone."""
 
 import numpy as np
 import pytest
+from nested import make
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
@@ -12,8 +13,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from trisk import composition_pipeline, load, load_band_gaps, save
-from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
-from trisk.estimators.tables._held_out import best_share, fit_spread, inner_folds
+from trisk.estimators import (
+    HybridTRIADSClassifier,
+    HybridTRIADSOptions,
+    HybridTRIADSRegressor,
+)
+from trisk.estimators.stacking import best_share, fit_spread, inner_folds
 from trisk.model_selection import fit_folds
 
 _TREES = ExtraTreesRegressor(n_estimators=10, random_state=0)
@@ -37,22 +42,22 @@ def table():
 
 
 def test_without_companion_nothing_is_added(small, table):
-    model = HybridTRIADSRegressor(**small).fit(*table)
-    assert model.companion_ is None
-    assert model.companion_weight_ == 0
+    model = make(HybridTRIADSRegressor, **small).fit(*table)
+    assert model.stacked_ is None
+    assert model.stacked_weight_ == 0
     np.testing.assert_array_equal(model.spread_scale_, [1, 0])
 
 
 def test_prediction_is_the_stated_average(small, table):
     X, y = table
-    alone = HybridTRIADSRegressor(**small).fit(X, y)
-    both = HybridTRIADSRegressor(companion=_TREES, **small).fit(X, y)
-    share = both.companion_weight_
+    alone = make(HybridTRIADSRegressor, **small).fit(X, y)
+    both = make(HybridTRIADSRegressor, stack_with=_TREES, **small).fit(X, y)
+    share = both.stacked_weight_
     assert 0 < share <= 1
     # The members are those of the network alone; the trees are fitted to all rows.
     np.testing.assert_allclose(
         both.predict(X),
-        (1 - share) * alone.predict(X) + share * both.companion_.predict(X),
+        (1 - share) * alone.predict(X) + share * both.stacked_.predict(X),
         rtol=1e-12,
     )
     *_, last = both.staged_predict(X)
@@ -65,21 +70,21 @@ def test_columns_for_the_companion_alone__the_network_does_not_see(
 ):
     settings = {**small, "n_attention_layers": n_attention_layers, "n_neighbors": 4}
     more = features.assign(secret=gaps)
-    alone = HybridTRIADSRegressor(**settings).fit(features, gaps)
-    told = HybridTRIADSRegressor(companion=_TREES, companion_only="^secret$", **settings)
+    alone = make(HybridTRIADSRegressor, **settings).fit(features, gaps)
+    told = make(HybridTRIADSRegressor, stack_with=_TREES, stack_only="^secret$", **settings)
     told.fit(more, gaps)
-    assert told.companion_.n_features_in_ == more.shape[1]
-    told.companion_weight_ = 0.0
+    assert told.stacked_.n_features_in_ == more.shape[1]
+    told.stacked_weight_ = 0.0
     np.testing.assert_allclose(told.predict(more), alone.predict(features), rtol=1e-9)
 
 
 @pytest.mark.parametrize(("pattern", "message"), [
-    ("nothing", r"'nothing' matches none of \d+ columns, first '\S+"),
+    ("nothing", r"'nothing' matches no column; the names are \['Magpie"),
     ("", "matches all"),
     ("(", "no regular expression"),
 ])  # fmt: skip
 def test_columns_for_the_companion_alone__must_be_some(small, features, gaps, pattern, message):
-    model = HybridTRIADSRegressor(companion=_TREES, companion_only=pattern, **small)
+    model = make(HybridTRIADSRegressor, stack_with=_TREES, stack_only=pattern, **small)
     with pytest.raises(ValueError, match=message):
         model.fit(features, gaps)
     with pytest.raises(ValueError, match="give a DataFrame"):
@@ -88,12 +93,12 @@ def test_columns_for_the_companion_alone__must_be_some(small, features, gaps, pa
 
 def test_a_perfect_companion_takes_over_and_a_useless_one_is_left_out(small, table):
     X, _ = table
-    perfect = HybridTRIADSRegressor(companion=_Oracle(), **small).fit(X, X[:, 0])
-    assert perfect.companion_weight_ > 0.95
-    assert perfect.companion_.n_rows_ == len(X)
+    perfect = make(HybridTRIADSRegressor, stack_with=_Oracle(), **small).fit(X, X[:, 0])
+    assert perfect.stacked_weight_ > 0.95
+    assert perfect.stacked_.n_rows_ == len(X)
     longer = {**small, "max_epochs": 60}
-    useless = HybridTRIADSRegressor(companion=DummyRegressor(), **longer).fit(X, X[:, 0])
-    assert useless.companion_weight_ < 0.1
+    useless = make(HybridTRIADSRegressor, stack_with=DummyRegressor(), **longer).fit(X, X[:, 0])
+    assert useless.stacked_weight_ < 0.1
 
 
 def test_the_weight_is_not_taken_in_by_memorised_rows(small, table):
@@ -101,9 +106,9 @@ def test_the_weight_is_not_taken_in_by_memorised_rows(small, table):
     X, _ = table
     y = np.random.default_rng(1).uniform(size=80)
     memory = KNeighborsRegressor(n_neighbors=1)
-    model = HybridTRIADSRegressor(companion=memory, **{**small, "dropout": 0.5}).fit(X, y)
-    np.testing.assert_array_equal(model.companion_.predict(X), y)
-    assert model.companion_weight_ < 0.5
+    model = make(HybridTRIADSRegressor, stack_with=memory, **{**small, "dropout": 0.5}).fit(X, y)
+    np.testing.assert_array_equal(model.stacked_.predict(X), y)
+    assert model.stacked_weight_ < 0.5
 
 
 @pytest.mark.parametrize("labels", [np.array([False, True]), np.array(["glass", "not", "unknown"])])
@@ -111,10 +116,10 @@ def test_classifiers_average_probabilities(small, table, labels):
     X, y = table
     y = labels[np.digitize(y, np.quantile(y, np.arange(1, len(labels)) / len(labels)))]
     trees = ExtraTreesClassifier(n_estimators=10, random_state=0)
-    alone = HybridTRIADSClassifier(**small).fit(X, y)
-    both = HybridTRIADSClassifier(companion=trees, **small).fit(X, y)
-    share = both.companion_weight_
-    expected = (1 - share) * alone.predict_proba(X) + share * both.companion_.predict_proba(X)
+    alone = make(HybridTRIADSClassifier, **small).fit(X, y)
+    both = make(HybridTRIADSClassifier, stack_with=trees, **small).fit(X, y)
+    share = both.stacked_weight_
+    expected = (1 - share) * alone.predict_proba(X) + share * both.stacked_.predict_proba(X)
     np.testing.assert_allclose(both.predict_proba(X), expected, rtol=1e-12)
     *_, last = both.staged_predict_proba(X)
     np.testing.assert_allclose(last, expected, rtol=1e-12)
@@ -122,39 +127,39 @@ def test_classifiers_average_probabilities(small, table, labels):
 
 
 def test_extra_trees_by_name(small, features, gaps):
-    model = HybridTRIADSClassifier(companion="extra_trees", **small).fit(features, gaps > 3)
-    assert isinstance(model.companion_, ExtraTreesClassifier)
-    assert list(model.companion_.feature_names_in_) == list(features.columns)
+    model = make(HybridTRIADSClassifier, stack_with="extra_trees", **small).fit(features, gaps > 3)
+    assert isinstance(model.stacked_, ExtraTreesClassifier)
+    assert list(model.stacked_.feature_names_in_) == list(features.columns)
 
 
 def test_median_of_trees_where_the_loss_is_absolute(small, table):
     X, y = table
     for loss, combine in (("absolute_error", np.median), ("squared_error", np.mean)):
-        model = HybridTRIADSRegressor(companion="extra_trees", loss=loss, **small).fit(X, y)
-        trees = [tree.predict(X) for tree in model.companion_.estimators_]
-        model.companion_weight_ = 1.0
+        model = make(HybridTRIADSRegressor, stack_with="extra_trees", loss=loss, **small).fit(X, y)
+        trees = [tree.predict(X) for tree in model.stacked_.estimators_]
+        model.stacked_weight_ = 1.0
         np.testing.assert_allclose(model.predict(X), combine(trees, axis=0), rtol=1e-6)
 
 
 def test_order_of_rows_and_repetition_by_weight_change_nothing(small, table):
     X, y = table
-    model = HybridTRIADSRegressor(companion=_TREES, calibrate=True, **small)
+    model = make(HybridTRIADSRegressor, stack_with=_TREES, calibrate=True, **small)
     weight = np.random.default_rng(0).integers(1, 3, size=80)
     weighted = clone(model).fit(X, y, sample_weight=weight)
     shuffled = np.random.default_rng(1).permutation(np.repeat(np.arange(80), weight))
     repeated = clone(model).fit(X[shuffled], y[shuffled])
-    assert weighted.companion_weight_ == repeated.companion_weight_
+    assert weighted.stacked_weight_ == repeated.stacked_weight_
     np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-10)
 
 
 def test_weights_reach_a_companion_that_takes_none_as_repeated_rows(small, table):
     X, y = table
-    model = HybridTRIADSRegressor(companion=KNeighborsRegressor(), **small)
-    counted = clone(model).fit(X, y, sample_weight=np.full(80, 2.0)).companion_
+    model = make(HybridTRIADSRegressor, stack_with=KNeighborsRegressor(), **small)
+    counted = clone(model).fit(X, y, sample_weight=np.full(80, 2.0)).stacked_
     assert counted.n_samples_fit_ == 80
     weight = np.ones(80)
     weight[:5] = 3
-    assert clone(model).fit(X, y, sample_weight=weight).companion_.n_samples_fit_ == 90
+    assert clone(model).fit(X, y, sample_weight=weight).stacked_.n_samples_fit_ == 90
     weight[0] = 1.4142
     with pytest.raises(ValueError, match=r"KNeighborsRegressor\(\) takes no sample_weight"):
         clone(model).fit(X, y, sample_weight=weight)
@@ -164,15 +169,17 @@ def test_weights_reach_the_last_step_of_a_pipeline(small, table):
     X, y = table
     weight = np.random.default_rng(0).uniform(0.1, 2, size=80)
     companion = make_pipeline(StandardScaler(), LinearRegression())
-    model = HybridTRIADSRegressor(companion=companion, **small).fit(X, y, sample_weight=weight)
+    model = make(HybridTRIADSRegressor, stack_with=companion, **small).fit(
+        X, y, sample_weight=weight
+    )
     expected = LinearRegression().fit(X, y, sample_weight=weight).predict(X)
-    np.testing.assert_allclose(model.companion_.predict(X), expected)
+    np.testing.assert_allclose(model.stacked_.predict(X), expected)
 
 
 def test_two_outputs(small, table):
     X, y = table
     Y = np.column_stack([y, 100 * X[:, 2]])
-    model = HybridTRIADSRegressor(companion=_TREES, calibrate=True, **small).fit(X, Y)
+    model = make(HybridTRIADSRegressor, stack_with=_TREES, calibrate=True, **small).fit(X, Y)
     center, std = model.predict(X, return_std=True)
     assert center.shape == std.shape == Y.shape
     assert model.spread_scale_.shape == (2, 2)
@@ -182,9 +189,9 @@ def test_two_outputs(small, table):
 def test_companion_may_be_a_pipeline_and_is_cloned(small, table):
     X, y = table
     pipeline = make_pipeline(StandardScaler(), LinearRegression())
-    model = HybridTRIADSRegressor(companion=pipeline, **small).fit(X, y)
+    model = make(HybridTRIADSRegressor, stack_with=pipeline, **small).fit(X, y)
     assert not hasattr(pipeline[-1], "coef_")
-    assert model.get_params()["companion__linearregression"] is pipeline[-1]
+    assert model.get_params()["stack_with__linearregression"] is pipeline[-1]
 
 
 @pytest.mark.parametrize(
@@ -193,39 +200,41 @@ def test_companion_may_be_a_pipeline_and_is_cloned(small, table):
         (HybridTRIADSRegressor, KNeighborsClassifier(), "is no regressor"),
         (HybridTRIADSClassifier, KNeighborsRegressor(), "is no classifier with predict_proba"),
         (HybridTRIADSClassifier, SVC(), "is no classifier with predict_proba"),
-        (HybridTRIADSRegressor, "forest", "companion"),
+        (HybridTRIADSRegressor, "forest", "stack_with"),
     ],
 )
 def test_unfit_companions_are_refused(small, table, estimator, companion, message):
     X, y = table
     with pytest.raises(ValueError, match=message):
-        estimator(companion=companion, **small).fit(X, y > 0.5)
+        make(estimator, stack_with=companion, **small).fit(X, y > 0.5)
 
 
 def test_too_few_rows_for_inner_folds_share_evenly(small, table):
     X, y = table
-    model = HybridTRIADSRegressor(companion=_TREES, calibrate=True, **small).fit(X[:8], y[:8])
-    assert model.companion_weight_ == 0.5
+    model = make(HybridTRIADSRegressor, stack_with=_TREES, calibrate=True, **small).fit(
+        X[:8], y[:8]
+    )
+    assert model.stacked_weight_ == 0.5
     rare = np.arange(80) == 3
     trees = ExtraTreesClassifier(n_estimators=10, random_state=0)
-    classifier = HybridTRIADSClassifier(companion=trees, **small).fit(X, rare)
-    assert classifier.companion_weight_ == 0.5
+    classifier = make(HybridTRIADSClassifier, stack_with=trees, **small).fit(X, rare)
+    assert classifier.stacked_weight_ == 0.5
 
 
 def test_useless_classifier_is_left_out(small, table):
     X, y = table
     longer = {**small, "max_epochs": 60}
-    model = HybridTRIADSClassifier(companion=DummyClassifier(), **longer).fit(X, y > 0.5)
-    assert model.companion_weight_ < 0.3
+    model = make(HybridTRIADSClassifier, stack_with=DummyClassifier(), **longer).fit(X, y > 0.5)
+    assert model.stacked_weight_ < 0.3
 
 
 def test_all_folds_at_once_give_the_same_as_one_by_one(small, table):
     X, y = table
-    model = HybridTRIADSRegressor(companion=_TREES, calibrate=True, **small)
+    model = make(HybridTRIADSRegressor, stack_with=_TREES, calibrate=True, **small)
     together, folds = fit_folds(model, X, y, cv=2)
     for fitted, (train, test) in zip(together, folds, strict=True):
         alone = clone(model).fit(X[train], y[train])
-        assert abs(fitted.companion_weight_ - alone.companion_weight_) <= 0.05
+        assert abs(fitted.stacked_weight_ - alone.stacked_weight_) <= 0.05
         np.testing.assert_allclose(fitted.predict(X[test]), alone.predict(X[test]), atol=0.02)
 
 
@@ -234,8 +243,8 @@ def test_calibrated_spread_tells_the_size_of_errors(small):
     X = rng.uniform(size=(600, 2))
     y = X[:, 0] + 0.3 * rng.normal(size=600)
     settings = {**small, "max_epochs": 30}
-    model = HybridTRIADSRegressor(calibrate=True, **settings).fit(X[:300], y[:300])
-    plain = HybridTRIADSRegressor(**settings).fit(X[:300], y[:300])
+    model = make(HybridTRIADSRegressor, calibrate=True, **settings).fit(X[:300], y[:300])
+    plain = make(HybridTRIADSRegressor, **settings).fit(X[:300], y[:300])
     center, std = model.predict(X[300:], return_std=True)
     np.testing.assert_array_equal(center, plain.predict(X[300:]))
     within = (np.abs(y[300:] - center) <= 2 * std).mean()
@@ -275,10 +284,12 @@ def test_few_rows_share_as_evenly_as_they_allow():
 
 
 def test_median_trees_pass_through_a_pipeline_with_columns(small, tmp_path):
-    pipeline = composition_pipeline("steels", companion="auto", **small)
+    network = HybridTRIADSOptions(hidden_dim=16, feedforward_dim=24)
+    settings = {"n_members": 2, "max_epochs": 8, "random_state": 0, "network": network}
+    pipeline = composition_pipeline("steels", stack_with="auto", **settings)
     X, y = load_band_gaps()
     pipeline.fit(X[:60], y[:60])
-    trees = pipeline["model"].companion_[-1]
+    trees = pipeline["model"].stacked_[-1]
     assert trees.n_features_in_ == 118
     table = pipeline["features"].transform(X[:60]).filter(regex="^ElementFraction (?!log10)")
     answers = [tree.predict(table.to_numpy(np.float32)) for tree in trees.estimators_]

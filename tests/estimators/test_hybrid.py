@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from nested import make
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.metrics import recall_score
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from threadpoolctl import threadpool_limits
 
 from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.featurizers import MagpieFeaturizer
@@ -35,7 +37,7 @@ def few_features(features):
 
 @pytest.fixture(scope="module")
 def fitted(few_features, gaps, small):
-    return HybridTRIADSRegressor(**small).fit(few_features, gaps)
+    return make(HybridTRIADSRegressor, **small).fit(few_features, gaps)
 
 
 def _parameters(model):
@@ -52,7 +54,7 @@ def _assert_same_parameters(model, other):
 
 
 def test_named_columns_become_property_tokens_and_context(steels_features, gaps, small):
-    model = HybridTRIADSRegressor(n_attention_layers=1, attention_dim=8, **small)
+    model = make(HybridTRIADSRegressor, n_attention_layers=1, attention_dim=8, **small)
     model.fit(steels_features, gaps)
     layout = model.layout_
     assert (layout.n_tokens, layout.token_width, layout.n_context) == (22, 6, 200)
@@ -72,12 +74,12 @@ def test_columns_are_found_behind_the_prefix_of_a_column_transformer(formulas, g
     transformer = ColumnTransformer([("composition", MagpieFeaturizer(), "formula")])
     columns = transformer.set_output(transform="pandas").fit_transform(table)
     assert columns.columns[0].startswith("composition__MagpieData")
-    model = HybridTRIADSRegressor(n_attention_layers=0, attention_dim=8, **small)
+    model = make(HybridTRIADSRegressor, n_attention_layers=0, attention_dim=8, **small)
     assert model.fit(columns, gaps).layout_.n_tokens == 22
 
 
 def test_order_of_named_columns_does_not_change_what_is_found(steels_features, gaps, small):
-    model = HybridTRIADSRegressor(n_attention_layers=0, attention_dim=8, **small)
+    model = make(HybridTRIADSRegressor, n_attention_layers=0, attention_dim=8, **small)
     shuffled = steels_features.sample(frac=1, axis=1, random_state=0)
     layout = model.fit(shuffled, gaps).layout_
     assert (layout.n_tokens, layout.token_width, layout.n_context) == (22, 6, 200)
@@ -89,12 +91,12 @@ def test_order_of_named_columns_does_not_change_what_is_found(steels_features, g
 
 def test_property_without_all_statistics_is_no_token(features, gaps, small):
     table = features.iloc[:, :17]
-    model = HybridTRIADSRegressor(n_attention_layers=0, attention_dim=8, **small)
+    model = make(HybridTRIADSRegressor, n_attention_layers=0, attention_dim=8, **small)
     assert model.fit(table, gaps).layout_.n_tokens == 2
 
 
 def test_every_unnamed_column_is_a_token(few_features, gaps, small):
-    model = HybridTRIADSRegressor(n_attention_layers=1, attention_dim=8, **small)
+    model = make(HybridTRIADSRegressor, n_attention_layers=1, attention_dim=8, **small)
     layout = model.fit(few_features.to_numpy(), gaps).layout_
     assert layout.n_tokens >= len(_COLUMNS)
     assert (layout.token_width, layout.n_context) == (1, 0)
@@ -130,7 +132,7 @@ def test_every_unnamed_column_is_a_token(few_features, gaps, small):
     ids=str,
 )
 def test_every_option_learns(features, gaps, small, options):
-    model = HybridTRIADSRegressor(**{**small, "attention_dim": 8, **options})
+    model = make(HybridTRIADSRegressor, **{**small, "attention_dim": 8, **options})
     table = features.iloc[:, :24]
     model.fit(table, gaps)
     prediction = model.predict(table)
@@ -140,7 +142,7 @@ def test_every_option_learns(features, gaps, small, options):
 
 def test_auto_settings_spend_a_bounded_budget(few_features, gaps, small):
     settings = {**small, "batch_size": "auto", "max_epochs": "auto"}
-    model = HybridTRIADSRegressor(**settings)
+    model = make(HybridTRIADSRegressor, **settings)
     for n_rows in (2, 30, 300, 5_000, 100_000, 1_000_000):
         batch_size, max_epochs = model._schedule.resolve(model, n_rows)
         assert 32 <= batch_size <= 512
@@ -153,7 +155,7 @@ def test_auto_settings_spend_a_bounded_budget(few_features, gaps, small):
 
 def test_multi_output(few_features, gaps, small):
     y = np.column_stack([gaps, -10 * gaps + 3])
-    model = HybridTRIADSRegressor(**small).fit(few_features, y)
+    model = make(HybridTRIADSRegressor, **small).fit(few_features, y)
     mean, std = model.predict(few_features, return_std=True)
     assert mean.shape == std.shape == y.shape
     for column in range(2):
@@ -163,7 +165,7 @@ def test_multi_output(few_features, gaps, small):
 
 def test_multi_class_with_string_labels(few_features, gaps, small):
     labels = np.array(["metal", "semiconductor", "insulator"])[np.digitize(gaps, [1e-9, 3.0])]
-    model = HybridTRIADSClassifier(**{**small, "max_epochs": 25}).fit(few_features, labels)
+    model = make(HybridTRIADSClassifier, **{**small, "max_epochs": 25}).fit(few_features, labels)
     assert list(model.classes_) == ["insulator", "metal", "semiconductor"]
     probabilities = model.predict_proba(few_features)
     assert probabilities.shape == (len(labels), 3)
@@ -183,14 +185,16 @@ def test_balanced_classes_find_more_of_the_minority(few_features, gaps, small):
     assert 0 < is_wide.mean() < 0.2
     recall = {}
     for class_weight in (None, "balanced"):
-        model = HybridTRIADSClassifier(class_weight=class_weight, **small)
+        model = make(HybridTRIADSClassifier, class_weight=class_weight, **small)
         recall[class_weight] = recall_score(is_wide, model.fit(table, is_wide).predict(table))
     assert recall["balanced"] > recall[None] + 0.3
 
 
 def test_constant_target_is_predicted_exactly(few_features, small):
     value = 0.1 + 0.2
-    model = HybridTRIADSRegressor(**small).fit(few_features, np.full(len(few_features), value))
+    model = make(HybridTRIADSRegressor, **small).fit(
+        few_features, np.full(len(few_features), value)
+    )
     mean, std = model.predict(few_features, return_std=True)
     np.testing.assert_array_equal(mean, value)
     np.testing.assert_array_equal(std, 0)
@@ -198,7 +202,7 @@ def test_constant_target_is_predicted_exactly(few_features, small):
 
 def test_constant_target_beside_a_varying_one(few_features, gaps, small):
     y = np.column_stack([gaps, np.full(len(gaps), 7.0)])
-    prediction = HybridTRIADSRegressor(**small).fit(few_features, y).predict(few_features)
+    prediction = make(HybridTRIADSRegressor, **small).fit(few_features, y).predict(few_features)
     np.testing.assert_array_equal(prediction[:, 1], 7)
     assert np.corrcoef(prediction[:, 0], gaps)[0, 1] > 0.5
 
@@ -216,7 +220,7 @@ def test_spread_has_the_shape_of_the_mean_and_is_never_negative(fitted, few_feat
 
 def test_staged_predictions_end_with_the_prediction(fitted, few_features):
     staged = list(fitted.staged_predict(few_features))
-    assert len(staged) == fitted.n_steps
+    assert len(staged) == 2
     np.testing.assert_array_equal(staged[-1], fitted.predict(few_features))
     assert not np.allclose(staged[0], staged[-1])
 
@@ -229,12 +233,12 @@ def test_prediction_does_not_depend_on_the_other_rows(fitted, few_features):
 
 def test_prediction_in_chunks_equals_prediction_at_once(fitted, few_features, monkeypatch):
     together = fitted.predict(few_features)
-    monkeypatch.setattr("trisk.estimators.tables._networks._PREDICTION_ELEMENTS", 40_000)
+    monkeypatch.setattr("trisk.estimators.tables._PREDICTION_ELEMENTS", 40_000)
     np.testing.assert_allclose(fitted.predict(few_features), together, rtol=0, atol=1e-10)
 
 
 def test_median_of_members_resists_one_that_is_off(few_features, gaps, small):
-    model = HybridTRIADSRegressor(aggregation="median", **{**small, "n_members": 3})
+    model = make(HybridTRIADSRegressor, aggregation="median", **{**small, "n_members": 3})
     model.fit(few_features, gaps)
     members = model._member_outputs(few_features)["answer"][..., 0]
     scale, center = model.target_scaler_.scale[0], model.target_scaler_.center[0]
@@ -242,25 +246,52 @@ def test_median_of_members_resists_one_that_is_off(few_features, gaps, small):
     np.testing.assert_allclose(model.predict(few_features), expected)
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_tied_neighbours_make_no_prediction_depend_on_other_rows(n_threads):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 3, (100, 3)).astype(float)
+    y = X.sum(1) + rng.normal(size=100)
+    model = HybridTRIADSRegressor(n_members=2, max_epochs=5, random_state=0)
+    with threadpool_limits(n_threads):
+        model.fit(X, y)
+        many = np.vstack([X] * 3)
+        expected = model.predict(many[:100])
+        np.testing.assert_allclose(model.predict(many)[:100], expected, rtol=1e-9)
+        np.testing.assert_allclose(model.predict(many[:101])[:100], expected, rtol=1e-9)
+        np.testing.assert_allclose(model.predict(X[:1]), expected[:1], rtol=1e-9)
+
+
+def test_names_that_a_user_chose_change_nothing(small):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(80, 8))
+    y = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + X[:, 2]
+    predictions = []
+    for pattern in ("f{}", "feature {}", "ageing {}", "{} T (K)"):
+        table = pd.DataFrame(X, columns=[pattern.format(i) for i in range(8)])
+        predictions.append(make(HybridTRIADSRegressor, **small).fit(table, y).predict(table))
+    for prediction in predictions[1:]:
+        np.testing.assert_array_equal(prediction, predictions[0])
+
+
 # ------------------------------------------------------------------------------- randomness
 
 
 def test_same_seed_same_bits_other_seed_other_model(fitted, few_features, gaps, small):
-    again = HybridTRIADSRegressor(**small).fit(few_features, gaps)
+    again = make(HybridTRIADSRegressor, **small).fit(few_features, gaps)
     _assert_same_parameters(again, fitted)
-    other = HybridTRIADSRegressor(**{**small, "random_state": 1}).fit(few_features, gaps)
+    other = make(HybridTRIADSRegressor, **{**small, "random_state": 1}).fit(few_features, gaps)
     assert not np.allclose(other.predict(few_features), fitted.predict(few_features))
 
 
 def test_refitting_forgets_the_previous_fit(fitted, few_features, gaps, small):
-    model = HybridTRIADSRegressor(**small).fit(few_features.iloc[:20, :3], gaps[:20])
+    model = make(HybridTRIADSRegressor, **small).fit(few_features.iloc[:20, :3], gaps[:20])
     _assert_same_parameters(model.fit(few_features, gaps), fitted)
 
 
 @pytest.mark.parametrize("options", [{}, {"validation_fraction": 0.2}, {"averaging": "swa"}])
 def test_first_member_is_the_same_in_an_ensemble_of_any_size(few_features, gaps, small, options):
     one, four = (
-        HybridTRIADSRegressor(**{**small, **options, "n_members": n}).fit(few_features, gaps)
+        make(HybridTRIADSRegressor, **{**small, **options, "n_members": n}).fit(few_features, gaps)
         for n in (1, 4)
     )
     alone, together = _parameters(one), _parameters(four)
@@ -276,16 +307,18 @@ def test_first_member_is_the_same_in_an_ensemble_of_any_size(few_features, gaps,
 def test_order_of_rows_does_not_change_a_bit(few_features, gaps, small, options):
     order = np.random.default_rng(0).permutation(len(gaps))
     settings = {**small, **options}
-    model = HybridTRIADSRegressor(**settings).fit(few_features, gaps)
-    shuffled = HybridTRIADSRegressor(**settings).fit(few_features.iloc[order], gaps.iloc[order])
+    model = make(HybridTRIADSRegressor, **settings).fit(few_features, gaps)
+    shuffled = make(HybridTRIADSRegressor, **settings).fit(
+        few_features.iloc[order], gaps.iloc[order]
+    )
     _assert_same_parameters(shuffled, model)
 
 
 def test_weight_of_two_is_a_row_given_twice(few_features, gaps, small):
     weight = np.where(gaps > 3, 2.0, 1.0)
     twice = np.repeat(np.arange(len(gaps)), weight.astype(int))
-    weighted = HybridTRIADSRegressor(**small).fit(few_features, gaps, weight)
-    repeated = HybridTRIADSRegressor(**small).fit(few_features.iloc[twice], gaps.iloc[twice])
+    weighted = make(HybridTRIADSRegressor, **small).fit(few_features, gaps, weight)
+    repeated = make(HybridTRIADSRegressor, **small).fit(few_features.iloc[twice], gaps.iloc[twice])
     np.testing.assert_allclose(
         weighted.predict(few_features), repeated.predict(few_features), rtol=1e-6, atol=1e-6
     )
@@ -293,7 +326,7 @@ def test_weight_of_two_is_a_row_given_twice(few_features, gaps, small):
 
 def test_fit_leaves_the_global_generators_alone(few_features, gaps, small):
     before = np.random.get_state()[1].copy(), torch.random.get_rng_state()  # noqa: NPY002
-    HybridTRIADSRegressor(**small).fit(few_features, gaps)
+    make(HybridTRIADSRegressor, **small).fit(few_features, gaps)
     np.testing.assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
     assert torch.equal(torch.random.get_rng_state(), before[1])
 
@@ -303,7 +336,7 @@ def test_fit_leaves_the_global_generators_alone(few_features, gaps, small):
 
 def test_constant_columns_are_harmless(few_features, gaps, small):
     padded = few_features.assign(zero=0.0, huge=1e300)
-    model = HybridTRIADSRegressor(**small).fit(padded, gaps)
+    model = make(HybridTRIADSRegressor, **small).fit(padded, gaps)
     assert np.isfinite(model.predict(padded)).all()
     # A column that first varies in prediction cannot have been learned from.
     moved = padded.assign(zero=5.0)
@@ -312,7 +345,7 @@ def test_constant_columns_are_harmless(few_features, gaps, small):
 
 def test_constant_columns_only(gaps, small):
     X = np.ones((len(gaps), 3))
-    model = HybridTRIADSRegressor(**small).fit(X, gaps)
+    model = make(HybridTRIADSRegressor, **small).fit(X, gaps)
     prediction = model.predict(X)
     assert np.isfinite(prediction).all()
     assert np.ptp(prediction) < 1e-12
@@ -322,7 +355,7 @@ def test_constant_columns_only(gaps, small):
 @pytest.mark.parametrize("of_target", [1e-30, 1.0, 1e30])
 def test_extreme_scales_stay_finite(few_features, gaps, small, scaling, of_target):
     scales = np.logspace(-30, 30, few_features.shape[1])
-    model = HybridTRIADSRegressor(scaling=scaling, **small)
+    model = make(HybridTRIADSRegressor, scaling=scaling, **small)
     model.fit(few_features * scales, gaps * of_target)
     mean, std = model.predict(few_features * scales, return_std=True)
     assert np.isfinite(mean).all()
@@ -333,9 +366,9 @@ def test_extreme_scales_stay_finite(few_features, gaps, small, scaling, of_targe
 
 
 def test_target_scale_carries_through(few_features, gaps, small):
-    expected = HybridTRIADSRegressor(**small).fit(few_features, gaps).predict(few_features)
+    expected = make(HybridTRIADSRegressor, **small).fit(few_features, gaps).predict(few_features)
     # A power of two and no offset: the standardised target is the same to the bit.
-    scaled = HybridTRIADSRegressor(**small).fit(few_features, gaps * 1024)
+    scaled = make(HybridTRIADSRegressor, **small).fit(few_features, gaps * 1024)
     np.testing.assert_allclose(scaled.predict(few_features), expected * 1024, rtol=1e-12)
 
 
@@ -345,8 +378,12 @@ def test_target_scale_carries_through(few_features, gaps, small):
 @pytest.mark.parametrize("averaging", [None, "ema", "swa"])
 def test_validation_restores_each_members_best_epoch(few_features, gaps, small, averaging):
     settings = {**small, "max_epochs": 15, "n_members": 3, "learning_rate": 0.05}
-    model = HybridTRIADSRegressor(
-        validation_fraction=0.25, averaging=averaging, schedule="constant", **settings
+    model = make(
+        HybridTRIADSRegressor,
+        validation_fraction=0.25,
+        averaging=averaging,
+        schedule="constant",
+        **settings,
     ).fit(few_features, gaps)
     losses = np.array(model.net_.history[:, "member_valid_loss"])
     assert losses.shape == (15, 3)
@@ -371,8 +408,12 @@ def test_restored_weights_are_those_of_the_best_epoch(few_features, gaps, small)
 
     keeper = KeepWeights()
     settings = {**small, "max_epochs": 15, "learning_rate": 0.05, "averaging": None}
-    model = HybridTRIADSRegressor(
-        validation_fraction=0.25, schedule="constant", callbacks=[keeper], **settings
+    model = make(
+        HybridTRIADSRegressor,
+        validation_fraction=0.25,
+        schedule="constant",
+        callbacks=[keeper],
+        **settings,
     ).fit(few_features, gaps)
     best = np.array(model.net_.history[:, "member_valid_loss"]).argmin(0)
     for name, value in _parameters(model).items():
@@ -382,7 +423,9 @@ def test_restored_weights_are_those_of_the_best_epoch(few_features, gaps, small)
 
 def test_patience_ends_training_early(few_features, gaps, small):
     settings = {**small, "max_epochs": 200, "learning_rate": 0.05, "schedule": "constant"}
-    model = HybridTRIADSRegressor(validation_fraction=0.25, patience=3, averaging=None, **settings)
+    model = make(
+        HybridTRIADSRegressor, validation_fraction=0.25, patience=3, averaging=None, **settings
+    )
     model.fit(few_features, gaps)
     losses = np.array(model.net_.history[:, "member_valid_loss"])
     assert len(losses) < 200
@@ -392,7 +435,7 @@ def test_patience_ends_training_early(few_features, gaps, small):
 
 def test_averages_differ_and_none_leaves_the_last_weights(few_features, gaps, small):
     predictions = [
-        HybridTRIADSRegressor(averaging=averaging, **small)
+        make(HybridTRIADSRegressor, averaging=averaging, **small)
         .fit(few_features, gaps)
         .predict(few_features)
         for averaging in (None, "ema", "swa")
@@ -421,7 +464,7 @@ class _CtrlC(Callback):
     ids=str,
 )
 def test_interruption_leaves_a_fitted_estimator(few_features, gaps, small, at_batch, options):
-    model = HybridTRIADSRegressor(callbacks=[_CtrlC(at_batch)], **{**small, **options})
+    model = make(HybridTRIADSRegressor, callbacks=[_CtrlC(at_batch)], **{**small, **options})
     with pytest.raises(KeyboardInterrupt, match="fitted with the weights reached so far"):
         model.fit(few_features, gaps)
     assert np.isfinite(model.predict(few_features)).all()
@@ -436,7 +479,7 @@ class _SignalAtEpochEnd(Callback):
 
 def test_a_signal_during_a_callback_is_no_early_stop(few_features, gaps, small):
     handler = signal.getsignal(signal.SIGINT)
-    model = HybridTRIADSRegressor(callbacks=[_SignalAtEpochEnd()], **small)
+    model = make(HybridTRIADSRegressor, callbacks=[_SignalAtEpochEnd()], **small)
     with pytest.raises(KeyboardInterrupt, match="after 3 of"):
         model.fit(few_features, gaps)
     assert np.isfinite(model.predict(few_features)).all()
@@ -447,16 +490,16 @@ def test_a_signal_during_a_callback_is_no_early_stop(few_features, gaps, small):
 def test_early_stopping_by_a_skorch_callback_is_no_error(few_features, gaps, small, verbose):
     stopper = EarlyStopping(monitor="train_loss", patience=1, threshold=0.5, sink=lambda _: None)
     settings = {**small, "max_epochs": 50, "verbose": verbose}
-    model = HybridTRIADSRegressor(callbacks=[("stop", stopper)], **settings)
+    model = make(HybridTRIADSRegressor, callbacks=[("stop", stopper)], **settings)
     model.fit(few_features, gaps)
     assert 0 < len(model.net_.history) < 50
     assert np.isfinite(model.predict(few_features)).all()
 
 
 def test_progress_bar_shows_only_when_asked(few_features, gaps, small, capsys):
-    HybridTRIADSRegressor(**small).fit(few_features, gaps)
+    make(HybridTRIADSRegressor, **small).fit(few_features, gaps)
     assert capsys.readouterr() == ("", "")
-    HybridTRIADSRegressor(verbose=1, **small).fit(few_features, gaps)
+    make(HybridTRIADSRegressor, verbose=1, **small).fit(few_features, gaps)
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "HybridTRIADSRegressor" in shown.err
@@ -477,7 +520,7 @@ def test_skorch_checkpoint_can_be_passed(few_features, gaps, small, tmp_path):
     checkpoint = Checkpoint(
         monitor="train_loss_best", dirname=tmp_path, f_optimizer=None, sink=lambda _: None
     )
-    model = HybridTRIADSRegressor(callbacks=[checkpoint], averaging=None, **small)
+    model = make(HybridTRIADSRegressor, callbacks=[checkpoint], averaging=None, **small)
     model.fit(few_features, gaps)
     assert (tmp_path / "params.pt").is_file()
     assert (tmp_path / "history.json").is_file()
@@ -487,16 +530,16 @@ def test_skorch_checkpoint_can_be_passed(few_features, gaps, small, tmp_path):
 
 def test_diverging_training_is_explained(few_features, gaps, small):
     settings = {**small, "learning_rate": 1e30, "max_grad_norm": None, "max_epochs": 30}
-    model = HybridTRIADSRegressor(schedule="constant", loss="squared_error", **settings)
+    model = make(HybridTRIADSRegressor, schedule="constant", loss="squared_error", **settings)
     with pytest.raises(FloatingPointError, match="smaller learning_rate"):
         model.fit(few_features, gaps * 1.0)
 
 
 def test_fit_does_not_change_its_input(features, gaps, small):
     table, target = features.iloc[:, :6].copy(), gaps.copy()
-    HybridTRIADSRegressor(**small).fit(table, target).predict(table)
+    make(HybridTRIADSRegressor, **small).fit(table, target).predict(table)
     pd.testing.assert_frame_equal(table, features.iloc[:, :6])
     pd.testing.assert_series_equal(target, gaps)
     array = np.asfortranarray(table.to_numpy())
     array.setflags(write=False)
-    HybridTRIADSRegressor(**small).fit(array, gaps).predict(array)
+    make(HybridTRIADSRegressor, **small).fit(array, gaps).predict(array)

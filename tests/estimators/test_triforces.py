@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from nested import make
 from pymatgen.core import Lattice, Structure
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 from torch import nn
+from trisk.estimators.triforces._crystal_training import _pretrained_rate
 
 import trisk
 from trisk import (
@@ -20,7 +22,6 @@ from trisk import (
     TriForcesPotential,
     TriForcesRegressor,
 )
-from trisk.estimators.triforces._crystal_training import _pretrained_rate
 from trisk.nn import EquivariantBackbone
 
 SMALL = {"hidden_dim": 8, "n_layers": 2, "cutoff": 4.5, "max_epochs": 3, "random_state": 0}
@@ -43,17 +44,19 @@ def volumes(crystals):
 
 @pytest.fixture(scope="module")
 def fitted(crystals, volumes):
-    return TriForcesRegressor(n_members=2, **SMALL).fit(crystals, volumes)
+    return make(TriForcesRegressor, n_members=2, **SMALL).fit(crystals, volumes)
 
 
 def test_learns_a_property_of_the_structure(crystals, volumes):
-    model = TriForcesRegressor(**SMALL | {"max_epochs": 60, "batch_size": 9, "learning_rate": 1e-2})
+    model = make(
+        TriForcesRegressor, **SMALL | {"max_epochs": 60, "batch_size": 9, "learning_rate": 1e-2}
+    )
     error = np.abs(model.fit(crystals, volumes).predict(crystals) - volumes).mean()
     assert error < 0.15 * volumes.std()
 
 
 def test_composition_alone_cannot_tell_volumes_apart(crystals, volumes):
-    model = TriForcesRegressor(streams=("composition",), **SMALL).fit(crystals, volumes)
+    model = make(TriForcesRegressor, streams=("composition",), **SMALL).fit(crystals, volumes)
     predictions = model.predict(crystals).reshape(6, 3)
     np.testing.assert_allclose(predictions, predictions[:, :1].repeat(3, 1))
 
@@ -63,7 +66,7 @@ def test_members_average_and_spread(fitted, crystals, volumes):
     assert mean.shape == spread.shape == (18,)
     assert (spread > 0).all()
     np.testing.assert_array_equal(mean, fitted.predict(crystals))
-    both = TriForcesRegressor(**SMALL).fit(crystals, np.stack([volumes, -volumes], 1))
+    both = make(TriForcesRegressor, **SMALL).fit(crystals, np.stack([volumes, -volumes], 1))
     assert both.predict(crystals).shape == (18, 2)
 
 
@@ -91,13 +94,13 @@ def test_prediction_depends_on_neither_batch_nor_kind_of_structure(fitted, cryst
 
 
 def test_sum_pooling_is_extensive(crystals, volumes):
-    model = TriForcesRegressor(pooling="sum", **SMALL).fit(crystals, volumes)
+    model = make(TriForcesRegressor, pooling="sum", **SMALL).fit(crystals, volumes)
     large = [c.repeat((2, 1, 2)) for c in crystals]
     np.testing.assert_allclose(model.predict(large), 4 * model.predict(crystals), rtol=1e-9)
 
 
 def test_works_in_pipelines_and_cross_validation(crystals, volumes):
-    pipeline = make_pipeline(CrystalGraphFeaturizer(order=1), TriForcesRegressor(**SMALL))
+    pipeline = make_pipeline(CrystalGraphFeaturizer(order=1), make(TriForcesRegressor, **SMALL))
     assert np.isfinite(cross_val_score(pipeline, crystals, volumes, cv=2)).all()
 
 
@@ -107,8 +110,8 @@ def test_head_sees_the_context_of_graphs(crystals, volumes, tmp_path):
     name = "MagpieData mean Electronegativity"
     settings |= {"max_epochs": 60, "batch_size": 9, "learning_rate": 1e-2}
     electronegativity = graphs.context[:, graphs.names["context"].index(name)].astype(float)
-    blind = TriForcesRegressor(**settings).fit(graphs, electronegativity)
-    model = TriForcesRegressor(context=True, **settings).fit(graphs, electronegativity)
+    blind = make(TriForcesRegressor, **settings).fit(graphs, electronegativity)
+    model = make(TriForcesRegressor, context=True, **settings).fit(graphs, electronegativity)
     expected = model.predict(graphs)
     errors = [np.abs(p - electronegativity).mean() for p in (expected, blind.predict(graphs))]
     assert errors[0] < 0.3 * errors[1]
@@ -120,14 +123,14 @@ def test_head_sees_the_context_of_graphs(crystals, volumes, tmp_path):
 def test_sums_over_atoms_see_the_context_too(crystals, volumes):
     pipeline = make_pipeline(
         CrystalGraphFeaturizer(order=1, composition=("magpie",)),
-        TriForcesRegressor(pooling="sum", context=True, **SMALL),
+        make(TriForcesRegressor, pooling="sum", context=True, **SMALL),
     ).fit(crystals, volumes)
     large = [c.repeat((2, 1, 2)) for c in crystals]
     np.testing.assert_allclose(pipeline.predict(large), 4 * pipeline.predict(crystals), rtol=1e-6)
 
 
 def test_missing_context_is_named(crystals, volumes):
-    model = TriForcesRegressor(context=True, **SMALL)
+    model = make(TriForcesRegressor, context=True, **SMALL)
     with pytest.raises(TypeError, match="takes CrystalGraphs, not list"):
         model.fit(crystals, volumes)
     graphs = CrystalGraphFeaturizer(order=1, composition=None).fit_transform(crystals)
@@ -157,21 +160,21 @@ class _Crash(Callback):
 
 def test_resumes_to_the_bit(crystals, volumes, tmp_path):
     settings = {"validation_fraction": 0.2, "dropout": 0.2, **SMALL, "max_epochs": 5}
-    expected = TriForcesRegressor(**settings).fit(crystals, volumes)
+    expected = make(TriForcesRegressor, **settings).fit(crystals, volumes)
     path = tmp_path / "training"
     with pytest.raises(RuntimeError, match="power failure"):
-        TriForcesRegressor(checkpoint=path, callbacks=[_Crash(3)], **settings).fit(
+        make(TriForcesRegressor, checkpoint=path, callbacks=[_Crash(3)], **settings).fit(
             crystals, volumes
         )
-    resumed = TriForcesRegressor(checkpoint=path, **settings).fit(crystals, volumes)
+    resumed = make(TriForcesRegressor, checkpoint=path, **settings).fit(crystals, volumes)
     np.testing.assert_array_equal(resumed.predict(crystals), expected.predict(crystals))
     losses = [net.history[:, "train_loss"] for net in (*resumed.nets_, *expected.nets_)]
     assert losses[0] == losses[1]
     with pytest.raises(ValueError, match="belongs to a training with other data"):
-        TriForcesRegressor(checkpoint=path, **settings).fit(crystals, volumes**2)
+        make(TriForcesRegressor, checkpoint=path, **settings).fit(crystals, volumes**2)
     path.write_bytes(b"no checkpoint")
     with pytest.raises(ValueError, match="is damaged"):
-        TriForcesRegressor(checkpoint=path, **settings).fit(crystals, volumes)
+        make(TriForcesRegressor, checkpoint=path, **settings).fit(crystals, volumes)
 
 
 def test_starts_from_pretrained_streams(fitted, crystals, volumes, tmp_path):
@@ -182,15 +185,17 @@ def test_starts_from_pretrained_streams(fitted, crystals, volumes, tmp_path):
 
     source = encoder(fitted)
     for pretrained in (fitted, tmp_path / "model.trisk"):
-        head = TriForcesRegressor(pretrained=pretrained, fine_tune="head", **SMALL)
+        head = make(TriForcesRegressor, pretrained=pretrained, fine_tune="head", **SMALL)
         head.fit(crystals, volumes)
         assert all((source[k] == v).all() for k, v in encoder(head).items())
-    gradual = TriForcesRegressor(pretrained=fitted, fine_tune="gradual", **SMALL)
+    gradual = make(TriForcesRegressor, pretrained=fitted, fine_tune="gradual", **SMALL)
     assert any((source[k] != v).any() for k, v in encoder(gradual.fit(crystals, volumes)).items())
     with pytest.raises(ValueError, match=r"have hidden_dim=8, but this estimator has 16"):
-        TriForcesRegressor(pretrained=fitted, **SMALL | {"hidden_dim": 16}).fit(crystals, volumes)
+        make(TriForcesRegressor, pretrained=fitted, **SMALL | {"hidden_dim": 16}).fit(
+            crystals, volumes
+        )
     with pytest.raises(ValueError, match="fine_tune='head' says what to keep"):
-        TriForcesRegressor(fine_tune="head", **SMALL).fit(crystals, volumes)
+        make(TriForcesRegressor, fine_tune="head", **SMALL).fit(crystals, volumes)
 
 
 class _OwnBackbone(nn.Module):
@@ -208,11 +213,11 @@ class _OwnBackbone(nn.Module):
 
 
 def test_takes_a_backbone_of_the_users(crystals, volumes, tmp_path):
-    model = TriForcesRegressor(backbone=_OwnBackbone(), **SMALL).fit(crystals, volumes)
+    model = make(TriForcesRegressor, backbone=_OwnBackbone(), **SMALL).fit(crystals, volumes)
     assert np.isfinite(model.predict(crystals)).all()
     with pytest.raises(TypeError, match="does not store"):
         model.save(tmp_path / "model.trisk")
-    twice = TriForcesRegressor(backbone=EquivariantBackbone(4.5, 8, 1), **SMALL)
+    twice = make(TriForcesRegressor, backbone=EquivariantBackbone(4.5, 8, 1), **SMALL)
     np.testing.assert_array_equal(
         twice.fit(crystals, volumes).predict(crystals),
         twice.fit(crystals, volumes).predict(crystals),
@@ -221,8 +226,8 @@ def test_takes_a_backbone_of_the_users(crystals, volumes, tmp_path):
 
 def test_classifies(crystals, tmp_path):
     kinds = np.repeat(["fcc", "bcc"], 9)
-    model = TriForcesClassifier(
-        **SMALL | {"max_epochs": 30, "batch_size": 9, "learning_rate": 1e-2}
+    model = make(
+        TriForcesClassifier, **SMALL | {"max_epochs": 30, "batch_size": 9, "learning_rate": 1e-2}
     )
     assert model.fit(crystals, kinds).score(crystals, kinds) == 1
     probabilities = model.predict_proba(crystals)
@@ -243,9 +248,9 @@ def test_structures_that_could_not_be_read(crystals, fitted):
     np.testing.assert_allclose(predictions[0], fitted.predict(crystals[:1])[0], rtol=1e-6)
     assert np.isnan(predictions[1])
     with pytest.raises(ValueError, match=r"no atoms in 1 structures, first in rows \[1\]"):
-        TriForcesRegressor(**SMALL).fit(graphs, [1.0, 2.0])
+        make(TriForcesRegressor, **SMALL).fit(graphs, [1.0, 2.0])
     kinds = np.repeat(["fcc", "bcc"], 9)
-    model = TriForcesClassifier(**SMALL).fit(crystals, kinds)
+    model = make(TriForcesClassifier, **SMALL).fit(crystals, kinds)
     assert np.isnan(model.predict_proba(graphs)[1]).all()
     with pytest.raises(ValueError, match=r"rows \[1\] have no atoms"):
         model.predict(graphs)
@@ -254,8 +259,8 @@ def test_structures_that_could_not_be_read(crystals, fitted):
 def test_weight_zero_leaves_a_structure_out(crystals, volumes):
     weight = np.ones(18)
     weight[3:] = 0
-    some = TriForcesRegressor(**SMALL).fit(crystals, volumes, sample_weight=weight)
-    few = TriForcesRegressor(**SMALL).fit(crystals[:3], volumes[:3])
+    some = make(TriForcesRegressor, **SMALL).fit(crystals, volumes, sample_weight=weight)
+    few = make(TriForcesRegressor, **SMALL).fit(crystals[:3], volumes[:3])
     np.testing.assert_allclose(some.predict(crystals), few.predict(crystals))
 
 
@@ -277,22 +282,22 @@ def _partly_occupied():
 )
 def test_bad_structures_are_named(crystals, volumes, bad, error, message):
     with pytest.raises(error, match=message):
-        TriForcesRegressor(**SMALL).fit([crystals[0], bad], volumes[:2])
+        make(TriForcesRegressor, **SMALL).fit([crystals[0], bad], volumes[:2])
 
 
 def test_bad_parameters_and_targets_are_named(crystals, volumes):
     with pytest.raises(ValueError, match=r"streams must name some of .*\('shape',\)"):
-        TriForcesRegressor(streams=("shape",)).fit(crystals, volumes)
+        make(TriForcesRegressor, streams=("shape",)).fit(crystals, volumes)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        TriForcesRegressor(**SMALL).fit(crystals, volumes[:-1])
+        make(TriForcesRegressor, **SMALL).fit(crystals, volumes[:-1])
     with pytest.raises(ValueError, match="contains NaN"):
-        TriForcesRegressor(**SMALL).fit(crystals, volumes * np.nan)
+        make(TriForcesRegressor, **SMALL).fit(crystals, volumes * np.nan)
     with pytest.raises(ValueError, match="leaves none of the 18"):
-        TriForcesRegressor(**SMALL | {"validation_fraction": 0.99}).fit(crystals, volumes)
+        make(TriForcesRegressor, **SMALL | {"validation_fraction": 0.99}).fit(crystals, volumes)
     with pytest.raises(TypeError, match="One Atoms was given"):
-        TriForcesRegressor(**SMALL).fit(crystals[0], volumes)
+        make(TriForcesRegressor, **SMALL).fit(crystals[0], volumes)
     with pytest.raises(ValueError, match="0 structures"):
-        TriForcesRegressor(**SMALL).fit([], [])
+        make(TriForcesRegressor, **SMALL).fit([], [])
 
 
 def _weights(model):
@@ -301,7 +306,7 @@ def _weights(model):
 
 def test_starts_from_the_head_below_its_last_layer(fitted, crystals, volumes):
     settings = SMALL | {"pretrained": fitted, "pretrained_rate": 1e-9, "ema_decay": 0}
-    model = TriForcesRegressor(**settings).fit(crystals, np.stack([volumes, -volumes], 1))
+    model = make(TriForcesRegressor, **settings).fit(crystals, np.stack([volumes, -volumes], 1))
     source, found = _weights(fitted), _weights(model)
     last = {name for name in found if name.startswith("head.readout.2.")}
     assert len(last) == 2
@@ -312,7 +317,7 @@ def test_starts_from_the_head_below_its_last_layer(fitted, crystals, volumes):
 
 def test_pretrained_weights_change_at_their_own_rate(fitted, crystals, volumes):
     def change(rate):
-        model = TriForcesRegressor(pretrained=fitted, pretrained_rate=rate, **SMALL)
+        model = make(TriForcesRegressor, pretrained=fitted, pretrained_rate=rate, **SMALL)
         found, source = _weights(model.fit(crystals, volumes)), _weights(fitted)
         return sum((found[k] - source[k]).norm() for k in found if k.startswith("encoder"))
 
@@ -327,16 +332,16 @@ def test_other_heads_take_what_fits(fitted, crystals, volumes):
     graphs = CrystalGraphFeaturizer(composition=("magpie",), cutoff=4.5).fit_transform(crystals)
     settings = SMALL | {"pretrained": fitted, "pretrained_rate": 1e-9, "ema_decay": 0}
     source = _weights(fitted)
-    model = TriForcesRegressor(context=True, **settings).fit(graphs, volumes)
-    kinds = TriForcesClassifier(**settings).fit(crystals, volumes > volumes.mean())
-    potential = TriForcesPotential(**settings).fit(crystals, volumes)
+    model = make(TriForcesRegressor, context=True, **settings).fit(graphs, volumes)
+    kinds = make(TriForcesClassifier, **settings).fit(crystals, volumes > volumes.mean())
+    potential = make(TriForcesPotential, **settings).fit(crystals, volumes)
     for name in ("head.of_atom.0.weight", "encoder.norms.structure.weight"):
         for other in (model, kinds, potential):
             np.testing.assert_allclose(_weights(other)[name], source[name], atol=1e-6)
     known = source["head.readout.0.weight"]
     readout = _weights(model)["head.readout.0.weight"]
     np.testing.assert_allclose(readout[:, : known.shape[1]], known, atol=1e-6)
-    again = TriForcesRegressor(**settings | {"pretrained": potential}).fit(crystals, volumes)
+    again = make(TriForcesRegressor, **settings | {"pretrained": potential}).fit(crystals, volumes)
     assert np.isfinite(again.predict(crystals)).all()
 
 
@@ -344,7 +349,7 @@ def test_heads_of_some_streams_take_the_columns_of_these(fitted, crystals, volum
     """What the left-out streams would have added is all that is lost."""
     settings = SMALL | {"pretrained": fitted, "pretrained_rate": 1e-9, "ema_decay": 0}
     source, width = _weights(fitted), SMALL["hidden_dim"]
-    alone = TriForcesRegressor(streams=("interaction",), **settings).fit(crystals, volumes)
+    alone = make(TriForcesRegressor, streams=("interaction",), **settings).fit(crystals, volumes)
     found = _weights(alone)
     of_interaction = source["head.of_atom.0.weight"][:, 2 * width :]
     np.testing.assert_allclose(found["head.of_atom.0.weight"], of_interaction, atol=1e-6)

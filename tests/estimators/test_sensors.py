@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.build import bulk
+from nested import make
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor, VotingRegressor
 from sklearn.exceptions import NotFittedError
@@ -20,8 +21,7 @@ from trisk import (
     TriForcesRegressor,
     TriForcesSensors,
 )
-from trisk.estimators.triforces import SENSORS
-from trisk.estimators.triforces._pretrained import load_pretrained
+from trisk.estimators.triforces import SENSORS, load_pretrained
 from trisk.featurizers import (
     CrystalGraphFeaturizer,
     FeaturizationError,
@@ -38,7 +38,7 @@ def small(n_targets=2, **settings):
     """A small network of another target or of several."""
     structures = make_structures(8)[0]
     y = np.random.default_rng(0).normal(size=(8, n_targets) if n_targets > 1 else 8)
-    return TriForcesRegressor(**_SMALL, **settings).fit(structures, y)
+    return make(TriForcesRegressor, **_SMALL, **settings).fit(structures, y)
 
 
 def test_columns_are_those_of_the_weights_that_ship():
@@ -117,11 +117,11 @@ def test_context_of_graphs__bad_structures__are_empty_rows():
 
 def test_context_of_graphs__fitted_embedding__stays_as_it_is(tmp_path):
     structures, y, _ = make_structures(12)
-    pretrainer = TriForcesPretrainer(**_SMALL).fit(structures)
+    pretrainer = make(TriForcesPretrainer, **_SMALL).fit(structures)
     featurizer = CrystalGraphFeaturizer(
         order=1, composition=None, structure=FrozenEstimator(pretrainer)
     )
-    model = make_pipeline(featurizer, TriForcesRegressor(context=True, **_SMALL))
+    model = make_pipeline(featurizer, make(TriForcesRegressor, context=True, **_SMALL))
     graphs = clone(featurizer).fit_transform(structures)
     np.testing.assert_allclose(graphs.context, pretrainer.transform(structures), rtol=1e-5)
     model.fit(structures, y)
@@ -134,8 +134,8 @@ def test_mean_of_two_networks_on_structures():
     structures, y, _ = make_structures(20)
     blocks = {"structure": [SpringModelFeaturizer(), TriForcesSensors()], "order": 1}
     networks = (
-        GraphTRIADSRegressor(order=1, n_members=1, max_epochs=1, random_state=0),
-        TriForcesRegressor(context=True, **_SMALL),
+        make(GraphTRIADSRegressor, order=1, n_members=1, max_epochs=1, random_state=0),
+        make(TriForcesRegressor, context=True, **_SMALL),
     )
     models = [
         (type(network).__name__, make_pipeline(CrystalGraphFeaturizer(**blocks), network))
@@ -157,7 +157,7 @@ def test_networks_that_cannot_serve_are_refused():
     structures, y, _ = make_structures(8)
     graphs = CrystalGraphFeaturizer(order=1).fit_transform(structures)
     with pytest.raises(ValueError, match="context=True"):
-        TriForcesSensors(TriForcesRegressor(context=True, **_SMALL).fit(graphs, y)).fit([])
+        TriForcesSensors(make(TriForcesRegressor, context=True, **_SMALL).fit(graphs, y)).fit([])
 
 
 def test_forest_learns_more_of_vibrations_than_from_magpie_alone(matbench_dir):

@@ -5,10 +5,11 @@ import socket
 import numpy as np
 import pytest
 from ase.build import bulk
+from nested import make
 
 from trisk import TriForcesPretrainer, TriForcesRegressor
 from trisk.data import data_file
-from trisk.estimators.triforces._pretrained import SHIPPED, load_pretrained
+from trisk.estimators.triforces import SHIPPED, load_pretrained
 
 # The first two numbers of each stream's block for rock salt at 5.64 Å.
 GOLDEN = {
@@ -55,8 +56,13 @@ def test_default_estimators_start_from_it(name, no_network):
     crystals = [bulk("Cu", a=a) for a in (3.5, 3.6, 3.7, 3.8)]
     volumes = [crystal.get_volume() for crystal in crystals]
     for streams in (("interaction",), ("composition", "structure", "interaction")):
-        model = TriForcesRegressor(
-            pretrained=name, streams=streams, fine_tune="head", max_epochs=1, random_state=0
+        model = make(
+            TriForcesRegressor,
+            pretrained=name,
+            streams=streams,
+            fine_tune="head",
+            max_epochs=1,
+            random_state=0,
         )
         assert np.isfinite(model.fit(crystals, volumes).predict(crystals)).all()
 

@@ -9,12 +9,13 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
+from nested import make
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 import trisk
 from trisk import TriForcesPotential
-from trisk.estimators.triforces._frames import voigt_to_matrix
+from trisk.estimators.potential import voigt_to_matrix
 
 SMALL = {"hidden_dim": 16, "n_layers": 2, "cutoff": 4.2, "random_state": 0}
 
@@ -43,7 +44,7 @@ def frames():
 
 @pytest.fixture(scope="module")
 def potential(frames):
-    return TriForcesPotential(max_epochs=60, batch_size=8, learning_rate=1e-2, **SMALL).fit(
+    return make(TriForcesPotential, max_epochs=60, batch_size=8, learning_rate=1e-2, **SMALL).fit(
         frames[:32]
     )
 
@@ -157,7 +158,7 @@ def test_missing_forces_and_stresses_are_allowed(frames):
     for index, (frame, source) in enumerate(zip(partial, frames, strict=False)):
         results = {k: source.calc.results[k] for k in kept[index % 4]}
         frame.calc = SinglePointCalculator(frame, **results)
-    model = TriForcesPotential(max_epochs=2, **SMALL).fit(partial)
+    model = make(TriForcesPotential, max_epochs=2, **SMALL).fit(partial)
     assert np.isfinite(model.predict(partial)["energy"]).all()
     assert np.isfinite(model.nets_[0].history[:, "train_loss"]).all()
 
@@ -165,7 +166,7 @@ def test_missing_forces_and_stresses_are_allowed(frames):
 def test_takes_targets_apart_from_the_frames(frames):
     bare = [f.copy() for f in frames[:6]]
     energies = [f.get_potential_energy() for f in frames[:6]]
-    model = TriForcesPotential(max_epochs=2, **SMALL)
+    model = make(TriForcesPotential, max_epochs=2, **SMALL)
     from_array = model.fit(bare, energies).predict(bare)["energy"]
     y = {"energy": energies, "forces": [None] * 6}
     np.testing.assert_array_equal(clone(model).fit(bare, y).predict(bare)["energy"], from_array)
@@ -184,7 +185,7 @@ def test_takes_targets_apart_from_the_frames(frames):
 
 def test_reference_energies_are_fitted():
     mixed = [_frame(0, "Cu"), _frame(1, "Ag"), _frame(2, "Cu"), _frame(3, "Ag")]
-    model = TriForcesPotential(max_epochs=1, **SMALL).fit(mixed)
+    model = make(TriForcesPotential, max_epochs=1, **SMALL).fit(mixed)
     assert model.elements_.tolist() == [29, 47]
     means = [np.mean([f.get_potential_energy() / 4 for f in mixed[i::2]]) for i in (0, 1)]
     np.testing.assert_allclose(model.references_, means)
@@ -193,7 +194,7 @@ def test_reference_energies_are_fitted():
 
 
 def test_bad_targets_are_named(frames):
-    model = TriForcesPotential(max_epochs=1, **SMALL)
+    model = make(TriForcesPotential, max_epochs=1, **SMALL)
     with pytest.raises(ValueError, match="Row 1 carries neither an energy nor forces"):
         model.fit([frames[0], frames[1].copy()])
     with pytest.raises(ValueError, match=r"Row 0 has 4 atoms, but forces of shape \(3, 3\)"):

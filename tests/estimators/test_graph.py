@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from nested import make
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
@@ -13,10 +14,10 @@ from sklearn.pipeline import make_pipeline
 
 import trisk
 from trisk.estimators import GraphTRIADSClassifier, GraphTRIADSRegressor
-from trisk.estimators.graphs._batches import GraphBatches, GraphDataset, pack
 from trisk.featurizers import CrystalGraphFeaturizer
 from trisk.structures.graphs import CrystalGraphs
 from trisk.testing import make_structures
+from trisk.training.datasets import GraphBatches, GraphDataset, pack
 
 _SMALL = {
     "n_members": 2,
@@ -44,7 +45,7 @@ def graphs(crystals):
 
 @pytest.fixture(scope="module")
 def fitted(graphs, crystals):
-    return GraphTRIADSRegressor(link="log", **_SMALL).fit(graphs, crystals[1])
+    return make(GraphTRIADSRegressor, link="log", **_SMALL).fit(graphs, crystals[1])
 
 
 def with_an_empty_structure(graphs):
@@ -53,11 +54,12 @@ def with_an_empty_structure(graphs):
     arrays = {
         name: getattr(graphs.take([]), name)
         for name in graphs.__dataclass_fields__
-        if name not in ("offsets", "names", "lattices", "context")
+        if name not in ("offsets", "names", "lattices", "pbc", "context")
     }
     failed = CrystalGraphs(
         offsets={level: np.zeros(2, dtype=np.int64) for level in graphs.offsets},
         lattices=np.full((1, 3, 3), np.nan),
+        pbc=np.zeros((1, 3), dtype=bool),
         context=np.full((1, empty.shape[1]), np.nan, dtype=empty.dtype),
         names=graphs.names,
         **arrays,
@@ -67,7 +69,7 @@ def with_an_empty_structure(graphs):
 
 def test_learns_what_bond_lengths_and_masses_decide(graphs, crystals):
     settings = {**_SMALL, "n_members": 1, "max_epochs": 30, "learning_rate": 1e-2}
-    model = GraphTRIADSRegressor(link="log", **settings).fit(graphs[:30], crystals[1][:30])
+    model = make(GraphTRIADSRegressor, link="log", **settings).fit(graphs[:30], crystals[1][:30])
     error = np.abs(model.predict(graphs[30:]) - crystals[1][30:]).mean()
     spread = np.abs(crystals[1][30:] - np.median(crystals[1][:30])).mean()
     assert error < 0.6 * spread
@@ -77,7 +79,7 @@ def test_classes_of_structure_types():
     structures, _, kinds = make_structures(160, random_state=2)
     graphs = CrystalGraphFeaturizer(composition=None).fit_transform(structures)
     settings = {**_SMALL, "max_epochs": 12, "learning_rate": 1e-2}
-    model = GraphTRIADSClassifier(**settings).fit(graphs[:120], kinds[:120])
+    model = make(GraphTRIADSClassifier, **settings).fit(graphs[:120], kinds[:120])
     assert model.classes_.tolist() == sorted(set(kinds))
     assert model.score(graphs[120:], kinds[120:]) > 0.8
     probabilities = model.predict_proba(graphs[120:])
@@ -105,7 +107,7 @@ def test_structures_that_could_not_be_read(fitted, graphs, crystals):
     assert np.allclose(np.delete(predicted, 1), fitted.predict(graphs))
     with pytest.raises(ValueError, match=r"1 structures have no atoms \(rows 1\)"):
         clone(fitted).fit(broken, np.insert(crystals[1], 1, 1.0))
-    classifier = GraphTRIADSClassifier(**_SMALL).fit(graphs, crystals[2])
+    classifier = make(GraphTRIADSClassifier, **_SMALL).fit(graphs, crystals[2])
     with pytest.warns(UserWarning, match="no atoms"), pytest.raises(ValueError, match="rows 1"):
         classifier.predict(broken)
 
@@ -121,13 +123,13 @@ def test_structures_that_could_not_be_read(fitted, graphs, crystals):
 def test_settings_that_do_not_fit_the_graphs(crystals, settings, featurizer, message):
     graphs = CrystalGraphFeaturizer(**featurizer).fit_transform(crystals[0][:6])
     with pytest.raises(ValueError, match=message):
-        GraphTRIADSRegressor(**{**_SMALL, **settings}).fit(graphs, crystals[1][:6])
+        make(GraphTRIADSRegressor, **{**_SMALL, **settings}).fit(graphs, crystals[1][:6])
 
 
 @pytest.mark.parametrize(("built", "missing"), [(2, "dihedrals"), (1, "angles")])
 def test_levels_that_no_graph_has_are_left_out(crystals, graphs, built, missing):
     lower = CrystalGraphFeaturizer(order=built).fit_transform(crystals[0][:8])
-    model = GraphTRIADSRegressor(**{**_SMALL, "max_epochs": 1})
+    model = make(GraphTRIADSRegressor, **{**_SMALL, "max_epochs": 1})
     with pytest.warns(UserWarning, match=f"hold no {missing}, so .* order={built}"):
         model.fit(lower, crystals[1][:8])
     # Dihedrals that turn up later meet no untrained weights.
@@ -137,13 +139,13 @@ def test_levels_that_no_graph_has_are_left_out(crystals, graphs, built, missing)
 def test_a_crystal_without_dihedrals_is_predicted_alone(crystals):
     graphs = CrystalGraphFeaturizer(order=3).fit_transform(crystals[0])
     without = np.flatnonzero(graphs.counts("dihedral") == 0)
-    model = GraphTRIADSRegressor(order=3, **_SMALL).fit(graphs, crystals[1])
+    model = make(GraphTRIADSRegressor, order=3, **_SMALL).fit(graphs, crystals[1])
     assert len(without)
     assert model.predict(graphs.take(without[:1])) == model.predict(graphs)[without[0]]
 
 
 def test_targets_that_do_not_fit(graphs, crystals):
-    regressor = GraphTRIADSRegressor(**_SMALL)
+    regressor = make(GraphTRIADSRegressor, **_SMALL)
     with pytest.raises(ValueError, match="y has 39 samples, but there are 40 structures"):
         regressor.fit(graphs, crystals[1][:-1])
     with pytest.raises(ValueError, match="row 3 has -1"):
@@ -151,16 +153,16 @@ def test_targets_that_do_not_fit(graphs, crystals):
     with pytest.raises(ValueError, match="NaN"):
         regressor.fit(graphs, np.full(40, np.nan))
     with pytest.raises(ValueError, match="at least 2 classes"):
-        GraphTRIADSClassifier(**_SMALL).fit(graphs, ["a"] * 40)
+        make(GraphTRIADSClassifier, **_SMALL).fit(graphs, ["a"] * 40)
     with pytest.raises(ValueError, match="at least 2 structures"):
         regressor.fit(graphs, crystals[1], sample_weight=np.arange(40) == 0)
 
 
 def test_anything_but_graphs_is_refused(crystals, graphs, fitted):
     with pytest.raises(TypeError, match="CrystalGraphFeaturizer"):
-        GraphTRIADSRegressor(**_SMALL).fit(crystals[0], crystals[1])
+        make(GraphTRIADSRegressor, **_SMALL).fit(crystals[0], crystals[1])
     with pytest.raises(NotFittedError):
-        GraphTRIADSRegressor(**_SMALL).predict(graphs)
+        make(GraphTRIADSRegressor, **_SMALL).predict(graphs)
     others = CrystalGraphFeaturizer(composition=None).fit_transform(crystals[0][:3])
     with pytest.raises(ValueError, match="other columns"):
         fitted.predict(others)
@@ -171,14 +173,14 @@ def test_weights(graphs, crystals):
     weight = np.ones(40)
     weight[5:15] = 0
     target = np.where(weight > 0, crystals[1], 1e6)
-    weighted = GraphTRIADSRegressor(**_SMALL).fit(graphs, target, sample_weight=weight)
+    weighted = make(GraphTRIADSRegressor, **_SMALL).fit(graphs, target, sample_weight=weight)
     kept = np.flatnonzero(weight)
-    plain = GraphTRIADSRegressor(**_SMALL).fit(graphs[kept], crystals[1][kept])
+    plain = make(GraphTRIADSRegressor, **_SMALL).fit(graphs[kept], crystals[1][kept])
     assert np.allclose(weighted.predict(graphs), plain.predict(graphs))
 
 
 def test_members_are_independent_of_one_another(graphs, crystals, monkeypatch):
-    model = GraphTRIADSRegressor(**_SMALL).fit(graphs, crystals[1])
+    model = make(GraphTRIADSRegressor, **_SMALL).fit(graphs, crystals[1])
     outputs = model._member_outputs(graphs)["answer"]
     assert not np.allclose(outputs[0], outputs[1])
     alone = clone(model)
@@ -191,21 +193,23 @@ def test_members_are_independent_of_one_another(graphs, crystals, monkeypatch):
 
 def test_validation_keeps_the_best_epoch(graphs, crystals):
     settings = {**_SMALL, "validation_fraction": 0.25, "max_epochs": 6}
-    model = GraphTRIADSRegressor(**settings).fit(graphs, crystals[1])
+    model = make(GraphTRIADSRegressor, **settings).fit(graphs, crystals[1])
     assert len(model.net_.history[-1]["member_valid_loss"]) == 2
-    stopped = GraphTRIADSRegressor(**{**settings, "max_epochs": 60, "patience": 1})
+    stopped = make(GraphTRIADSRegressor, **{**settings, "max_epochs": 60, "patience": 1})
     assert len(stopped.fit(graphs, crystals[1]).net_.history) < 60
 
 
 def test_a_target_of_several_columns(graphs, crystals):
     target = np.stack([crystals[1], crystals[1] ** 2], axis=1)
-    mean, std = GraphTRIADSRegressor(**_SMALL).fit(graphs, target).predict(graphs, return_std=True)
+    mean, std = (
+        make(GraphTRIADSRegressor, **_SMALL).fit(graphs, target).predict(graphs, return_std=True)
+    )
     assert mean.shape == std.shape == (40, 2)
 
 
 def test_pipeline_cross_validation_and_files(crystals, tmp_path):
     structures, target, _ = crystals
-    model = make_pipeline(CrystalGraphFeaturizer(), GraphTRIADSRegressor(**_SMALL))
+    model = make_pipeline(CrystalGraphFeaturizer(), make(GraphTRIADSRegressor, **_SMALL))
     scores = cross_val_score(model, structures, target, cv=2, scoring="neg_mean_absolute_error")
     assert np.isfinite(scores).all()
     model.fit(structures, target)
@@ -218,7 +222,7 @@ def test_pipeline_cross_validation_and_files(crystals, tmp_path):
 
 
 def test_an_interrupted_fit_leaves_a_fitted_estimator(graphs, crystals):
-    model = GraphTRIADSRegressor(**{**_SMALL, "max_epochs": 5000})
+    model = make(GraphTRIADSRegressor, **{**_SMALL, "max_epochs": 5000})
     timer = threading.Timer(1.5, signal.raise_signal, [signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt, match="of 5000 epochs"):
@@ -228,9 +232,9 @@ def test_an_interrupted_fit_leaves_a_fitted_estimator(graphs, crystals):
 
 
 def test_verbose_alone_decides_about_output(graphs, crystals, capfd):
-    GraphTRIADSRegressor(**_SMALL).fit(graphs, crystals[1])
+    make(GraphTRIADSRegressor, **_SMALL).fit(graphs, crystals[1])
     assert capfd.readouterr() == ("", "")
-    GraphTRIADSRegressor(**_SMALL, verbose=1).fit(graphs, crystals[1])
+    make(GraphTRIADSRegressor, **_SMALL, verbose=1).fit(graphs, crystals[1])
     assert "GraphTRIADSRegressor" in capfd.readouterr().err
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from ase.build import bulk
+from nested import make
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
@@ -36,11 +37,11 @@ def structures():
 
 @pytest.fixture(scope="module")
 def fitted(structures):
-    return TriForcesPretrainer(**SMALL).fit(structures)
+    return make(TriForcesPretrainer, **SMALL).fit(structures)
 
 
 def test_all_objectives_fall(structures):
-    pretrainer = TriForcesPretrainer(**SMALL | {"max_epochs": 20, "learning_rate": 2e-2})
+    pretrainer = make(TriForcesPretrainer, **SMALL | {"max_epochs": 20, "learning_rate": 2e-2})
     history = pretrainer.fit(structures).history_
     for name in ("loss", "denoising", "masking", "lejepa"):
         assert history[name].iloc[-5:].mean() < 0.9 * history[name].iloc[:2].mean()
@@ -103,16 +104,16 @@ def test_survives_copies_and_files(fitted, structures, tmp_path):
 
 def test_works_in_pipelines(structures):
     volumes = [s.volume for s in structures]
-    pipeline = make_pipeline(TriForcesPretrainer(**SMALL), Ridge())
+    pipeline = make_pipeline(make(TriForcesPretrainer, **SMALL), Ridge())
     assert np.isfinite(cross_val_score(pipeline, structures, volumes, cv=2)).all()
 
 
 def test_objectives_and_streams_can_be_switched_off(structures):
-    alone = TriForcesPretrainer(masking_weight=0, lejepa_weight=0, masked_share=None, **SMALL)
+    alone = make(TriForcesPretrainer, masking_weight=0, lejepa_weight=0, masked_share=None, **SMALL)
     assert not {"masking", "lejepa"} & set(alone.fit(structures).history_)
-    geometry = TriForcesPretrainer(streams=("structure",), denoising_weight=0, **SMALL)
+    geometry = make(TriForcesPretrainer, streams=("structure",), denoising_weight=0, **SMALL)
     assert geometry.fit_transform(structures).shape == (24, 8)
-    plain = TriForcesPretrainer(denoising_weight=0, noise=None, reach=None, **SMALL)
+    plain = make(TriForcesPretrainer, denoising_weight=0, noise=None, reach=None, **SMALL)
     assert "denoising" not in plain.fit(structures).history_
 
 
@@ -133,7 +134,7 @@ def test_objectives_and_streams_can_be_switched_off(structures):
 )
 def test_settings_that_do_not_fit_are_named(structures, settings, message):
     with pytest.raises(ValueError, match=message):
-        TriForcesPretrainer(**SMALL | settings).fit(structures)
+        make(TriForcesPretrainer, **SMALL | settings).fit(structures)
 
 
 _KILLED = """
@@ -149,7 +150,7 @@ class Kill(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 settings = SMALL | {"max_epochs": 5, "checkpoint": sys.argv[1], "callbacks": [Kill()]}
-TriForcesPretrainer(**settings).fit(make_structures(24, random_state=0)[0])
+make(TriForcesPretrainer, **settings).fit(make_structures(24, random_state=0)[0])
 """
 
 
@@ -159,8 +160,8 @@ def test_resumes_to_the_bit_after_a_kill(structures, tmp_path):
     killed = subprocess.run(command, cwd=Path(__file__).parent, env=_environment(), check=False)
     assert killed.returncode == -signal.SIGKILL
     assert [p.name for p in tmp_path.iterdir()] == ["training"]
-    resumed = TriForcesPretrainer(checkpoint=path, **settings).fit(structures)
-    expected = TriForcesPretrainer(**settings).fit(structures)
+    resumed = make(TriForcesPretrainer, checkpoint=path, **settings).fit(structures)
+    expected = make(TriForcesPretrainer, **settings).fit(structures)
     pd.testing.assert_frame_equal(resumed.transform(structures), expected.transform(structures))
     weights = [model.nets_[0].module_.state_dict() for model in (resumed, expected)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
@@ -169,7 +170,7 @@ def test_resumes_to_the_bit_after_a_kill(structures, tmp_path):
         resumed.history_.drop(columns=times), expected.history_.drop(columns=times)
     )
     with pytest.raises(ValueError, match="belongs to a training with other data"):
-        TriForcesPretrainer(checkpoint=path, **settings).fit(structures[1:])
+        make(TriForcesPretrainer, checkpoint=path, **settings).fit(structures[1:])
 
 
 def _environment():
@@ -184,7 +185,7 @@ def test_estimators_start_from_it(fitted, structures, fine_tune, tmp_path):
     source = _encoder(fitted)
     settings = {**ENCODER, "max_epochs": 4, "random_state": 0, "fine_tune": fine_tune}
     models = [
-        TriForcesRegressor(pretrained=pretrained, **settings).fit(structures, volumes)
+        make(TriForcesRegressor, pretrained=pretrained, **settings).fit(structures, volumes)
         for pretrained in (fitted, tmp_path / "streams.trisk")
     ]
     predictions = [model.predict(structures) for model in models]
@@ -219,7 +220,7 @@ class _Watch(Callback):
 def test_gradual_fine_tuning_keeps_the_streams_for_a_quarter(fitted, structures):
     watch = _Watch()
     settings = {**ENCODER, "fine_tune": "gradual", "max_epochs": 8, "random_state": 0}
-    model = TriForcesRegressor(pretrained=fitted, callbacks=[watch], **settings)
+    model = make(TriForcesRegressor, pretrained=fitted, callbacks=[watch], **settings)
     model.fit(structures, np.arange(24.0))
     assert watch.changed == [False] * 2 + [True] * 6
 
@@ -227,30 +228,30 @@ def test_gradual_fine_tuning_keeps_the_streams_for_a_quarter(fitted, structures)
 def test_some_streams_may_be_taken(fitted, structures):
     streams = ("structure", "composition")
     settings = {**ENCODER, "streams": streams, "fine_tune": "head", "max_epochs": 1}
-    model = TriForcesClassifier(pretrained=fitted, **settings)
+    model = make(TriForcesClassifier, pretrained=fitted, **settings)
     kinds = np.tile(["rock salt", "zinc blende"], 12)
     source = _encoder(fitted)
     taken = _encoder(model.fit(structures, kinds))
     assert not any("interaction" in name for name in taken)
     assert all(torch.equal(source[name], value) for name, value in taken.items())
     frames = [bulk("Cu", a=a) for a in (3.5, 3.6, 3.7)]
-    potential = TriForcesPotential(pretrained=fitted, max_epochs=1, **ENCODER)
+    potential = make(TriForcesPotential, pretrained=fitted, max_epochs=1, **ENCODER)
     assert np.isfinite(potential.fit(frames, [0.1, 0.0, 0.1]).predict(frames)["energy"]).all()
     with pytest.raises(ValueError, match="have hidden_dim=8, but this estimator has 16"):
-        TriForcesRegressor(pretrained=fitted, **ENCODER | {"hidden_dim": 16}).fit(
+        make(TriForcesRegressor, pretrained=fitted, **ENCODER | {"hidden_dim": 16}).fit(
             structures, np.arange(24.0)
         )
     with pytest.raises(TypeError, match="pretrained is a Ridge"):
-        TriForcesRegressor(pretrained=Ridge(), **ENCODER).fit(structures, np.arange(24.0))
+        make(TriForcesRegressor, pretrained=Ridge(), **ENCODER).fit(structures, np.arange(24.0))
 
 
 def test_searches_and_cross_validation_keep_the_source(fitted, structures):
     volumes = [s.volume for s in structures]
-    model = TriForcesRegressor(pretrained=fitted, max_epochs=1, **ENCODER)
+    model = make(TriForcesRegressor, pretrained=fitted, max_epochs=1, **ENCODER)
     assert np.isfinite(cross_val_score(model, structures, volumes, cv=2)).all()
     with pytest.raises(NotFittedError):
         cross_val_score(
-            TriForcesRegressor(pretrained=TriForcesPretrainer(), **ENCODER),
+            make(TriForcesRegressor, pretrained=TriForcesPretrainer(), **ENCODER),
             structures,
             volumes,
             cv=2,
@@ -267,7 +268,7 @@ from trisk import TriForcesPretrainer
 from trisk.testing import make_structures
 
 structures = make_structures(24, random_state=0)[0]
-pretrainer = TriForcesPretrainer(**SMALL | {"batch_size": 4, "device": "cpu"}).fit(structures)
+pretrainer = make(TriForcesPretrainer, **SMALL | {"batch_size": 4, "device": "cpu"}).fit(structures)
 rank = torch.distributed.get_rank()
 pretrainer.history_.to_pickle(f"{sys.argv[1]}/history {rank}")
 pretrainer.transform(structures).to_pickle(f"{sys.argv[1]}/embeddings {rank}")

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from nested import make
 
 from trisk.estimators import HybridTRIADSRegressor
-from trisk.estimators.tables._neighbors import NeighborDraws
+from trisk.estimators.neighbors import NeighborDraws, _shares
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_draws_repeat_with_seed_and_epoch_and_differ_otherwise(rows):
 
 def test_each_block_of_names_is_searched_by_itself(rows):
     X, target = rows
-    names = ["A x", "A y", "B x", "B y", "B z"]
+    names = ["MagpieData x", "MagpieData y", "T", "ageing time", "ageing T"]
     both = _draws(X, target, names=names).columns
     first = _draws(X[:, :2], target).columns
     second = _draws(X[:, 2:], target).columns
@@ -61,7 +62,7 @@ def test_each_block_of_names_is_searched_by_itself(rows):
 
 def test_many_rows_are_thinned(rows, monkeypatch):
     X, target = rows
-    monkeypatch.setattr("trisk.estimators.tables._neighbors._MAX_ROWS", 30)
+    monkeypatch.setattr("trisk.estimators.neighbors._MAX_ROWS", 30)
     draws = _draws(X, target)
     assert len(draws.columns.rows) == 30
     assert draws.draw(0, 0).shape == (80, draws.columns.transform(X[:2]).shape[1])
@@ -75,8 +76,27 @@ def test_shuffled_targets_are_not_easier_to_fit_with_neighbours():
     y = rng.normal(size=150)
     loss = {}
     for k in (None, 8):
-        model = HybridTRIADSRegressor(
-            n_neighbors=k, n_members=2, max_epochs=60, hidden_dim=16, random_state=0, device="cpu"
+        model = make(
+            HybridTRIADSRegressor,
+            n_neighbors=k,
+            n_members=2,
+            max_epochs=60,
+            hidden_dim=16,
+            random_state=0,
+            device="cpu",
         )
         loss[k] = model.fit(X, y).net_.history[-1]["train_loss"]
     assert loss[8] > 0.9 * loss[None]
+
+
+def test_rows_at_one_distance_share_the_places_that_are_left():
+    X = np.array([[0.0], [1.0], [-1.0], [1.0], [5.0], [6.0]])
+    target = np.array([[0.0], [3.0], [6.0], [9.0], [100.0], [50.0]])
+    columns = _draws(X, target, k=2).columns
+    # The nearest row counts whole, the three next ones a third each.
+    distance, _ = columns._sort_all(columns.rows[:1], columns.blocks[0])
+    share, _ = _shares(distance, np.ones(distance.shape, dtype=bool), 2)
+    np.testing.assert_allclose(share[0, :4], [1, 1 / 3, 1 / 3, 1 / 3])
+    order = np.random.default_rng(0).permutation(6)
+    again = _draws(X[order], target[order], k=2).columns
+    np.testing.assert_allclose(again.transform(X), columns.transform(X), rtol=1e-9)
