@@ -90,13 +90,13 @@ def test_shuffled_targets_are_not_easier_to_fit_with_neighbours():
 
 
 def test_rows_at_one_distance_share_the_places_that_are_left():
-    X = np.array([[0.0], [1.0], [-1.0], [1.0], [5.0], [6.0]])
-    target = np.array([[0.0], [3.0], [6.0], [9.0], [100.0], [50.0]])
+    X = np.array([[0.0], [1.0], [-1.0], [1.0], [-5.0], [5.0], [-7.0], [7.0]])
+    target = np.arange(8.0)[:, None]
     columns = _draws(X, target, k=2).columns
     # The nearest row counts whole, the three next ones a third each.
     distance, _ = columns._sort_all(columns.rows[:1], columns.blocks[0])
     share, _ = _shares(distance, np.ones(distance.shape, dtype=bool), 2)
     np.testing.assert_allclose(share[0, :4], [1, 1 / 3, 1 / 3, 1 / 3])
-    order = np.random.default_rng(0).permutation(6)
+    order = np.random.default_rng(0).permutation(8)
     again = _draws(X[order], target[order], k=2).columns
     np.testing.assert_allclose(again.transform(X), columns.transform(X), rtol=1e-9)
