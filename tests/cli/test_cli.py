@@ -284,7 +284,7 @@ def test_fit__bad_device_and_seed__one_line(folder, capsys, tmp_path):
     with pytest.raises(SystemExit) as caught:
         run(capsys, "fit", *arguments, "--seed", "-1")
     assert caught.value.code == 2
-    assert "'-1' is not a number from 0 to" in capsys.readouterr().err
+    assert "'-1' is not a whole number from 0 on" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 

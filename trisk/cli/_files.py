@@ -132,7 +132,7 @@ def formula_problems(formulas):
     from trisk.featurizers.composition.formulas import parse_compositions
 
     missing = formulas.isna().to_numpy()
-    _, errors = parse_compositions(formulas.where(~missing, "").astype(str), "nan")
+    _, errors = parse_compositions(formulas.where(~missing, "").astype(str))
     problems = {e.row: f"{formulas.iloc[e.row]!r} is no formula: {e.cause}" for e in errors}
     return problems | {int(row): "has no formula" for row in missing.nonzero()[0]}
 

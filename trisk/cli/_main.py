@@ -36,18 +36,7 @@ _EXAMPLES = {
 
 
 def main(arguments=None):
-    """Run one command.
-
-    Parameters
-    ----------
-    arguments : list of str, default=None
-        What follows ``trisk``; the command line of the process if None.
-
-    Returns
-    -------
-    code : int
-        Exit code of the process.
-    """
+    """Run one command, of the process's command line if None is given; return its exit code."""
     options = _parser().parse_args(arguments)
     from trisk.featurizers import FeaturizationError
     from trisk.persistence import ModelFileError
@@ -104,7 +93,9 @@ def _add_fit(commands):
         help="classes even if the target is a number; text and true/false always are classes",
     )
     folds = fit.add_mutually_exclusive_group()
-    folds.add_argument("--cv", type=_folds, metavar="N", help="validate on N shuffled folds first")
+    folds.add_argument(
+        "--cv", type=_whole(2), metavar="N", help="validate on N shuffled folds first"
+    )
     folds.add_argument(
         "--leave-out",
         choices=["chemical_system", "element", "prototype", "kmeans"],
@@ -112,7 +103,7 @@ def _add_fit(commands):
     )
     fit.add_argument(
         "--trials",
-        type=_positive,
+        type=_whole(1),
         metavar="N",
         help="tune the model in N trials, within each fold too; an interrupted search is resumed "
         "by the same command",
@@ -154,26 +145,19 @@ def _add_bench(commands):
 
 
 def _add_training(command):
-    command.add_argument("--members", type=_positive, metavar="N", help="networks per ensemble")
-    command.add_argument("--epochs", type=_positive, metavar="N", help="epochs of training")
+    command.add_argument("--members", type=_whole(1), metavar="N", help="networks per ensemble")
+    command.add_argument("--epochs", type=_whole(1), metavar="N", help="epochs of training")
     command.add_argument("--device", default="auto", help="torch device (default: auto)")
-    command.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
+    command.add_argument("--seed", type=_whole(0), default=0, help="random seed (default: 0)")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
-def _positive(text):
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
+def _whole(least):
+    """Type of a whole number, from the least one on and within 32 bits."""
 
+    def read(text):
+        if not text.isdigit() or not least <= int(text) < 2**32:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        return int(text)
 
-def _seed(text):
-    if not text.isdigit() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {2**32 - 1}")
-    return int(text)
-
-
-def _folds(text):
-    if not text.isdigit() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of folds, two or more")
-    return int(text)
+    return read

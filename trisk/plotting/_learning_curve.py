@@ -98,10 +98,9 @@ class LearningCurveDisplay(Display):
             Seed of the order in which training rows come in, and of the forest.
         ax : matplotlib.axes.Axes, default=None
             Axes to draw on; a new figure if None.
-        name : str, default=None
-            Name of the estimator in the legend; its class if None.
-        unit : str, default=None
-            Unit of the score; ``y.attrs["unit"]`` if None and the score is an error.
+        name, unit : str, default=None
+            Name of the estimator in the legend (its class if None), and unit of the score
+            (``y.attrs["unit"]`` if None and the score is an error).
 
         Returns
         -------
