@@ -1,11 +1,12 @@
 """Encoders of compositions as members of an ensemble."""
 
-import numpy as np
+import math
+
 import pytest
 import torch
-from pymatgen.core import Composition
+from torch.nn import functional as F
 
-from trisk.featurizers import PretrainedFeaturizer
+from trisk._encoder_weights import read_encoder
 from trisk.nn import (
     CompositionEncoder,
     CompositionEncoderNetwork,
@@ -70,24 +71,60 @@ def test_rows_do_not_depend_on_their_company(tokens):
         torch.testing.assert_close(network(row[None, None])["answer"][0, 0], expected, **_TOLERANCE)
 
 
-def test_shipped_weights_compute_what_the_featurizer_computes():
-    """Both are written independently, with torch for members and with numpy for one table."""
-    formulas = ["Fe2O3", "NaCl", "Si", "YBa2Cu3O7", "Al0.3Ga0.7As"]
-    featurizer = PretrainedFeaturizer().fit(formulas)
-    expected = featurizer.transform(formulas).to_numpy()
-    weights = {name: torch.from_numpy(array) for name, array in featurizer.encoder_.items()}
-    network = CompositionEncoderNetwork([1, 2], 1)
+def embed_one(weights, elements, fractions):
+    """Embedding and answers of one composition, with a file's weights and torch's own layers."""
+
+    def linear(name, x):
+        return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    def normalized(name, x):
+        return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    logarithms = fractions.clamp_min(1e-4).log()
+    turns = 2 * torch.pi * fractions[:, None] * fractions.new_tensor([0.5, 1, 1.5, 2, 3, 4])
+    scales = torch.stack([fractions, (logarithms - math.log(1e-4)) / 10], 1)
+    x = weights["element"][elements] + linear("fraction", torch.cat([scales, turns.cos()], 1))
+    n_heads = len(weights["pool.bias"])
+    for layer in range(sum(name.endswith("weight_of_fraction") for name in weights)):
+        name = f"layers.{layer}"
+        projected = linear(f"{name}.project", normalized(f"{name}.norm_attention", x))
+        query, key, value = projected.view(len(x), 3, n_heads, -1).permute(1, 2, 0, 3)
+        bias = weights[f"{name}.weight_of_fraction"][:, None, None] * logarithms
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias.expand(n_heads, len(x), len(x))
+        )
+        x = x + linear(f"{name}.join", mixed.transpose(0, 1).flatten(1))
+        hidden = F.silu(linear(f"{name}.widen", normalized(f"{name}.norm_update", x)))
+        x = x + linear(f"{name}.narrow", hidden)
+    x = normalized("norm", x)
+    shares = (linear("pool", x) + logarithms[:, None]).softmax(0)
+    attended = (shares[:, :, None] * x.view(len(x), n_heads, -1)).sum(0).flatten()
+    pooled = torch.cat([attended, fractions @ x])
+    embedding = linear("narrow", F.silu(linear("widen", pooled)))
+    return embedding, linear("answer", F.silu(embedding))
+
+
+def test_shipped_weights_compute_what_torchs_own_layers_compute():
+    weights, _ = read_encoder("default")
+    weights = {name: torch.from_numpy(array).double() for name, array in weights.items()}
+    network = CompositionEncoderNetwork([1, 2], 1).double()
     network.load_encoder(weights)
-    rows = torch.zeros(len(formulas), 8, dtype=torch.float64)
-    for row, formula in zip(rows, formulas, strict=True):
-        for place, (element, fraction) in enumerate(
-            Composition(formula).fractional_composition.items()
-        ):
-            row[place], row[4 + place] = element.Z, fraction
-    embedding, answers = network.double().encoder(rows.expand(2, *rows.shape))
-    found = torch.cat([answers * weights["scale"] + weights["center"], embedding], dim=-1)
-    for member in found.detach():
-        np.testing.assert_allclose(member, expected, rtol=1e-6, atol=1e-6)
+    compositions = [
+        ([26, 8], [0.4, 0.6]),
+        ([14], [1.0]),
+        ([8, 29, 56, 39], [7 / 13, 3 / 13, 2 / 13, 1 / 13]),
+    ]
+    rows = torch.zeros(3, 8, dtype=torch.float64)
+    for row, (elements, fractions) in zip(rows, compositions, strict=True):
+        row[: len(elements)] = torch.tensor(elements)
+        row[4 : 4 + len(elements)] = torch.tensor(fractions)
+    found = network.encoder(rows.expand(2, *rows.shape))
+    for i, (elements, fractions) in enumerate(compositions):
+        expected = embed_one(
+            weights, torch.tensor(elements), torch.tensor(fractions, dtype=torch.float64)
+        )
+        for values, one in zip(found, expected, strict=True):
+            torch.testing.assert_close(values[:, i], one.expand(2, -1), rtol=1e-6, atol=1e-6)
 
 
 def test_arrays_of_an_encoder_give_it_to_another(tokens):

@@ -55,7 +55,6 @@ class TokenProjection(nn.Module):
             nn.init.normal_(self.bias[member], generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Project, normalise and activate every token."""
         tokens = x.reshape(*x.shape[:2], self.n_tokens, -1)
         maps = self.weight.expand(-1, self.n_tokens, -1, -1)
         lifted = torch.einsum("kbts,ktsd->kbtd", tokens, maps)
@@ -85,7 +84,6 @@ class SelfAttentionLayer(nn.Module):
         return attend(self.query_key_value(tokens), self.n_heads, dropout=self.weight_dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Let tokens look at one another."""
         tokens = self.norm(tokens + self.mix(self.attend(tokens)[0]))
         hidden = self.inner_dropout(F.gelu(self.inner(tokens)))
         return self.outer_norm(tokens + self.outer(hidden))

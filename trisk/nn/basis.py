@@ -36,11 +36,9 @@ class BesselBasis(nn.Module):
 
     @property
     def out_features(self) -> int:
-        """Number of functions of a distance."""
         return len(self.scales) * self.n_functions
 
     def forward(self, lengths: Tensor) -> Tensor:
-        """Evaluate all functions."""
         lengths = lengths.unsqueeze(-1)
         waves = torch.sin(lengths * self.frequencies) * (math.sqrt(2 / self.cutoff) / lengths)
         ratio = lengths / self.cutoff
@@ -59,7 +57,6 @@ class GaussianBasis(nn.Module):
         self.width = cutoff / (n_functions - 1)
 
     def forward(self, lengths: Tensor) -> Tensor:
-        """Evaluate all functions."""
         return torch.exp(-0.5 * ((lengths.unsqueeze(1) - self.centers) / self.width) ** 2)
 
 

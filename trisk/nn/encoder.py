@@ -43,7 +43,7 @@ class CompositionEncoder(nn.Module):
         super().__init__()
         k = n_members
         self.n_heads = n_heads
-        frequencies = 2 * math.pi * torch.tensor(FRACTION_FREQUENCIES)
+        frequencies = torch.tensor(FRACTION_FREQUENCIES)
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.element = nn.Parameter(torch.empty(k, N_ELEMENTS, dim))
         self.fraction = MemberLinear(k, 2 + len(FRACTION_FREQUENCIES), dim)
@@ -55,7 +55,6 @@ class CompositionEncoder(nn.Module):
         self.answer = MemberLinear(k, embedding_dim, n_answers)
 
     def reset_member(self, member: int, generator: torch.Generator) -> None:
-        """Draw one member's vectors of the elements."""
         nn.init.normal_(self.element[member], std=0.1, generator=generator)
 
     @torch.no_grad()
@@ -93,7 +92,7 @@ class CompositionEncoder(nn.Module):
         tokens = F.embedding(elements + first, table.flatten(0, 1))
         logarithms = fractions.clamp_min(FRACTION_FLOOR).log()
         scaled = (logarithms - math.log(FRACTION_FLOOR)) / 10
-        waves = (fractions.unsqueeze(-1) * self.frequencies).cos()
+        waves = (2 * math.pi * (fractions.unsqueeze(-1) * self.frequencies)).cos()
         columns = [fractions.unsqueeze(-1), scaled.unsqueeze(-1), waves]
         tokens = tokens + self.fraction(torch.cat(columns, dim=-1))
         for layer in self.layers:
@@ -112,7 +111,6 @@ class CompositionEncoder(nn.Module):
         return embedding, self.answer(F.silu(embedding))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed compositions, and read off the answers."""
         if x.device.type != "cpu":
             elements, fractions = x.chunk(2, dim=-1)
             return self.read(self.encode(elements.long(), fractions)[1])
@@ -190,11 +188,9 @@ class CompositionEncoderNetwork(SeededNetwork):
         self.reset_parameters()
 
     def load_encoder(self, arrays: Mapping[str, Tensor]) -> None:
-        """Start every member's encoder from trained weights."""
         self.encoder.load_arrays(arrays)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Predict from elements and fractions."""
         embedding, answers = self.encoder(x)
         read = torch.cat([F.silu(embedding), answers], dim=-1)
         answer = self.head_outer(F.silu(self.head_inner(read)))

@@ -30,7 +30,6 @@ class ElementEmbedding(nn.Module):
         nn.init.normal_(self.weight[member], std=0.3, generator=generator)
 
     def forward(self, atomic_numbers: Tensor) -> Tensor:
-        """Look up."""
         n_members, _, dim = self.weight.shape
         offset = torch.arange(n_members, device=atomic_numbers.device).unsqueeze(1) * N_ELEMENTS
         return F.embedding(atomic_numbers + offset, self.weight.view(-1, dim))
@@ -48,7 +47,6 @@ class AtomPooling(nn.Module):
         self.logits = MemberLinear(n_members, dim, n_heads)
 
     def forward(self, atoms: Tensor, structures: Segments) -> Tensor:
-        """Pool the atoms of every crystal."""
         weights = structures.softmax(self.logits(atoms)).unsqueeze(-1)
         heads = atoms.unflatten(-1, (weights.shape[2], -1))
         attended = structures.sum((weights * heads).flatten(2))
@@ -69,7 +67,6 @@ class CellInput(NamedTuple):
     dihedrals: Tensor
 
     def take(self, rows: KeptRows) -> "CellInput":
-        """Keep some rows."""
         angles = self.angles[:, rows.angles] if self.angles.shape[1] else self.angles
         dihedrals = self.dihedrals[:, rows.dihedrals] if self.dihedrals.shape[1] else self.dihedrals
         return CellInput(self.atoms[:, rows.atoms], self.bonds[:, rows.bonds], angles, dihedrals)
@@ -83,7 +80,6 @@ class CellState(NamedTuple):
     bonds: Tensor
 
     def take(self, rows: KeptRows) -> "CellState":
-        """Keep some rows."""
         latent, answer, bonds = self
         return CellState(latent[:, rows.atoms], answer[:, rows.atoms], bonds[:, rows.bonds])
 
@@ -312,7 +308,6 @@ class GraphTRIADSNetwork(SeededNetwork):
         return self.head(F.gelu(self.read_norm(hidden))) + self.skip(vibrations)
 
     def forward(self, batch: GraphBatch) -> dict[str, Tensor]:
-        """Predict after every cycle."""
         atoms = self.embed_atoms(batch)
         inputs = self.cell.encode(batch, atoms)
         state = CellState(atoms, torch.zeros_like(atoms), inputs.bonds)

@@ -104,7 +104,6 @@ class PropertyHead(StreamHead):
         self._blocks = {"of_atom.0.weight": widths, "readout.0.weight": read}
 
     def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
-        """Predict."""
         of_atom = self.of_atom(torch.cat(list(embeddings.atoms.values()), dim=1))
         context = [] if self.of_context is None else [self.of_context(batch.context)]
         if self.pooling == "sum":
@@ -154,7 +153,6 @@ class EnergyHead(StreamHead):
             self.references[number] = energy
 
     def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
-        """Predict energies."""
         energies = self.of_atom(torch.cat(list(embeddings.atoms.values()), dim=1))
         if self.of_composition is not None:
             energies = energies + self.of_composition(embeddings.atoms["composition"])
@@ -171,7 +169,6 @@ class PropertyNetwork(SeededNetwork):
         self.head = head
 
     def forward(self, batch: CrystalBatch) -> Tensor:
-        """Predict."""
         return self.head(self.encoder(batch), batch)
 
 
@@ -191,7 +188,6 @@ class PotentialNetwork(SeededNetwork):
         self.head = head
 
     def forward(self, batch: CrystalBatch) -> dict[str, Tensor]:
-        """Predict energies, forces and stresses."""
         with torch.enable_grad():
             positions = batch.positions.detach().requires_grad_()
             strain = torch.zeros_like(batch.lattices).requires_grad_()
@@ -248,7 +244,6 @@ class PretrainingNetwork(SeededNetwork):
         self.directions = RandomDirections(projection_dim, n_slices)
 
     def forward(self, batch: CrystalBatch) -> dict:
-        """Embed, guess and project."""
         embeddings = self.encoder(batch)
         joined = torch.cat(list(embeddings.atoms.values()), dim=1)
         return {

@@ -136,7 +136,6 @@ class HybridTRIADSNetwork(SeededNetwork):
         return tokens.mean(2)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Predict at every recursion step."""
         rest = x[..., x.shape[-1] - self.layout.n_rest :]
         parts = []
         if self.layout.n_tokens:

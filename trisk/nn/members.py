@@ -28,7 +28,6 @@ class SeededNetwork(nn.Module):
 
     @property
     def n_members(self) -> int:
-        """Number of members."""
         return len(self.seeds)
 
     def reset_parameters(self) -> None:
@@ -73,7 +72,6 @@ class MemberLinear(nn.Module):
             nn.init.zeros_(self.bias[member])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply each member's map to its own activations."""
         flat = x.flatten(1, -2)
         if self.bias is None:
             out = torch.bmm(flat, self.weight)
@@ -91,12 +89,10 @@ class MemberLayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_members, 1, dim))
 
     def reset_member(self, member: int, generator: torch.Generator) -> None:
-        """Set one member's affine map to the identity."""
         nn.init.ones_(self.gain[member])
         nn.init.zeros_(self.bias[member])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise, then apply each member's gain and bias."""
         normed = F.layer_norm(x, x.shape[-1:]).flatten(1, -2)
         return torch.addcmul(self.bias, normed, self.gain).view_as(x)
 
@@ -113,7 +109,6 @@ class RandomStreams(nn.Module):
         self.seed([(0, 0, 0)])
 
     def seed(self, seeds: Sequence[Sequence[int]]) -> None:
-        """Start one stream per member."""
         self.seeds = [list(seed) for seed in seeds]
         self.generators = [np.random.Generator(np.random.SFC64(seed)) for seed in self.seeds]
         self.keys: Tensor | None = None
@@ -193,7 +188,6 @@ class PeriodicEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.empty(n_members, n_features, n_frequencies, dim - 1))
 
     def reset_member(self, member: int, generator: torch.Generator) -> None:
-        """Draw one member's frequencies, phases and maps."""
         nn.init.ones_(self.gain[member])
         nn.init.normal_(self.frequency[member], std=self.frequency_scale, generator=generator)
         nn.init.uniform_(self.phase[member], -0.5, 0.5, generator=generator)
@@ -201,7 +195,6 @@ class PeriodicEmbedding(nn.Module):
         nn.init.uniform_(self.weight[member], -bound, bound, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embed each feature."""
         n_members, n_rows, n_features = x.shape
         # One small matrix per member and feature: products of matrices have far cheaper
         # backward passes than broadcasts, and sin(a + π/2) than cos(a).

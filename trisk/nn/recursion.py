@@ -25,7 +25,6 @@ class Update(nn.Module):
         self.norm = MemberLayerNorm(n_members, dim)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Finish an update from its hidden layer."""
         return self.norm(self.outer(self.dropout(F.gelu(hidden))))
 
 
@@ -72,7 +71,6 @@ class RecursiveCore(nn.Module):
         self.answer = _JoinedUpdate(n_members, 2, hidden_dim, dim, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run the recursion."""
         from_x, from_y, from_z = self.latent.split()
         to_y, z_to_y = self.answer.split()
         injected = torch.baddbmm(self.latent.bias, x, from_x)
@@ -107,7 +105,6 @@ class Progress:
 
     @property
     def finished(self) -> bool:
-        """Whether all crystals are done."""
         return self.openness is not None and not self.openness.any()
 
     @property
@@ -125,7 +122,6 @@ class Progress:
         return previous.index_copy(1, self.running, answer)
 
     def compact(self, alive: Tensor) -> "Progress":
-        """Go on with the crystals that are alive."""
         assert self.openness is not None
         kept = alive.nonzero().squeeze(1)
         running = kept if self.running is None else self.running[kept]

@@ -103,7 +103,6 @@ class SpringVibrations(nn.Module):
         return torch.cat([*roots, of_i], dim=-1)
 
     def forward(self, bonds: Tensor, geometry: SpringGeometry, batch: GraphBatch) -> Tensor:
-        """Evaluate the springs that the bonds' states stand for."""
         change = _STIFFNESS_STEP * self.stiffness(bonds)
         stiffness = batch.bond_stiffness.unsqueeze(1)
         along = stiffness * change[..., :1].exp()

@@ -92,7 +92,6 @@ class CompositionStream(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
-        """Embed atoms and structures."""
         elements, n_atoms, of_atom = _unique_elements(batch)
         counts = n_atoms.to(self.embed.weight.dtype)
         if self.stoichiometry == "reduced":
@@ -155,7 +154,6 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Update tokens ``(n_structures, n_tokens, dim)``."""
         x = x + self.merge(attend(self.project(self.norm(x)), self.n_heads, bias=bias)[0])
         return x + self.update(x)
 
@@ -198,11 +196,9 @@ class PowerSpectrum(nn.Module):
 
     @property
     def out_features(self) -> int:
-        """Numbers per atom."""
         return self.scale.numel()
 
     def forward(self, batch: CrystalBatch, radial: Tensor, n_neighbors: Tensor) -> Tensor:
-        """Describe the neighbourhood of every atom."""
         angular = real_spherical_harmonics(batch.directions)
         # Mixed after the sum, which no weight then stands behind.
         density = batch.sum_over_neighbors(angular, radial) @ self.mix
@@ -234,7 +230,6 @@ class StructureStream(nn.Module):
         self.layers = nn.ModuleList(_EnvelopedMessages(dim) for _ in range(_N_ROUNDS))
 
     def forward(self, batch: CrystalBatch) -> Tensor:
-        """Embed atoms."""
         radial = self.spectrum.basis(batch.lengths)
         n_neighbors = coordination(batch, self.spectrum.basis.cutoff)
         spectrum = self.spectrum(batch, radial, n_neighbors)
@@ -324,7 +319,6 @@ class TriForcesEncoder(nn.Module):
         return widths
 
     def forward(self, batch: CrystalBatch) -> StreamEmbeddings:
-        """Embed atoms and structures."""
         atoms, structures, vectors = {}, {}, None
         if self.composition is not None:
             of_atoms, of_structures = self.composition(batch)

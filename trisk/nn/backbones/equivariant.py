@@ -37,7 +37,6 @@ class EquivariantBackbone(nn.Module):
         self.updates = nn.ModuleList(_Update(dim) for _ in range(n_layers))
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
-        """Embed atoms."""
         scalars = self.embed(batch.atomic_numbers)
         damping = torch.rsqrt(1 + coordination(batch, self.cutoff)).index_select(
             0, batch.links.receivers
@@ -103,7 +102,6 @@ class _Update(nn.Module):
         )
 
     def forward(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Updated scalars and vectors of the same shapes."""
         left, right = self.mix(vectors).chunk(2, dim=2)
         # The constant keeps the root differentiable for an atom without vectors.
         norms = (right.square().sum(1) + 1e-6).sqrt()

@@ -55,7 +55,6 @@ class ESENBackbone(nn.Module):
             )
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
-        """Embed atoms."""
         pairs = batch.real_pairs
         centers = batch.centers.index_select(0, pairs)
         neighbors = batch.neighbors.index_select(0, pairs)

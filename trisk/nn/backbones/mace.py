@@ -69,7 +69,6 @@ class MACEBackbone(nn.Module):
         self.network.readouts.requires_grad_(False)
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
-        """Embed atoms."""
         pairs = batch.real_pairs
         centers = batch.centers.index_select(0, pairs)
         neighbors = batch.neighbors.index_select(0, pairs)

@@ -62,7 +62,6 @@ class OrbBackbone(nn.Module):
         self.network._decoder.requires_grad_(False)
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, None]:
-        """Embed atoms."""
         pairs = batch.real_pairs
         vectors = batch.vectors.index_select(0, pairs) * (_ORB_CUTOFF / self.cutoff)
         graphs = SimpleNamespace(
