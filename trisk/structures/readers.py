@@ -24,13 +24,17 @@ _ERRORS_SHOWN = 5
 
 # What a text may ask of a parser. Each bound is far above what structures need.
 _LONGEST_TEXT = 10_000_000  # characters, after decompression
-_LONGEST_LINE = {"CIF": 4_096, "XYZ": 100_000}  # pymatgen takes the square of a CIF's line
+_LONGEST_LINE = {"CIF": 2_048, "XYZ": 100_000}  # the CIF's is that of the standard
+_MOST_QUOTES = 64  # in a line of a CIF, whose rest pymatgen searches at each
 _MOST_OPERATIONS = 192  # of a space group in its conventional cell
-_MOST_POSITIONS = 10_000  # atoms × operations, of which pymatgen takes the square
+_MOST_CIF_ATOMS = 5_000  # which pymatgen compares pair by pair
+_MOST_POSITIONS = 200_000  # atoms × operations
+_SAME_POSITION = 1e-4  # of a lattice vector
 _FORMULA_TOLERANCE = 0.01  # of the atoms of an element, for rounded formulas
 
 # What of a CIF pymatgen gets to see.
-_CIF_KEYS = ("_cell_", "_symmetry_", "_space_group_", "_atom_site_", "_atom_type_")
+_CIF_ATOMS = ("_cell_", "_atom_site_", "_atom_type_")
+_CIF_SYMMETRY = ("_symmetry_", "_space_group_")
 _CIF_FORMULAS = ("_chemical_formula_sum", "_chemical_formula_structural")
 _CIF_UNREAD = ("_space_group_magn", "_space_group_symop_magn", "_cell_modulation")
 
@@ -164,8 +168,8 @@ def _read(value):
     except ImportError:  # a package that is missing is not the fault of a row
         raise
     except Exception as error:  # whatever a damaged value makes a parser raise
-        lines = str(error).strip().splitlines() or [""]
-        return f"it cannot be read ({type(error).__name__}: {lines[0][:200]})"
+        text = " ".join(str(error).split())
+        return f"it cannot be read ({type(error).__name__}: {text[:200]})"
 
 
 def _arrays_of(value):
@@ -209,7 +213,8 @@ def _from_atoms(atoms):
 def _from_pymatgen(structure):
     sites = structure.sites
     numbers = [
-        _number(index, [(element.symbol, amount) for element, amount in site.species.items()])
+        # The symbol of deuterium is that of hydrogen; a dummy species has no name.
+        _number(index, [(getattr(e, "name", e.symbol), n) for e, n in site.species.items()])
         for index, site in enumerate(sites)
     ]
     if not hasattr(structure, "lattice"):
@@ -318,17 +323,18 @@ def _from_json(text):
 
 
 def _from_xyz(text):
-    _lines(text, "XYZ")
+    lines = _lines(text, "XYZ")
+    n_atoms = int(lines[0])
+    if n_atoms > len(lines) - 2 or any(line.strip() for line in lines[n_atoms + 2 :]):
+        raise StructureError(
+            f"its {len(lines)} lines are not one structure of {n_atoms} atoms; of several "
+            "structures, give what ase.io.read(path, ':') returns"
+        )
     from ase.io import read
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        frames = read(StringIO(text), index=":", format="extxyz")
-    if len(frames) != 1:
-        raise StructureError(
-            f"the file holds {len(frames)} structures; give what ase.io.read(path, ':') returns"
-        )
-    return _from_atoms(frames[0])
+        return _from_atoms(read(StringIO(text), format="extxyz"))
 
 
 def _from_poscar(text):
@@ -369,7 +375,9 @@ def _are_counts(words):
 def _from_cif(text):
     """From the first block with atoms; only what describes the crystal reaches the parser."""
     lines = _lines(text, "CIF")
-    from pymatgen.io.cif import CifBlock, CifFile, CifParser
+    if any(line.count("'") + line.count('"') > _MOST_QUOTES for line in lines):
+        raise StructureError(f"a line has more than {_MOST_QUOTES} quotation marks")
+    from pymatgen.io.cif import CifFile, CifParser
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pymatgen tells of every rounded coordinate
@@ -380,39 +388,55 @@ def _from_cif(text):
             raise StructureError("it cannot be read as a CIF: it holds no fractional coordinates")
         if any(key.startswith(_CIF_UNREAD) for key in block.data):
             raise StructureError("magnetic and modulated CIFs are not read")
-        kept = {key: value for key, value in block.data.items() if key.startswith(_CIF_KEYS)}
-        loops = [[key for key in loop if key in kept] for loop in block.loops]
-        _check_fields(kept)
-        stripped = CifBlock(kept, [loop for loop in loops if loop], "structure")
-        parser = CifParser.from_str(f"{stripped}\n", check_cif=False)
-        _check_expansion(kept, parser.get_symops(stripped))
-        structure = parser.parse_structures(primitive=False, on_error="raise")[0]
-    arrays = _from_pymatgen(structure)
-    _check_formula(block.data, structure.composition)
-    return arrays
+        if len(block.data["_atom_site_fract_x"]) > _MOST_CIF_ATOMS:
+            raise StructureError(
+                f"a CIF of more than {_MOST_CIF_ATOMS} atoms takes minutes; write a POSCAR or JSON"
+            )
+        parser = CifParser.from_str(f"{_part_of_cif(block, _CIF_ATOMS)}\n", check_cif=False)
+        unit = parser.parse_structures(primitive=False, on_error="raise")[0]
+        operations = parser.get_symops(_part_of_cif(block, _CIF_SYMMETRY))
+    numbers, _, lattice, pbc = _from_pymatgen(unit)
+    copies, points = _expand(unit.frac_coords, operations)
+    _check_formula(block.data, numbers[copies])
+    return numbers[copies], points @ lattice, lattice, pbc
 
 
-def _check_fields(data):
-    """Refuse fields that no crystal needs, before pymatgen takes minutes over them."""
-    for key, value in data.items():
+def _part_of_cif(block, prefixes):
+    """A block with some of its fields, none of which takes the parser minutes."""
+    from pymatgen.io.cif import CifBlock
+
+    kept = {key: value for key, value in block.data.items() if key.startswith(prefixes)}
+    for key, value in kept.items():
         entries = [value] if isinstance(value, str) else value
         if max(map(len, entries), default=0) > _LONGEST_LINE["CIF"]:
             raise StructureError(f"{key} holds more than {_LONGEST_LINE['CIF']} characters")
         if "_xyz" in key and len(entries) > _MOST_OPERATIONS:
             raise StructureError(f"{key} holds {len(entries)} operations; no space group has")
+    loops = [[key for key in loop if key in kept] for loop in block.loops]
+    return CifBlock(kept, [loop for loop in loops if loop], "structure")
 
 
-def _check_expansion(data, operations):
-    """Refuse more positions than pymatgen can compare with each other."""
-    n_atoms = len(data["_atom_site_fract_x"])
-    if n_atoms * len(operations) > _MOST_POSITIONS:
+def _expand(fractional, operations):
+    """All different images of atoms under symmetry operations: whose they are, and where."""
+    if len(fractional) * len(operations) > _MOST_POSITIONS:
         raise StructureError(
-            f"{len(operations)} symmetry operations on {n_atoms} atoms give more than "
-            f"{_MOST_POSITIONS} positions; write the whole cell to a POSCAR or JSON file"
+            f"{len(operations)} operations on {len(fractional)} atoms give more than "
+            f"{_MOST_POSITIONS} positions"
         )
+    turns = np.array([operation.rotation_matrix for operation in operations])
+    shifts = np.array([operation.translation_vector for operation in operations])
+    copies, points = [], []
+    for atom, place in enumerate(fractional):
+        images = (turns @ place + shifts) % 1
+        steps = images[:, None] - images
+        same = (abs(steps - np.round(steps)) < _SAME_POSITION).all(axis=2)
+        first = ~np.tril(same, -1).any(axis=1)
+        points.append(images[first])
+        copies += [atom] * int(first.sum())
+    return np.array(copies), np.concatenate(points)
 
 
-def _check_formula(data, composition):
+def _check_formula(data, numbers):
     """Compare the atoms with the formula that the file states."""
     from pymatgen.core import Composition
 
@@ -421,11 +445,11 @@ def _check_formula(data, composition):
         stated = Composition(formula).remove_charges().get_el_amt_dict()
     except Exception:  # there is none, or none that can be read
         return
-    found = composition.remove_charges().get_el_amt_dict()
-    ratios = [found.get(symbol, 0) / amount for symbol, amount in stated.items()] or [1]
+    found = dict(zip(*np.unique(numbers, return_counts=True), strict=True))
+    ratios = [found.pop(ATOMIC_NUMBERS.get(symbol), 0) / stated[symbol] for symbol in stated] or [1]
     uneven = max(ratios) - min(ratios) > _FORMULA_TOLERANCE * max(ratios)
-    if uneven or min(ratios) < 1 - _FORMULA_TOLERANCE or set(found) - set(stated):
+    if found or uneven or min(ratios) < 1 - _FORMULA_TOLERANCE:
         raise StructureError(
-            f"its atoms are {composition.formula}, but it states the formula "
+            f"its atoms are {describe_atoms(numbers)}, but it states the formula "
             f"{' '.join(formula.split())}: some are missing or too many"
         )

@@ -153,9 +153,9 @@ def test_graph__random_crystals__depend_on_nothing_but_the_crystal():
     featurizer = CrystalGraphFeaturizer(
         n_dihedral_neighbors=6, composition=None, on_error="nan"
     ).fit([])
-    before, failed = featurizer.transform(crystals), featurizer.errors_["row"].tolist()
-    after = featurizer.transform(others)
-    assert featurizer.errors_["row"].tolist() == failed
+    before, after = featurizer.transform(crystals), featurizer.transform(others)
+    failed = featurizer.explain_errors(crystals)["row"].tolist()
+    assert featurizer.explain_errors(others)["row"].tolist() == failed
     assert len(failed) < 50
     for row in range(150):
         assert_same_crystal(before[row], after[row], times[row])

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 import trisk
 from trisk.featurizers import FeaturizationError, PowerSpectrumFeaturizer
-from trisk.featurizers.structure._harmonics import spherical_harmonics
+from trisk.structures.harmonics import real_spherical_harmonics
 
 
 def written_out(crystal, cutoff, n_radial, max_degree):
@@ -61,8 +61,8 @@ def test_harmonics__are_orthonormal():
     angles = np.arange(66) * np.pi / 33
     sine = np.sqrt(1 - z**2)
     points = [np.outer(sine, np.cos(angles)), np.outer(sine, np.sin(angles)), np.tile(z, (66, 1)).T]
-    values = spherical_harmonics(np.stack(points, -1).reshape(-1, 3), 32)
-    gram = values.T @ (values * np.repeat(weights, 66)[:, None]) * np.pi / 33
+    values = np.stack(real_spherical_harmonics(*np.stack(points, -1).reshape(-1, 3).T, 32), 1)
+    gram = values.T @ (values * np.repeat(weights, 66)[:, None]) / 132
     np.testing.assert_allclose(gram, np.eye(33**2), atol=1e-12)
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.neighborlist import primitive_neighbor_list
 from scipy.spatial.transform import Rotation
 
-from trisk.featurizers.structure._bonds import SHELL_GAP, nearest_bonds
-from trisk.structures.neighbors import find_neighbors
+from trisk.featurizers.structure._graph_arrays import SHELL_GAP, nearest_bonds
+from trisk.structures import find_neighbors
 
 RNG = np.random.default_rng(0)
 
@@ -32,6 +32,12 @@ def slab(periodic):
     return atoms
 
 
+def in_a_box(atoms, shift):
+    atoms.set_cell([3, 4, 5])
+    atoms.positions += shift
+    return atoms
+
+
 CELLS = {
     "one atom": bulk("Cu"),
     "two atoms": bulk("NaCl", "rocksalt", a=5.64),
@@ -44,6 +50,7 @@ CELLS = {
     "atoms outside the cell": outside(),
     "periodic in a plane": slab([True, True, False]),
     "periodic along a line": slab([False, True, False]),
+    "a molecule far outside a cell": in_a_box(molecule("C6H6"), [31.0, -17.0, 8.0]),
 }
 
 
@@ -112,9 +119,7 @@ def test_find_neighbors__nearest_only__finds_whole_shells_as_the_full_search(n_n
     every = find_neighbors(*arrays)
     nearest = find_neighbors(*arrays, n_neighbors=n_neighbors, shell_gap=SHELL_GAP)
     assert len(nearest.lengths) < len(every.lengths)
-    n_atoms = arrays[3][-1]
-    expected = nearest_bonds(every, n_atoms, n_neighbors)
-    found = nearest_bonds(nearest, n_atoms, n_neighbors)
+    expected, found = nearest_bonds(every, n_neighbors), nearest_bonds(nearest, n_neighbors)
     np.testing.assert_array_equal(found.offsets, expected.offsets)
     # Neighbours at one distance may stand in any order.
     pairs = [

@@ -10,7 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import trisk
-from trisk.structures.graphs import CrystalGraphs
+from trisk.structures import CrystalGraphs, connect
+from trisk.structures.graphs import emptied
 
 LEVELS = {"bond_atoms": "atom", "angle_bonds": "bond", "dihedral_angles": "angle"}
 
@@ -31,7 +32,7 @@ def rows_of(graphs):
     for row in range(len(graphs)):
         start = {level: offsets[row] for level, offsets in graphs.offsets.items()}
         stop = {level: offsets[row + 1] for level, offsets in graphs.offsets.items()}
-        row = {"lattices": graphs.lattices[row], "context": graphs.context[row]}
+        row = {name: getattr(graphs, name)[row] for name in ("lattices", "pbc", "context")}
         for name, value in vars(graphs).items():
             if isinstance(value, np.ndarray) and name not in row:
                 level = name.split("_")[0]
@@ -101,12 +102,10 @@ def mean_atom_features(graphs):
     return np.add.reduceat(graphs.atom_features, starts) / graphs.counts("atom")[:, None]
 
 
-@pytest.mark.parametrize("memory", [False, True])
-def test_pipeline__cross_validation__scores_what_it_should(structures, memory, tmp_path):
+def test_pipeline__cross_validation__scores_what_it_should(structures):
     y = [structure.density for structure in structures]
-    folder = tmp_path if memory else None
     model = make_pipeline(
-        trisk.CrystalGraphFeaturizer(composition=None, memory=folder),
+        trisk.CrystalGraphFeaturizer(composition=None),
         FunctionTransformer(mean_atom_features),
         Ridge(),
     )
@@ -114,3 +113,29 @@ def test_pipeline__cross_validation__scores_what_it_should(structures, memory, t
     graphs = trisk.CrystalGraphFeaturizer(composition=None).fit_transform(structures)
     expected = cross_val_score(Ridge(), mean_atom_features(graphs), y, cv=3)
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
+
+
+def test_array__holds_one_batch_of_a_single_structure_per_row(graphs):
+    array = np.asarray(graphs)
+    assert array.shape == (24,)
+    assert_same(CrystalGraphs.concatenate(array), rows_of(graphs))
+    assert repr(graphs[:2]).startswith("<CrystalGraphs of 2 structures: ")
+
+
+def test_emptied__keeps_the_other_rows_as_they_were(graphs):
+    part = emptied(graphs, [0, 7, 23])
+    assert np.flatnonzero(part.counts() == 0).tolist() == [0, 7, 23]
+    assert np.isnan(part.lattices[7]).all()
+    assert np.isnan(part.context[7]).all()
+    kept = np.setdiff1d(np.arange(24), [0, 7, 23])
+    assert_same(part[kept], rows_of(graphs[kept]))
+
+
+def test_connect__has_the_bonds_of_a_featurizer_without_a_number_of_neighbours(structures):
+    settings = {"order": 1, "n_neighbors": None, "composition": None, "physics": False}
+    expected = trisk.CrystalGraphFeaturizer(cutoff=5.0, **settings).fit_transform(structures)
+    for X in (structures, expected):
+        found = connect(X, 5.0)
+        for name in ("bond_atoms", "bond_images", "bond_lengths", "atomic_numbers", "pbc"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        assert found.atom_features.shape[1] == found.context.shape[1] == 0

@@ -15,8 +15,7 @@ from sklearn.pipeline import make_pipeline, make_union
 
 import trisk
 from trisk.featurizers import FeaturizationError, MagpieFeaturizer, SpringModelFeaturizer
-from trisk.featurizers.structure._bond_physics import bond_sensors, bond_valences
-from trisk.featurizers.structure._springs import _quantiles
+from trisk.featurizers.structure._springs import _quantiles, bond_sensors, bond_valences
 
 WAVENUMBER = 1e-2 / (2 * np.pi * 2.99792458e8) / np.sqrt(1.66053906660e-27)
 
@@ -103,9 +102,9 @@ def test_columns__random_crystals__depend_on_nothing_but_the_crystal():
     crystals = [random_crystal(rng) for _ in range(60)]
     others = [another_description(crystal, rng) for crystal in crystals]
     featurizer = SpringModelFeaturizer(on_error="nan").fit([])
-    before, failed = featurizer.transform(crystals), featurizer.errors_["row"].tolist()
-    after = featurizer.transform(others)
-    assert featurizer.errors_["row"].tolist() == failed
+    before, after = featurizer.transform(crystals), featurizer.transform(others)
+    failed = featurizer.explain_errors(crystals)["row"].tolist()
+    assert featurizer.explain_errors(others)["row"].tolist() == failed
     assert len(failed) < 20
     assert before.drop(index=failed).notna().all(axis=None)
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-3)
@@ -119,7 +118,7 @@ def test_bad_structures__are_reported_and_nan():
     with pytest.warns(UserWarning, match="2 of 4 rows hold NaN"):
         X = featurizer.fit_transform(values)
     assert X.isna().all(axis=1).tolist() == [False, True, True, False]
-    assert featurizer.errors_["row"].tolist() == [1, 2]
+    assert featurizer.explain_errors(values)["row"].tolist() == [1, 2]
     pd.testing.assert_frame_equal(
         X.iloc[[3]].reset_index(drop=True), SpringModelFeaturizer().fit_transform([bulk("Si")])
     )
