@@ -117,14 +117,14 @@ def test_shipped_weights_compute_what_torchs_own_layers_compute():
     rows = torch.zeros(3, 8, dtype=torch.float64)
     for row, (elements, fractions) in zip(rows, compositions, strict=True):
         row[: len(elements)] = torch.tensor(elements)
-        row[4 : 4 + len(elements)] = torch.tensor(fractions)
+        row[4 : 4 + len(elements)] = torch.tensor(fractions, dtype=torch.float64)
     found = network.encoder(rows.expand(2, *rows.shape))
     for i, (elements, fractions) in enumerate(compositions):
         expected = embed_one(
             weights, torch.tensor(elements), torch.tensor(fractions, dtype=torch.float64)
         )
         for values, one in zip(found, expected, strict=True):
-            torch.testing.assert_close(values[:, i], one.expand(2, -1), rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close(values[:, i], one.expand(2, -1), rtol=1e-10, atol=1e-12)
 
 
 def test_arrays_of_an_encoder_give_it_to_another(tokens):
