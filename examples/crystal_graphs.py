@@ -7,7 +7,6 @@ chemist would, and shows what happens to a structure that is no crystal. Takes s
 """
 
 import argparse
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -77,11 +76,9 @@ def main():
     print()
 
     overlapping = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.02, 0, 0]])
-    tolerant = CrystalGraphFeaturizer(on_error="nan")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one warning that says the same
-        tolerant.fit_transform([structures.iloc[0], overlapping, "no such file.cif"])
-    print(tolerant.errors_.drop(columns="featurizer").to_string(index=False))
+    wrong = [structures.iloc[0], overlapping, "no such file.cif"]
+    errors = CrystalGraphFeaturizer().fit(wrong).explain_errors(wrong)
+    print(errors.drop(columns="featurizer").to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import pytest
 import torch
 from nested import make
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
@@ -16,7 +17,6 @@ from trisk.estimators import (
     HybridTRIADSRegressor,
 )
 from trisk.featurizers import (
-    ColumnSelector,
     CompositionFeaturizer,
     ElementFractionFeaturizer,
     MagpieFeaturizer,
@@ -121,9 +121,11 @@ def test_beside_a_network_that_sees_the_frozen_columns(band_gaps, tmp_path):
     formulas, y = trisk.load_band_gaps()
     formulas, y = formulas[:40], y[:40]
     tuned = make(CompositionEncoderRegressor, **_SMALL)
+    of_fractions = make_column_selector("^ElementFraction")
+    fractions = ColumnTransformer([("fractions", "passthrough", of_fractions)])
     network = make(
         HybridTRIADSRegressor,
-        stack_with=make_pipeline(ColumnSelector("^ElementFraction"), tuned),
+        stack_with=make_pipeline(fractions, tuned),
         n_members=1,
         max_epochs=2,
         random_state=0,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_non_negative, validate_data
 
-from trisk._encoder_weights import read_encoder
+from trisk._encoder_weights import encoder_sizes, read_encoder
 from trisk.estimators.base import ClassifierTask, RegressorTask, document_parameters
 from trisk.estimators.tables import TableNetwork, TrainingSet
 from trisk.nn import CompositionEncoderNetwork
@@ -73,14 +73,7 @@ class BaseCompositionEncoder(TableNetwork):
         seeds = member_seeds(self.random_state, self.n_members)
         self.architecture_ = {"n_outputs": target.shape[1], "seeds": seeds}
         if self.pretrained is not None:
-            arrays = self._read_weights()
-            self.architecture_ |= {
-                "dim": arrays["element"].shape[1],
-                "n_layers": sum(name.endswith("weight_of_fraction") for name in arrays),
-                "n_heads": len(arrays["pool.bias"]),
-                "embedding_dim": len(arrays["narrow.bias"]),
-                "n_answers": len(arrays["answer.bias"]),
-            }
+            self.architecture_ |= encoder_sizes(self._read_weights())
         return TrainingSet(X=_to_tokens(X), target=target, weight=weight, seeds=seeds)
 
     def _read_weights(self):

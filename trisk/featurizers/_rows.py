@@ -90,7 +90,7 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
     def _collecting(self):
         """A copy that takes up errors in ``_found`` and neither raises nor warns."""
         probe = copy.copy(self)
-        probe.on_error, probe._found = "nan", []
+        probe.on_error, probe._found = "nan", []  # type: ignore[assignment]
         return probe
 
     def _fit_rows(self, X, what):

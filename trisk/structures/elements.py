@@ -69,17 +69,6 @@ def impute_element_means(values):
     return filled
 
 
-def elements_without_data(table, values):
-    """Rows of a composition table that hold elements with a missing value, and their symbols."""
-    lacking = np.isnan(values).any(axis=1)
-    lacking_entries = np.flatnonzero(lacking[table.elements])
-    found: dict[int, list[str]] = {}
-    rows = table.rows
-    for entry in lacking_entries:
-        found.setdefault(int(rows[entry]), []).append(ELEMENT_SYMBOLS[table.elements[entry] - 1])
-    return found
-
-
 #: Feature → the element table and column that it is read from.
 _SOURCES = {
     "group": ("magpie_elements.csv", "Column"),

@@ -83,9 +83,9 @@ def test_input__is_parsed_once(monkeypatch):
 
     calls = []
 
-    def counting(X, on_error):
+    def counting(X, featurizer):
         calls.append(len(X))
-        return original(X, on_error=on_error)
+        return original(X, featurizer)
 
     original = base.parse_compositions
     monkeypatch.setattr(base, "parse_compositions", counting)

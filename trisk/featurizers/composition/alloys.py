@@ -389,10 +389,7 @@ def _strengthening(table, shear):
 
 
 def _packing_efficiency(table, radius):
-    """Mean atomic packing efficiency if every atom's neighbours have the mean radius.
-
-    0 is ideal packing, positive is too loose.
-    """
+    """Mean atomic packing efficiency if every atom's neighbours have the mean radius."""
     ratio = radius / table.mean(radius)[table.rows]
     efficiency = 1 - _IDEAL_RATIOS / ratio[:, None]
     best = np.argmin(np.abs(efficiency), axis=1)

@@ -105,10 +105,9 @@ class BaseCompositionFeaturizer(TableFeaturizer):
         """
         check_is_fitted(self)
         check_feature_names(self, X, reset=False)
-        table, errors = parse_compositions(X, on_error=self.on_error)
+        table, errors = parse_compositions(X, type(self).__name__)
         if self.on_error == "raise":
             self._report(errors, table.n_rows)
-        errors = [replace(error, featurizer=type(self).__name__) for error in errors]
         values, failures = self._compute_chunked(table)
         self._report(sorted(errors + failures, key=lambda error: error.row), table.n_rows)
         return self._as_frame(values, X)

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -24,7 +24,6 @@ AMOUNT_TOLERANCE = 1e-8
 #: Larger ones are a mistake, and the squares of much larger ones would overflow.
 MAX_AMOUNT = 1e50
 
-_ROWS_PER_BLOCK = 100_000  # bounds the memory of the bulk path; larger blocks gain no speed
 _LONGEST_SHOWN = 200  # characters of an unreadable value that messages repeat
 _ISOTOPES = {"D": "deuterium", "T": "tritium"}
 
@@ -112,61 +111,43 @@ class CompositionTable:
         )
 
 
-def parse_compositions(X, on_error="raise"):
-    """Read compositions of any kind: the table, and a RowError for each row left empty in it.
-
-    With ``on_error="raise"``, reading ends with the first block of rows that holds such a row.
-    """
+def parse_compositions(X, featurizer="parser"):
+    """Read compositions of any kind: the table, and a RowError for each row left empty in it."""
     values = as_value_list(X)
-    blocks, errors = [], []
-    for start in range(0, max(len(values), 1), _ROWS_PER_BLOCK):
-        *block, failures = _parse_block(values[start : start + _ROWS_PER_BLOCK])
-        blocks.append(block)
-        errors += [RowError(start + row, text, "parser", cause) for row, text, cause in failures]
-        if errors and on_error == "raise":
-            break
-    lengths, *arrays = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    return CompositionTable(np.concatenate([[0], np.cumsum(lengths)]), *arrays), errors
-
-
-def _parse_block(values):
-    """Lengths, elements, amounts, texts and charges of rows, and (row, text, cause) of bad ones."""
-    n_rows = len(values)
-    is_text = np.fromiter((isinstance(value, str) for value in values), bool, n_rows)
+    is_text = np.fromiter((isinstance(value, str) for value in values), bool, len(values))
     text_rows = np.flatnonzero(is_text)
-    formulas, charges = np.empty(n_rows, dtype=object), np.full(n_rows, np.nan)
+    formulas, charges = np.empty(len(values), dtype=object), np.full(len(values), np.nan)
     formulas[text_rows] = texts = [value for value in values if isinstance(value, str)]
-    plain_lengths, elements, amounts, plain = parse_plain_formulas(texts)
-    lengths, left = np.zeros(n_rows, dtype=np.int64), np.ones(n_rows, dtype=bool)
-    lengths[text_rows], left[text_rows] = plain_lengths, ~plain
+    lengths, elements, amounts, plain = parse_plain_formulas(texts)
+    left = np.ones(len(values), dtype=bool)
+    left[text_rows[plain]] = False
 
-    parsed, failures, known = {}, [], {}
+    parsed, errors = {}, []
     for row in np.flatnonzero(left).tolist():
         value = values[row]
         try:
-            if not is_text[row]:
+            if is_text[row]:
+                parsed[row] = parse_formula(value)
+            else:
                 parsed[row], charges[row] = parse_object(value)
                 formulas[row] = _describe(value)
-            elif value in known:
-                parsed[row] = known[value]
-            else:
-                parsed[row] = known[value] = parse_formula(value)
         except FormulaError as error:
             text = _describe(value)
-            if len(text) > _LONGEST_SHOWN:
-                text = f"{text[: _LONGEST_SHOWN - 3]}..."
-            formulas[row] = text
-            failures.append((row, text, str(error)))
-    if parsed:
-        bulk = lengths > 0
-        lengths[list(parsed)] = [len(pairs) for pairs in parsed.values()]
-        bulk = np.repeat(bulk, lengths)
-        merged = np.empty(len(bulk), dtype=np.int64), np.empty(len(bulk))
-        merged[0][bulk], merged[1][bulk] = elements, amounts
-        merged[0][~bulk] = [z for pairs in parsed.values() for z in pairs]
-        merged[1][~bulk] = [amount for pairs in parsed.values() for amount in pairs.values()]
-        elements, amounts = merged
-    return lengths, elements, amounts, formulas, charges, failures
+            shortened = f"{text[: _LONGEST_SHOWN - 3]}..."
+            formulas[row] = text if len(text) <= _LONGEST_SHOWN else shortened
+            errors.append(RowError(row, formulas[row], featurizer, str(error)))
+    pairs = [(row, z, amount) for row, found in parsed.items() for z, amount in found.items()]
+    one_by_one = np.array(pairs, dtype=float).reshape(-1, 3).T
+    rows = np.append(np.repeat(text_rows, lengths), one_by_one[0].astype(np.int64))
+    order = np.argsort(rows, kind="stable")
+    table = CompositionTable(
+        np.append(0, np.cumsum(np.bincount(rows, minlength=len(values)))),
+        np.append(elements, one_by_one[1].astype(np.int64))[order],
+        np.append(amounts, one_by_one[2])[order],
+        formulas,
+        charges,
+    )
+    return table, errors
 
 
 # One formula at a time.
@@ -178,9 +159,10 @@ _BRACKETS = str.maketrans("[]{}", "()()", "@")
 #: What separates the parts of an adduct: a centred dot, or the dot of CuSO4.5H2O. That of K0.5H2O
 #: is a decimal point, as no amount is 0.
 _SEPARATOR = re.compile(r"[·•⋅∙*]|(?<![^0-9]0)\.(?=(?:[0-9]+(?:\.[0-9]+)?)?\s*\(?H2O\)?\s*$)")
-_FACTOR = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)?\s*")
+_FACTOR = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)?\s*(.*)", re.DOTALL)
 
 
+@lru_cache(maxsize=1024)
 def parse_formula(formula):
     """Read one formula into a dict of atomic number → amount, or say in a FormulaError why not."""
     if len(formula) > MAX_FORMULA_LENGTH:
@@ -200,13 +182,14 @@ def parse_formula(formula):
             f"the last dot of {formula[:40]!r} may be a decimal point or separate the water of a "
             "hydrate; write ·, or put the water into brackets"
         )
-    pairs, start = [], 0
+    pairs: list[tuple[int, float]] = []
+    start = 0
     for stop in [*(centred or separators[:1]), len(text)]:
-        factor = _FACTOR.match(text, start, stop)
-        if factor.end() == stop:
+        number, part = _FACTOR.findall(text, start, stop)[0]
+        if not part:
             raise FormulaError("one of the parts between its dots is empty")
-        part = _read(text, factor.end(), stop)
-        pairs += [(z, amount * float(factor.group(1) or 1)) for z, amount in part]
+        factor = float(number or 1)
+        pairs += [(z, amount * factor) for z, amount in _read(text, stop - len(part), stop)]
         start = stop + 1
     return clean_amounts(pairs)
 
@@ -307,10 +290,7 @@ _ION = re.compile(r"\s*([A-Za-z]+)([0-9]+(?:\.[0-9]+)?)?([+-])?\s*")
 
 
 def parse_object(value):
-    """Amounts and charge of a dict, Composition, Structure or Atoms, known by what it offers.
-
-    Neither pymatgen nor ASE need be imported. The charge is NaN if not every species has one.
-    """
+    """Amounts, and charge if every species has one, of what offers them as pymatgen or ASE do."""
     if hasattr(value, "get_chemical_symbols"):  # ASE Atoms
         return clean_amounts((_species(number)[0], 1.0) for number in value.numbers), math.nan
     composition = getattr(value, "composition", value)  # pymatgen Structure or Molecule
@@ -389,11 +369,7 @@ _MAX_NUMBER_LENGTH = 15
 
 
 def parse_plain_formulas(formulas):
-    """Read the plain ones among many formulas.
-
-    Gives the number of elements of each formula (0 if it is not plain), the entries' atomic numbers
-    and amounts, and which formulas are plain.
-    """
+    """Lengths (0 if not plain), atomic numbers and amounts of formulas, and which are plain."""
     # One endless string would take a hundred times its size; it is left to be refused.
     formulas = [f if len(f) <= MAX_FORMULA_LENGTH else "" for f in formulas]
     n_rows = len(formulas)

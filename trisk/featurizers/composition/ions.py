@@ -110,10 +110,7 @@ class IonPropertyFeaturizer(ElementTableFeaturizer):
 
 @lru_cache(maxsize=1)
 def oxidation_states():
-    """Lowest common state of each element, all states less it, and which elements have one.
-
-    The states ascend along the second axis of (119, 9), padded by the largest.
-    """
+    """Lowest common state of each element, all states less it, ascending, and who has any."""
     _, states = read_element_table("oxidation_states.csv")
     known = ~np.isnan(states[:, 0])
     widest = np.fmax.reduce(states, axis=1, keepdims=True)
@@ -123,11 +120,9 @@ def oxidation_states():
 
 
 def integer_counts(table):
-    """Whole numbers of atoms in the ratio of each row's amounts, and of which rows they were found.
+    """Whole numbers of atoms in the ratio of each row's amounts, and where they were found.
 
-    Rows of whole amounts are kept as they are; others are multiplied by the smallest factor found
-    that makes every amount whole to six digits, so that Ag0.5GeS1.5 is read as AgGe2S3. None is
-    found where amounts differ by too many orders of magnitude.
+    Whole amounts stay; others take the smallest factor that makes all whole to six digits.
     """
     counts = np.zeros(len(table.elements), dtype=np.int64)
     factors = np.zeros(table.n_rows, dtype=np.int64)

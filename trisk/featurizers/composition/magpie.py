@@ -64,12 +64,9 @@ class MagpieFeaturizer(ElementTableFeaturizer):
 
 
 def property_statistics(table, element_values):
-    """Six statistics of each element property over each composition.
-
-    The arithmetic runs over all first elements of the rows, then over all second ones, and so
-    on; with the rows sorted by length each step is one array operation without gaps, some four
-    times as fast as ``numpy.ufunc.reduceat``.
-    """
+    """Six statistics of each element property over each composition."""
+    # All first elements of the rows, then all second ones, and so on: with the rows sorted by
+    # length no step has gaps, which is four times as fast as numpy.ufunc.reduceat.
     order = np.argsort(-table.lengths, kind="stable")
     slots = [
         (element_values[table.elements[e]], table.fractions[e, None], table.amounts[e, None])

@@ -189,10 +189,7 @@ def orbital_table():
 
 
 def band_edges(table, counts):
-    """HOMO and LUMO energy of each row from the whole number of atoms of each entry.
-
-    NaN without orbitals, and for the LUMO if all orbitals are full.
-    """
+    """HOMO and LUMO energy of each row, NaN where there is no such orbital."""
     orbitals = orbital_table()
     # One item per orbital of each entry, in each row by energy.
     elements = np.where(counts > 0, table.elements, 0)
@@ -231,10 +228,7 @@ def mean_levels():
 
 
 def integer_formula(table):
-    """Round amounts to whole multiples of their approximate greatest common divisor.
-
-    Gives 0 for an element far below the tolerance of 1e-4, as pymatgen does.
-    """
+    """Amounts as whole multiples of pymatgen's approximate greatest common divisor."""
     divisor = table.amounts[table.offsets[:-1]]
     for step in range(1, table.lengths.max(initial=1)):
         entries = np.flatnonzero(table.places == step)

@@ -172,11 +172,7 @@ class PretrainedFeaturizer(BaseCompositionFeaturizer):
 
 
 def load_element_vectors(source):
-    """Element vectors by the name of a table or from a gensim file.
-
-    Gives what names of columns start with, the names of the components, and the vectors by atomic
-    number, NaN for elements without one.
-    """
+    """Prefix and labels of the columns, and vectors by atomic number, of a table or gensim file."""
     if isinstance(source, str) and source in table_names():
         return (source, *_read_table(source))
     if os.path.isfile(source):  # noqa: PTH113 (False, too, for a name that is too long)
