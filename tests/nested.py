@@ -5,9 +5,9 @@ def make(cls, **settings):
     """An estimator; settings of its network and its training need no prefix."""
     estimator = cls()
     known = estimator.get_params(deep=True)
-    prefixes = ("", "network__", "training__")
-    found = {
-        next(prefix + name for prefix in prefixes if prefix + name in known): value
-        for name, value in settings.items()
-    }
-    return estimator.set_params(**found)
+    for name, value in settings.items():
+        places = [p for p in (name, f"network__{name}", f"training__{name}") if p in known]
+        if not places:
+            raise TypeError(f"{cls.__name__} and its nested parameters have no {name!r}")
+        estimator.set_params(**{places[0]: value})
+    return estimator

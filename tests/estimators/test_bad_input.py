@@ -33,7 +33,7 @@ def fit(table, is_metal, small):
     good_target = is_metal.astype(float)
 
     def fit(cls, X=table, y=good_target, weight=None, **params):
-        return cls(**{**small, **params}).fit(X, y, weight)
+        return make(cls, **{**small, **params}).fit(X, y, weight)
 
     return fit
 
@@ -138,7 +138,7 @@ def test_unequal_lengths_are_refused(fit, cls, is_metal):
 @_BOTH
 def test_missing_target_is_refused(cls, table, small):
     with pytest.raises(ValueError, match="requires y to be passed"):
-        cls(**small).fit(table, None)
+        make(cls, **small).fit(table, None)
 
 
 def test_column_vector_target_is_noted_for_classes(fit, is_metal):
@@ -239,7 +239,8 @@ def test_one_row_of_positive_weight_is_all_there_is_to_predict(fit, table, gaps)
 )
 @_BOTH
 def test_bad_parameters_are_named(fit, cls, name, value):
-    with pytest.raises(InvalidParameterError, match=rf"'{name}' parameter of {cls.__name__}"):
+    owner = rf"({cls.__name__}|HybridTRIADSOptions|TrainingOptions)"
+    with pytest.raises(InvalidParameterError, match=rf"'{name}' parameter of {owner} must be"):
         fit(cls, **{name: value})
 
 
@@ -270,9 +271,9 @@ def test_unknown_device_is_named(fit, cls):
 
 def test_unknown_parameter_is_refused_at_once():
     with pytest.raises(TypeError, match="n_epochs"):
-        make(HybridTRIADSRegressor, n_epochs=3)
+        HybridTRIADSRegressor(n_epochs=3)
     with pytest.raises(TypeError, match="positional"):
-        make(HybridTRIADSRegressor, 3)
+        HybridTRIADSRegressor(3)
 
 
 def test_class_weight_of_an_unknown_class_is_named(fit):
