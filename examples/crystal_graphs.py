@@ -51,7 +51,7 @@ def main():
 
     featurizer = CrystalGraphFeaturizer()
     graphs = featurizer.fit_transform(structures)
-    print(f"{len(graphs)} graphs in {graphs.nbytes / 1e6:.1f} MB:")
+    print(f"{len(graphs)} graphs:")
     for level in ("atom", "bond", "angle", "dihedral"):
         print(f"  {graphs.offsets[level][-1]:7,} {level}s")
     print("An atom carries", ", ".join(graphs.names["atom_features"][:7]), "…")
