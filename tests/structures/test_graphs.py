@@ -81,10 +81,8 @@ def test_concatenate__other_columns__is_refused(graphs, structures):
         CrystalGraphs.concatenate([graphs, other])
 
 
-def test_pickle_and_size(graphs):
+def test_pickle(graphs):
     assert_same(pickle.loads(pickle.dumps(graphs)), rows_of(graphs))
-    assert graphs.nbytes > 100_000
-    assert graphs[:3].nbytes < graphs.nbytes / 4
 
 
 def test_scikit_learn__splits_graphs(graphs):

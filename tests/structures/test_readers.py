@@ -78,12 +78,10 @@ def write_kinds(folder):
     write(folder / "f.xyz", atoms, format="extxyz")
     (folder / "g.cif.gz").write_bytes(gzip.compress(CIF.encode()))
     (folder / "POSCAR.bz2").write_bytes(bz2.compress(poscar().encode()))
-    lattice = {"a": 4.1, "b": 5.2, "c": 6.3, "alpha": 80, "beta": 95, "gamma": 100}
     return [
         NITRIDE,
         NITRIDE.copy().add_oxidation_state_by_element({"Ga": 3, "N": -3}),
         NITRIDE.as_dict(),
-        NITRIDE.as_dict() | {"lattice": lattice},
         json.dumps(NITRIDE.as_dict()),
         atoms,
         *database.select(),

@@ -56,12 +56,6 @@ def read_element_table(filename):
     return names, values
 
 
-def element_columns(filename, names):
-    """Columns of an element table in the order wanted, of shape (119, n_names)."""
-    known, values = read_element_table(filename)
-    return values[:, [known.index(name) for name in names]]
-
-
 def impute_element_means(values):
     """Fill missing element values with the mean over the elements that have one."""
     filled = np.where(np.isnan(values), np.nanmean(values[1:], axis=0), values)
@@ -115,4 +109,5 @@ def _recorded(name):
     if name == "atomic mass":
         return np.array([np.nan, *ATOMIC_MASSES])
     filename, column = _SOURCES[name]
-    return element_columns(filename, (column,))[:, 0]
+    names, values = read_element_table(filename)
+    return values[:, names.index(column)]

@@ -104,12 +104,6 @@ class CrystalGraphs:
         """One dimension, as scikit-learn asks of something it is to split."""
         return (len(self),)
 
-    @property
-    def nbytes(self):
-        """Memory of all arrays, in bytes."""
-        arrays = [getattr(self, name) for name in _LEVELS]
-        return sum(a.nbytes for a in [*arrays, *self.offsets.values()])
-
     def counts(self, level="atom"):
         """Count the rows of each structure at a level.
 

@@ -5,7 +5,7 @@ import gzip
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import StringIO
 from itertools import takewhile
 from pathlib import Path
@@ -49,9 +49,9 @@ def read_structures(X, *, on_error="raise", min_distance=SHORTEST_BOND, n_jobs=N
     Parameters
     ----------
     X : array-like of shape (n_structures,) or (n_structures, 1), or CrystalGraphs
-        pymatgen ``Structure`` and ``Molecule`` objects or their dicts or JSON texts, ASE ``Atoms``
-        or rows of an ASE database, paths of files (CIF, POSCAR, extended XYZ, JSON; also with
-        .gz or .bz2), texts of CIFs, or a mixture. Of graphs only the atoms are taken.
+        Structures: pymatgen ``Structure`` and ``Molecule`` objects or their dicts or JSON texts,
+        ASE ``Atoms`` or rows of an ASE database, paths of files (CIF, POSCAR, extended XYZ, JSON;
+        also with .gz or .bz2), texts of CIFs, or a mixture. Of graphs only the atoms are taken.
     on_error : {"raise", "nan"}, default="raise"
         Whether a structure that cannot be used raises or stays without atoms.
     min_distance : float, default=0.5
@@ -238,7 +238,7 @@ def _from_dict(content):
     ]
     lattice, pbc = np.zeros((3, 3)), np.zeros(3, dtype=bool)
     if cell is not None:
-        lattice = _vectors(cell["matrix"]) if "matrix" in cell else _from_edges(cell)
+        lattice = _vectors(cell["matrix"])
         pbc = np.array([bool(repeats) for repeats in cell.get("pbc", (True, True, True))])
     points = _vectors([site["xyz" if cell is None else "abc"] for site in sites])
     return np.array(numbers), points if cell is None else points @ lattice, lattice, pbc
@@ -247,13 +247,6 @@ def _from_dict(content):
 def _vectors(values):
     """Triples of numbers as an array; anything nested deeper is no number."""
     return np.array([[float(x), float(y), float(z)] for x, y, z in values]).reshape(-1, 3)
-
-
-def _from_edges(cell):
-    from pymatgen.core import Lattice
-
-    names = ("a", "b", "c", "alpha", "beta", "gamma")
-    return Lattice.from_parameters(*(float(cell[name]) for name in names)).matrix
 
 
 def _number(index, species):
@@ -282,24 +275,17 @@ def _from_file(value):
         raise StructureError(
             "there is no such file; a string is the path of a structure file or the text of a CIF"
         )
-    name, openers = path.name.lower(), {".gz": gzip.open, ".bz2": bz2.open}
-    opener = openers.get(path.suffix.lower(), open)
-    name = name if opener is open else name.rpartition(".")[0]
-    if name.endswith(".cif"):
-        parse = _from_cif
-    elif name.endswith(".json"):
-        parse = _from_json
-    elif name.endswith((".xyz", ".extxyz")):
-        parse = _from_xyz
-    elif name.endswith((".vasp", ".poscar")) or "poscar" in name or "contcar" in name:
-        parse = _from_poscar
-    else:
+    name, opener = path.name.lower(), _OPENERS.get(path.suffix.lower())
+    name = name.rpartition(".")[0] if opener else name
+    is_poscar = "poscar" in name or "contcar" in name
+    parse = _PARSERS.get(Path(name).suffix, _from_poscar if is_poscar else None)
+    if parse is None:
         raise StructureError(
             "the file cannot be read, as its name says none of the formats CIF (.cif), POSCAR "
             "(POSCAR, CONTCAR, .vasp), extended XYZ (.xyz, .extxyz) and JSON (.json); read it with "
             "ase.io.read and give what that returns"
         )
-    with opener(path, "rb") as file:
+    with (opener or open)(path, "rb") as file:
         content = file.read(_LONGEST_TEXT + 1)
     return parse(content.decode("utf-8", errors="replace"))
 
@@ -440,9 +426,9 @@ def _check_formula(data, numbers):
     """Compare the atoms with the formula that the file states."""
     from pymatgen.core import Composition
 
-    formula = next((data[key] for key in _CIF_FORMULAS if data.get(key)), None)
+    formulas = [data[key] for key in _CIF_FORMULAS if data.get(key)]
     try:
-        stated = Composition(formula).remove_charges().get_el_amt_dict()
+        stated = Composition(formulas[0]).remove_charges().get_el_amt_dict()
     except Exception:  # there is none, or none that can be read
         return
     found = dict(zip(*np.unique(numbers, return_counts=True), strict=True))
@@ -451,5 +437,16 @@ def _check_formula(data, numbers):
     if found or uneven or min(ratios) < 1 - _FORMULA_TOLERANCE:
         raise StructureError(
             f"its atoms are {describe_atoms(numbers)}, but it states the formula "
-            f"{' '.join(formula.split())}: some are missing or too many"
+            f"{' '.join(formulas[0].split())}: some are missing or too many"
         )
+
+
+_OPENERS: dict[str, Callable] = {".gz": gzip.open, ".bz2": bz2.open}
+_PARSERS: dict[str, Callable] = {
+    ".cif": _from_cif,
+    ".json": _from_json,
+    ".xyz": _from_xyz,
+    ".extxyz": _from_xyz,
+    ".vasp": _from_poscar,
+    ".poscar": _from_poscar,
+}

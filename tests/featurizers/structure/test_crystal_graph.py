@@ -5,11 +5,14 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from crystals import CRYSTALS, LEVELS, build
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 import trisk
@@ -17,7 +20,9 @@ from trisk.featurizers import (
     CompositionFeaturizer,
     CrystalGraphFeaturizer,
     FeaturizationError,
+    LayerFeaturizer,
     PotentialFeaturizer,
+    PowerSpectrumFeaturizer,
     SpringModelFeaturizer,
 )
 
@@ -241,3 +246,49 @@ def test_structure__several_featurizers__stand_in_their_order():
     tables = [block.fit_transform(metals()) for block in blocks]
     assert graphs.names["context"] == (*tables[0].columns, *tables[1].columns)
     np.testing.assert_allclose(graphs.context, np.hstack(tables), rtol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+def test_backends_of_joblib__give_the_same_graphs(backend, monkeypatch, tmp_path):
+    crystals = [bulk("Cu").repeat(n) for n in (1, 2, 3)]
+    path = tmp_path / "quartz.cif"
+    CRYSTALS["quartz"].to(filename=str(path), fmt="cif", symprec=None)
+    one = build([*crystals, path])
+    monkeypatch.setattr("trisk.featurizers.structure._base._CHUNK_ATOMS", 20)
+    with parallel_config(backend, n_jobs=2):
+        two = build([*crystals, path])
+        springs = SpringModelFeaturizer().fit_transform(crystals)
+    np.testing.assert_array_equal(one.bond_atoms, two.bond_atoms)
+    np.testing.assert_array_equal(one.dihedral_cosines, two.dihedral_cosines)
+    assert springs.notna().all(axis=None)
+
+
+def test_molecules__have_bonds_within_themselves_alone():
+    graphs = CrystalGraphFeaturizer(n_neighbors=None).fit_transform([molecule("CH4"), bulk("Cu")])
+    assert graphs.counts("bond")[0] == 5 * 4
+    assert (graphs[0].bond_images == 0).all()
+    assert np.isfinite(graphs.context).all()
+    rows = PowerSpectrumFeaturizer().fit_transform([molecule("CH4")])
+    assert rows.notna().all(axis=None)
+    for featurizer in (
+        SpringModelFeaturizer(), LayerFeaturizer(), PowerSpectrumFeaturizer(volume_per_atom=20),
+    ):  # fmt: skip
+        with pytest.raises(FeaturizationError, match="it is periodic in 0 directions"):
+            featurizer.fit_transform([molecule("CH4")])
+
+
+def test_iterator__is_read_once():
+    crystals = list(CRYSTALS.values())
+    graphs = CrystalGraphFeaturizer(structure=SpringModelFeaturizer()).fit_transform(iter(crystals))
+    assert graphs.counts().tolist() == [len(crystal) for crystal in crystals]
+    assert np.isfinite(graphs.context).all()
+
+
+def test_set_output__of_a_pipeline__leaves_graphs_as_they_are():
+    steps = CrystalGraphFeaturizer(composition=("magpie",)), FunctionTransformer(mean_of_context)
+    pipeline = make_pipeline(*steps).set_output(transform="pandas")
+    assert pipeline.fit_transform(list(CRYSTALS.values())).shape == (4, 132)
+
+
+def mean_of_context(graphs):
+    return pd.DataFrame(graphs.context)

@@ -19,6 +19,19 @@ _CHUNK_ATOMS = 2000  # bounds the memory of all their pairs within 8 Å to some 
 class StructureFeaturizer(RowFeaturizer):
     """Base of the transformers that turn each structure of a collection into features."""
 
+    #: Texts that docstrings share, by the name that stands for them there.
+    _texts = {
+        "attributes": """n_features_in_ : int
+        Always 1.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column seen in ``fit``; only if it was a DataFrame.""",
+    }
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name, text in cls._texts.items():
+            cls.__doc__ = (cls.__doc__ or "").replace(f"{{{name}}}", text)
+
     def fit(self, X, y=None):
         """Check the parameters and read what is needed; nothing is learned from X.
 
@@ -77,8 +90,20 @@ class StructureTableFeaturizer(TableFeaturizer, StructureFeaturizer):
         "verbose": ["verbose"],
     }
 
-    #: In how many directions a structure must repeat for the columns to mean something.
-    _n_periodic = 1
+    _texts = {
+        "parameters": """on_error : {"raise", "nan"}, default="raise"
+        What to do with a structure that cannot be featurized: raise a
+        :class:`~trisk.featurizers.FeaturizationError`, or give NaN and warn once;
+        ``explain_errors`` then lists the causes.
+    n_jobs : int, default=None
+        Number of joblib workers over chunks of structures; None is 1, -1 all processors.
+    cutoff : float, default=6.0
+        Distance in Å up to which atoms are neighbours, at most 100. Each atom needs one.
+    verbose : int, default=0
+        Whether to show a progress bar over structure files.""",
+        "attributes": StructureFeaturizer._texts["attributes"]
+        + "\n    n_features_out_ : int\n        Number of columns given out.",
+    }
 
     def transform(self, X):
         """Featurize structures.
@@ -125,15 +150,18 @@ class StructureTableFeaturizer(TableFeaturizer, StructureFeaturizer):
             values[sound] = self._compute(atoms, pairs)
         return values, causes
 
+    def _n_periodic(self):
+        """In how many directions a structure must repeat for the columns to mean something."""
+        return 1
+
     def _find_faults(self, atoms, pairs):
         """What is wrong with structures, by row; the base of further demands."""
         causes = find_lone_atoms(atoms, pairs, float(self.cutoff))
-        repeats = atoms.pbc.sum(axis=1)
-        for row in np.flatnonzero((repeats < self._n_periodic) & (atoms.counts() > 0)).tolist():
+        repeats, needed = atoms.pbc.sum(axis=1), self._n_periodic()
+        for row in np.flatnonzero((repeats < needed) & (atoms.counts() > 0)).tolist():
             causes[row] = (
-                f"it is periodic in {repeats[row]} directions, not {self._n_periodic}; give it a "
-                "cell and periodic boundary conditions (with ASE: atoms.center(vacuum=10); "
-                "atoms.pbc = True)"
+                f"it is periodic in {repeats[row]} directions, not {needed}; give it a cell and "
+                "periodic boundary conditions (with ASE: atoms.center(vacuum=10); atoms.pbc = True)"
             )
         return causes
 

@@ -47,6 +47,12 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
 
     Parameters
     ----------
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a structure that cannot be featurized: raise a
+        :class:`~trisk.featurizers.FeaturizationError`, or give a graph without atoms and warn
+        once; ``explain_errors`` then lists the causes.
+    n_jobs : int, default=None
+        Number of joblib workers over chunks of structures; None is 1, -1 all processors.
     order : {0, 1, 2, 3}, default=3
         0 for atoms alone, 1 with bonds, 2 with angles, 3 with dihedrals as well. TriForces finds
         the neighbours itself: 0 is enough before it.
@@ -76,12 +82,6 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         structures, and their ``on_error`` becomes that of this one. Any other transformer that
         learns nothing from data, such as :class:`~trisk.estimators.TriForcesSensors`, sees the
         graphs; one that was fitted before stands in a :class:`~sklearn.frozen.FrozenEstimator`.
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a structure that cannot be featurized: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give a graph without atoms and warn
-        once; ``explain_errors`` then lists the causes.
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of structures; None is 1, -1 all processors.
     verbose : int, default=0
         Whether to show a progress bar.
 
@@ -91,10 +91,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         The fitted featurizer of the compositions.
     structure_ : list of transformers
         The fitted transformers of ``structure``.
-    n_features_in_ : int
-        Always 1.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column seen in ``fit``; only if it was a DataFrame.
+    {attributes}
 
     See Also
     --------
@@ -102,17 +99,9 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
 
     Notes
     -----
-    For a bond of length d between elements of electronegativity χ, covalent radius r and mass m:
-    the stiffness is k = 167 N/m · n (χᵢ χⱼ / d²)^¾ (Gordy's rule [1]_), where the bond valence
-    n = exp((rᵢ + rⱼ − d) / 0.37 Å) [2]_ stands for the bond order; the reduced mass is
-    µ = mᵢ mⱼ / (mᵢ + mⱼ), and the Einstein frequency is √(k/µ) / 2πc in cm⁻¹.
-
-    References
-    ----------
-    .. [1] W. Gordy, "A relation between bond force constants, bond orders, bond lengths, and the
-       electronegativities of the bonded atoms", J. Chem. Phys. 14, 305 (1946).
-    .. [2] I. D. Brown, D. Altermatt, "Bond-valence parameters obtained from a systematic
-       analysis of the inorganic crystal structure database", Acta Cryst. B 41, 244 (1985).
+    A bond's stiffness k follows from its elements and length by Gordy's rule, as in
+    :class:`~trisk.featurizers.SpringModelFeaturizer`; with the reduced mass
+    µ = mᵢ mⱼ / (mᵢ + mⱼ), its Einstein frequency is √(k/µ) / 2πc in cm⁻¹.
 
     Examples
     --------

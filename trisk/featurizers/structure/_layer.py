@@ -52,29 +52,14 @@ class LayerFeaturizer(StructureTableFeaturizer):
 
     Parameters
     ----------
+    {parameters}
     min_vacuum : float, default=5.0
         Least gap in Å between a layer and its image; a structure whose widest gap is less is
         no single layer.
-    cutoff : float, default=6.0
-        Distance in Å within which every atom needs a neighbour, and up to which bond valences
-        are summed; at most 100.
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a structure that cannot be featurized: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give NaN and warn once;
-        ``explain_errors`` then lists the causes.
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of structures; None is 1, -1 all processors.
-    verbose : int, default=0
-        Whether to show a progress bar over structure files.
 
     Attributes
     ----------
-    n_features_in_ : int
-        Always 1.
-    n_features_out_ : int
-        Number of columns given out.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column seen in ``fit``; only if it was a DataFrame.
+    {attributes}
 
     See Also
     --------
@@ -88,15 +73,13 @@ class LayerFeaturizer(StructureTableFeaturizer):
     "higher" order the two faces by the value itself. "Outward correlation" is that of a property
     with the distance of the atoms from the middle of the layer. Atoms are bonded where they are
     closer than 1.25 times the sum of their covalent radii; valence sums add
-    exp((rᵢ + rⱼ − d) / 0.37 Å) [2]_.
+    exp((rᵢ + rⱼ − d) / 0.37 Å), as in :class:`SpringModelFeaturizer`.
 
     References
     ----------
     .. [1] T. Björkman, A. Gulans, A. V. Krasheninnikov, R. M. Nieminen, "van der Waals bonding in
        layered compounds from advanced density-functional first-principles calculations",
        Phys. Rev. Lett. 108, 235502 (2012). https://doi.org/10.1103/PhysRevLett.108.235502
-    .. [2] I. D. Brown, D. Altermatt, "Bond-valence parameters obtained from a systematic
-       analysis of the inorganic crystal structure database", Acta Cryst. B 41, 244 (1985).
 
     Examples
     --------
@@ -116,10 +99,11 @@ class LayerFeaturizer(StructureTableFeaturizer):
         "min_vacuum": [Interval(Real, 0, None, closed="left")],
     }
 
-    _n_periodic = 2
-
     def _feature_names(self):
         return [f"Layer {name}" for name in _COLUMNS]
+
+    def _n_periodic(self):
+        return 2
 
     def _find_faults(self, atoms, pairs):
         causes = super()._find_faults(atoms, pairs)

@@ -23,8 +23,7 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
 
     Parameters
     ----------
-    cutoff : float, default=6.0
-        Distance in Å beyond which a neighbour has no weight, at most 100.
+    {parameters}
     n_radial : int, default=8
         Number of radial functions, at most 64.
     max_degree : int, default=4
@@ -32,24 +31,11 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
     volume_per_atom : float, default=None
         Every crystal is first scaled to this volume in Å³ per atom, so that crystals of one
         prototype resemble each other whatever the size of their atoms; 20 is usual for inorganic
-        crystals. None keeps the distances as they are.
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a structure that cannot be featurized: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give NaN and warn once;
-        ``explain_errors`` then lists the causes.
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of structures; None is 1, -1 all processors.
-    verbose : int, default=0
-        Whether to show a progress bar over structure files.
+        crystals, and 0.5 the least. None keeps the distances as they are.
 
     Attributes
     ----------
-    n_features_in_ : int
-        Always 1.
-    n_features_out_ : int
-        Number of columns given out.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column seen in ``fit``; only if it was a DataFrame.
+    {attributes}
 
     See Also
     --------
@@ -104,10 +90,9 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
         **StructureTableFeaturizer._parameter_constraints,
         "n_radial": [Interval(Integral, 1, 64, closed="both")],
         "max_degree": [Interval(Integral, 0, 32, closed="both")],
-        "volume_per_atom": [None, Interval(Real, 0, None, closed="neither")],
+        "volume_per_atom": [None, Interval(Real, 0.5, None, closed="left")],
     }
 
-    @property
     def _n_periodic(self):
         return 0 if self.volume_per_atom is None else 3
 
@@ -155,8 +140,8 @@ def _expand(atoms, pairs, cutoff, n_radial, max_degree):
     weights = 0.5 + 0.5 * np.cos(np.pi * lengths / cutoff)
     neighbors = np.add.reduceat(weights, pairs.offsets[:-1])
     per_pair = np.sqrt(2 / cutoff) * weights / lengths / np.sqrt(1 + neighbors[pairs.centers])
-    directions = bond_directions(atoms, pairs)
-    harmonics = np.stack(real_spherical_harmonics(*directions.T, max_degree), axis=1)
+    x, y, z = bond_directions(atoms, pairs).T
+    harmonics = np.stack(real_spherical_harmonics(x, y, z, max_degree), axis=1)
     columns = np.arange(len(lengths))
     density = np.empty((len(neighbors), n_radial, harmonics.shape[1]))
     for n in range(n_radial):

@@ -59,25 +59,11 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
 
     Parameters
     ----------
-    cutoff : float, default=6.0
-        Length of the longest spring in Å, at most 100.
-    on_error : {"raise", "nan"}, default="raise"
-        What to do with a structure that cannot be featurized: raise a
-        :class:`~trisk.featurizers.FeaturizationError`, or give NaN and warn once;
-        ``explain_errors`` then lists the causes.
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of structures; None is 1, -1 all processors.
-    verbose : int, default=0
-        Whether to show a progress bar over structure files.
+    {parameters}
 
     Attributes
     ----------
-    n_features_in_ : int
-        Always 1.
-    n_features_out_ : int
-        Number of columns given out.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column seen in ``fit``; only if it was a DataFrame.
+    {attributes}
 
     See Also
     --------
@@ -113,26 +99,48 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
         return [f"SpringModel {name}" for name in _COLUMNS]
 
     def _compute(self, atoms, pairs):
-        springs = _make_springs(atoms, pairs)
-        return _spring_columns(atoms, pairs, springs)
+        offsets, counts, numbers = atoms.offsets["atom"], atoms.counts(), atoms.atomic_numbers
+        bond_starts, starts = pairs.offsets[offsets], offsets[:-1]
+        first = bond_starts[:-1]
+        springs = _vibrate(atoms, pairs)
+        sums = np.repeat(np.add.reduceat(springs.valences, first), np.diff(bond_starts))
+        weights = springs.valences / sums
+        valences = np.add.reduceat(springs.valences, pairs.offsets[:-1])
+        einstein = springs.einstein.ravel()
+        mass = np.add.reduceat(element_property("atomic mass")[numbers], starts)
+        volume = np.abs(np.linalg.det(atoms.lattices))
+        columns = [
+            np.maximum.reduceat(springs.pair, first),
+            np.add.reduceat(weights * springs.pair, first),
+            np.sqrt(np.add.reduceat(weights * springs.pair**2, first)),
+            np.maximum.reduceat(springs.bond, first),
+            _quantiles(einstein, 3 * offsets),
+            np.add.reduceat(einstein, 3 * starts) / (3 * counts),
+            np.sqrt(np.add.reduceat(einstein**2, 3 * starts) / (3 * counts)),
+            _fastest_bonds(numbers, pairs, springs, valences, bond_starts),
+            np.minimum.reduceat(valences, starts),
+            np.add.reduceat(valences, starts) / counts,
+            np.maximum.reduceat(valences, starts),
+            np.minimum.reduceat(pairs.lengths, first),
+            volume / counts,
+            mass / volume,
+        ]
+        return np.column_stack(columns)
 
 
-class Springs(NamedTuple):
-    """Pairs of atoms as springs: frequencies in cm⁻¹, stiffness in N/m.
+class _Springs(NamedTuple):
+    """Of pairs: stiffness, valence, frequencies; of atoms: Einstein frequencies, ascending.
 
-    Of pairs: stiffness and bond valence; frequency of its two atoms while all others rest, and on
-    their own spring alone; frequencies of each of the two along the bond while all others rest.
-    Of atoms: three Einstein frequencies, ascending, and the sum of valences.
+    The two atoms of a pair vibrate while all others rest (`pair`), on their own spring alone
+    (`bond`), or each while the other rests as well (`along`, for both).
     """
 
     stiffness: np.ndarray
     valences: np.ndarray
     pair: np.ndarray
     bond: np.ndarray
-    along_i: np.ndarray
-    along_j: np.ndarray
+    along: tuple[np.ndarray, np.ndarray]
     einstein: np.ndarray
-    valence_sums: np.ndarray
 
 
 def bond_valences(numbers_i, numbers_j, lengths):
@@ -157,97 +165,61 @@ def bond_sensors(numbers_i, numbers_j, lengths):
     return np.stack([stiffness, reduced_mass, _wavenumbers(stiffness / reduced_mass)], axis=1)
 
 
-def _make_springs(atoms, bonds):
-    """Let the springs of all pairs vibrate."""
+def _vibrate(atoms, bonds):
+    """Frequencies of all atoms and pairs on their springs."""
     i, j, directions = bonds.centers, bonds.neighbors, bond_directions(atoms, bonds)
-    numbers, first = atoms.atomic_numbers, bonds.offsets[:-1]
+    numbers = atoms.atomic_numbers
     stiffness, _, own = bond_sensors(numbers[i], numbers[j], bonds.lengths).T
     masses = element_property("atomic mass")[numbers]
     outer = stiffness[:, None, None] * directions[:, :, None] * directions[:, None, :]
-    sites = np.add.reduceat(outer, first)
-    einstein = np.linalg.eigvalsh(sites) / masses[:, None]
+    sites = np.add.reduceat(outer, bonds.offsets[:-1])
     a = np.einsum("bi,bij,bj->b", directions, sites[i], directions) / masses[i]
     b = np.einsum("bi,bij,bj->b", directions, sites[j], directions) / masses[j]
     coupling = stiffness / np.sqrt(masses[i] * masses[j])
-    pair = (a + b) / 2 + np.hypot((a - b) / 2, coupling)
-    valences = bond_valences(numbers[i], numbers[j], bonds.lengths)
-    return Springs(
+    return _Springs(
         stiffness,
-        valences,
-        _wavenumbers(pair),
+        bond_valences(numbers[i], numbers[j], bonds.lengths),
+        _wavenumbers((a + b) / 2 + np.hypot((a - b) / 2, coupling)),
         own,
-        _wavenumbers(a),
-        _wavenumbers(b),
-        _wavenumbers(einstein),
-        np.add.reduceat(valences, first),
+        (_wavenumbers(a), _wavenumbers(b)),
+        _wavenumbers(np.linalg.eigvalsh(sites) / masses[:, None]),
     )
 
 
-def _spring_columns(atoms, bonds, springs):
-    """Summarise the springs of each crystal, whatever its cell."""
-    offsets, counts = atoms.offsets["atom"], atoms.counts()
-    bond_starts, starts = bonds.offsets[offsets], offsets[:-1]
-    first = bond_starts[:-1]
-    sums = np.add.reduceat(springs.valences, first)
-    weights = springs.valences / np.repeat(sums, np.diff(bond_starts))
-    einstein = springs.einstein.ravel()
-    mass = np.add.reduceat(element_property("atomic mass")[atoms.atomic_numbers], starts)
-    volume = np.abs(np.linalg.det(atoms.lattices))
-    return np.column_stack(
-        [
-            np.maximum.reduceat(springs.pair, first),
-            np.add.reduceat(weights * springs.pair, first),
-            np.sqrt(np.add.reduceat(weights * springs.pair**2, first)),
-            np.maximum.reduceat(springs.bond, first),
-            _quantiles(einstein, 3 * offsets),
-            np.add.reduceat(einstein, 3 * starts) / (3 * counts),
-            np.sqrt(np.add.reduceat(einstein**2, 3 * starts) / (3 * counts)),
-            _fastest_bonds(atoms.atomic_numbers, bonds, springs, bond_starts),
-            np.minimum.reduceat(springs.valence_sums, starts),
-            np.add.reduceat(springs.valence_sums, starts) / counts,
-            np.maximum.reduceat(springs.valence_sums, starts),
-            np.minimum.reduceat(bonds.lengths, first),
-            volume / counts,
-            mass / volume,
-        ]
-    )
-
-
-def _fastest_bonds(numbers, bonds, springs, offsets):
+def _fastest_bonds(numbers, bonds, springs, valences, offsets):
     """The bond of each crystal with the highest pair frequency, and its two atoms."""
     # By crystal and then frequency: the last of each crystal.
     rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     fastest = np.lexsort((springs.pair, rows))[offsets[1:] - 1]
-    ends = bonds.centers[fastest], bonds.neighbors[fastest]
-    along = springs.along_i[fastest], springs.along_j[fastest]
     values = np.stack([element_property(name) for name in ELEMENT_COLUMNS.values()], axis=1)
-    properties = [
-        np.column_stack([values[numbers[end]], springs.valence_sums[end], frequency])
-        for end, frequency in zip(ends, along, strict=True)
-    ]
-    masses, sums = properties[0][:, 0] - properties[1][:, 0], np.subtract(*along)
+    first, second = (
+        np.column_stack([values[numbers[ends]], valences[ends], along])
+        for ends, along in (
+            (bonds.centers[fastest], springs.along[0][fastest]),
+            (bonds.neighbors[fastest], springs.along[1][fastest]),
+        )
+    )
+    masses, steps = first[:, 0] - second[:, 0], first[:, -1] - second[:, -1]
     # Of two equal atoms the slower one stands first.
-    swapped = ((masses > 0) | ((masses == 0) & (sums > 0)))[:, None]
+    swapped = ((masses > 0) | ((masses == 0) & (steps > 0)))[:, None]
     return np.column_stack(
         [
             springs.stiffness[fastest],
             bonds.lengths[fastest],
             springs.valences[fastest],
-            np.where(swapped, properties[1], properties[0]),
-            np.where(swapped, properties[0], properties[1]),
+            np.where(swapped, second, first),
+            np.where(swapped, first, second),
         ]
     )
 
 
 def _quantiles(values, offsets):
     """Lowest value, quantiles and highest value of each run, none of them interpolated."""
-    runs = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    ordered = values[np.lexsort((values, runs))]
     counts = np.diff(offsets)
+    ordered = values[np.lexsort((values, np.repeat(np.arange(len(counts)), counts)))]
     # Rounded against 0.9 · 10 = 9.000000000000002.
-    ranks = [np.ceil(np.round(q * counts, 9)).astype(int) - 1 for q in _QUANTILES]
-    ranks = [np.zeros_like(counts), *(np.maximum(rank, 0) for rank in ranks), counts - 1]
-    return ordered[offsets[:-1, None] + np.stack(ranks, axis=1)]
+    ranks = np.ceil(np.round(np.outer(counts, (0, *_QUANTILES, 1)), 9)).astype(int) - 1
+    return ordered[offsets[:-1, None] + np.maximum(ranks, 0)]
 
 
 def _wavenumbers(squared):
