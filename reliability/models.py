@@ -1,9 +1,7 @@
 """Small models of every class that trisk stores, each with input and a method to call."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,34 +111,6 @@ def layers(random_state=0):
     return made
 
 
-def small_encoder():
-    """Write weights of a small encoder that knows nothing, always the same; return the path."""
-    from safetensors.numpy import save_file
-
-    d, rng = 8, np.random.default_rng(0)
-    layer = {
-        "norm_attention": d, "norm_update": d, "project": (3 * d, d), "join": (d, d),
-        "widen": (2 * d, d), "narrow": (d, 2 * d),
-    }  # fmt: skip
-    maps = {f"layers.0.{name}": shape for name, shape in layer.items()}
-    maps |= {
-        "fraction": (d, 8), "norm": d, "pool": (2, d), "widen": (2 * d, 2 * d),
-        "narrow": (6, 2 * d), "answer": (2, 6),
-    }  # fmt: skip
-    arrays = {
-        "element": rng.normal(size=(119, d)), "layers.0.weight_of_fraction": np.ones(2),
-        "scale": np.ones(2), "center": np.zeros(2),
-    }  # fmt: skip
-    for name, shape in maps.items():
-        is_norm = isinstance(shape, int)
-        arrays[f"{name}.weight"] = np.ones(shape) if is_norm else rng.normal(0, 0.3, size=shape)
-        arrays[f"{name}.bias"] = np.zeros(shape if is_norm else shape[0])
-    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
-    path = Path(tempfile.gettempdir()) / "trisk_small_encoder.safetensors"
-    save_file(arrays, path, metadata={"targets": '["first", "second"]'})
-    return str(path)
-
-
 def _small(name, **params):
     """A network of a few hundred weights."""
     from trisk import estimators
@@ -234,10 +204,12 @@ def _estimators():
         ("HybridTRIADSClassifier-attention", lambda: _after(
             "StoichiometryFeaturizer", _small("HybridTRIADSClassifier", **attention)),
          "formulas", "class"),
-        ("CompositionEncoderRegressor", lambda: _after("ElementFractionFeaturizer", _small(
-            "CompositionEncoderRegressor", pretrained=small_encoder())), "formulas", "number"),
-        ("CompositionEncoderClassifier", lambda: _after("ElementFractionFeaturizer", _small(
-            "CompositionEncoderClassifier", pretrained=small_encoder())), "formulas", "class"),
+        ("CompositionEncoderRegressor", lambda: _after(
+            "ElementFractionFeaturizer", _small("CompositionEncoderRegressor")),
+         "formulas", "number"),
+        ("CompositionEncoderClassifier", lambda: _after(
+            "ElementFractionFeaturizer", _small("CompositionEncoderClassifier")),
+         "formulas", "class"),
         ("HurdleRegressor", _hurdle, "table", "number"),
         ("DeltaRegressor", _delta, "table", "number"),
         ("GraphTRIADSRegressor", lambda: _graphs(_small("GraphTRIADSRegressor")), "structures",
@@ -266,8 +238,6 @@ def _featurizers():
     special = {
         "CompositionFeaturizer": {"blocks": ["magpie", "element_fraction"]},
         "Mat2VecFeaturizer": {"vectors": "megnet16"},
-        # The one that ships would add 2 MB to the file.
-        "PretrainedFeaturizer": {"weights": small_encoder()},
     }
     on_structures = {
         "CrystalGraphFeaturizer": {"order": 3, "composition": ["magpie"]},

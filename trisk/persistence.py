@@ -104,7 +104,8 @@ def save(model, path):
     try:
         content = skops.io.dumps(model)
     except Exception as error:  # objects of others may fail in any way when they are described
-        raise TypeError(f"{name} cannot be stored: {error}. {_REMEDY}") from error
+        causes = "; ".join(_foreign_objects(model)) or error
+        raise TypeError(f"{name} cannot be stored: {causes}. {_REMEDY}") from error
     content = _without_run_parameters(content)
     unknown = _unknown_types(content)
     if unknown:
@@ -156,7 +157,9 @@ def load(path, *, device="auto"):
         raise ModelFileError(f"{str(path)!r} cannot be loaded: {error}") from error
     for part in _parts(model):
         if "device" in _defaults(type(part)):
-            part.set_params(device=device)
+            part.device = device
+            if device != "auto":  # networks are placed where their state is set
+                part.__setstate__(part.__getstate__())
     return model
 
 
@@ -306,7 +309,7 @@ def _check_description(description, archive):
         number = node.get("__id__")
         if number is not None and objects.setdefault(number, node) != node:
             raise ValueError(f"it describes the object {number} in two ways")
-        if "file" in node and files.setdefault(node["file"], number) != number:
+        if "file" in node and (number is None or files.setdefault(node["file"], number) != number):
             raise ValueError(f"two objects share {node['file']}")
         if node["__loader__"] == "TreeNode":
             _, n_classes, n_outputs = node["__reduce__"]["args"]["content"]
@@ -335,6 +338,16 @@ def _parts(model):
         elif type(value).__module__.startswith(("trisk.", "sklearn.")):
             yield value
             stack.extend(getattr(value, "__dict__", {}).values())
+
+
+def _foreign_objects(model):
+    """Say where a model holds objects of other packages."""
+    own = {"builtins", "numpy", "sklearn", "trisk"}
+    for part in _parts(model):
+        for name, value in getattr(part, "__dict__", {}).items():
+            if type(value).__module__.split(".")[0] not in own:
+                kind = f"{type(value).__module__}.{type(value).__name__}"
+                yield f"{type(part).__name__}.{name} is a {kind}"
 
 
 @functools.cache
@@ -375,7 +388,7 @@ def _check_part(part):
     elif hasattr(part, "_n_support"):
         fits = _fits_support_vectors(part, columns)
     elif hasattr(part, "bsplines_"):
-        fits = all(0 <= s.k and s.k + 1 < len(s.t) <= len(s.c) + s.k + 1 for s in part.bsplines_)
+        fits = all(s.k >= 0 and s.k + 1 < len(s.t) <= len(s.c) + s.k + 1 for s in part.bsplines_)
     elif getattr(part, "_fit_method", None) in ("kd_tree", "ball_tree"):
         from sklearn import neighbors
 

@@ -1,5 +1,8 @@
 """Encoders that are trained on for a task: what they start from, what they take, what they keep."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import trisk
-from reliability.models import small_encoder
 from trisk.estimators import (
     CompositionEncoderClassifier,
     CompositionEncoderRegressor,
@@ -25,6 +27,34 @@ from trisk.featurizers import (
 from trisk.model_selection import fit_folds
 
 _BRIEF = {"n_members": 2, "max_epochs": 2, "random_state": 0, "device": "cpu"}
+
+
+def small_encoder():
+    """Write weights of a small encoder that knows nothing, always the same; return the path."""
+    from safetensors.numpy import save_file
+
+    d, rng = 8, np.random.default_rng(0)
+    layer = {
+        "norm_attention": d, "norm_update": d, "project": (3 * d, d), "join": (d, d),
+        "widen": (2 * d, d), "narrow": (d, 2 * d),
+    }  # fmt: skip
+    maps = {f"layers.0.{name}": shape for name, shape in layer.items()}
+    maps |= {
+        "fraction": (d, 8), "norm": d, "pool": (2, d), "widen": (2 * d, 2 * d),
+        "narrow": (6, 2 * d), "answer": (2, 6),
+    }  # fmt: skip
+    arrays = {
+        "element": rng.normal(size=(119, d)), "layers.0.weight_of_fraction": np.ones(2),
+        "scale": np.ones(2), "center": np.zeros(2),
+    }  # fmt: skip
+    for name, shape in maps.items():
+        is_norm = isinstance(shape, int)
+        arrays[f"{name}.weight"] = np.ones(shape) if is_norm else rng.normal(0, 0.3, size=shape)
+        arrays[f"{name}.bias"] = np.zeros(shape if is_norm else shape[0])
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    path = Path(tempfile.gettempdir()) / "trisk_small_encoder.safetensors"
+    save_file(arrays, path, metadata={"targets": '["first", "second"]'})
+    return str(path)
 
 
 _SMALL = {"pretrained": small_encoder(), "n_members": 1, "max_epochs": 2}
@@ -67,8 +97,8 @@ def test_frozen_encoder_is_the_one_of_the_featurizer(band_gaps):
     X, y = band_gaps
     formulas = trisk.load_band_gaps()[0][:80]
     model = make(CompositionEncoderRegressor, fine_tune=False, **_BRIEF).fit(X, y)
-    fractions = torch.from_numpy(X.to_numpy()).expand(2, *X.shape)
-    embedding, _ = model.net_.module_.encoder(fractions)
+    tokens = torch.from_numpy(model._encode(X))
+    embedding, _ = model.net_.module_.encoder(tokens.expand(2, *tokens.shape))
     expected = PretrainedFeaturizer().fit_transform(formulas).to_numpy()[:, 4:]
     np.testing.assert_allclose(embedding[1].detach(), expected, atol=1e-5)
 
@@ -121,6 +151,7 @@ def test_beside_a_network_that_sees_the_frozen_columns(band_gaps, tmp_path):
     formulas, y = trisk.load_band_gaps()
     formulas, y = formulas[:40], y[:40]
     tuned = make(CompositionEncoderRegressor, **_SMALL)
+    fractions = make_column_selector("^ElementFraction")
     of_fractions = make_column_selector("^ElementFraction")
     fractions = ColumnTransformer([("fractions", "passthrough", of_fractions)])
     network = make(

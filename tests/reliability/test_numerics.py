@@ -11,23 +11,28 @@ from trisk.estimators import (
     DeltaRegressor,
     HurdleRegressor,
     HybridTRIADSClassifier,
+    HybridTRIADSOptions,
     HybridTRIADSRegressor,
 )
 
-_SMALL = {
-    "n_members": 2, "max_epochs": 4, "hidden_dim": 8, "feedforward_dim": 8, "n_steps": 2,
-    "random_state": 0,
-}  # fmt: skip
+_SMALL = {"n_members": 2, "max_epochs": 4, "random_state": 0}
+_WIDTH = {"hidden_dim": 8, "feedforward_dim": 8}
+
+
+def _small(**network):
+    return HybridTRIADSRegressor(network=HybridTRIADSOptions(**_WIDTH, **network), **_SMALL)
+
+
 _ESTIMATORS = {
-    "neighbours": HybridTRIADSRegressor(**_SMALL),
-    "standard": HybridTRIADSRegressor(scaling="standard", n_neighbors=None, **_SMALL),
-    "attention": HybridTRIADSRegressor(n_attention_layers=1, attention_dim=8, **_SMALL),
-    "companion": HybridTRIADSRegressor(
-        companion=ExtraTreesRegressor(3, random_state=0), calibrate=True, **_SMALL
+    "neighbours": _small(),
+    "standard": _small(scaling="standard").set_params(n_neighbors=None),
+    "attention": _small(n_attention_layers=1, attention_dim=8),
+    "stacked": _small().set_params(
+        stack_with=ExtraTreesRegressor(3, random_state=0), calibrate=True
     ),
     "hurdle": HurdleRegressor(ExtraTreesClassifier(3), ExtraTreesRegressor(3), random_state=0),
-    "delta": DeltaRegressor(HybridTRIADSRegressor(**_SMALL), kind="difference"),
-    "classifier": HybridTRIADSClassifier(**_SMALL),
+    "delta": DeltaRegressor(_small(), kind="difference"),
+    "classifier": HybridTRIADSClassifier(network=HybridTRIADSOptions(**_WIDTH), **_SMALL),
 }
 _RNG = np.random.default_rng(0)
 _X = _RNG.normal(size=(30, 4))
@@ -64,7 +69,7 @@ def _weights(model):
 def test_strange_table__gives_finite_weights_and_predictions(name, table):
     X = _TABLES[table]
     y = _Y[: len(X)] > np.median(_Y[: len(X)]) if name == "classifier" else _Y[: len(X)]
-    if name == "companion" and len(X) == 2:
+    if name == "stacked" and len(X) == 2:
         pytest.skip("two rows cannot be held out")
     model = clone(_ESTIMATORS[name]).fit(X, y)
     answer = model.predict_proba(X) if name == "classifier" else model.predict(X)
@@ -83,7 +88,7 @@ def test_strange_target__gives_finite_weights_and_predictions(name, target):
 
 
 @pytest.mark.parametrize("value", [0.0, 3.25, -1e30, 1e-30])
-@pytest.mark.parametrize("name", ["neighbours", "standard", "attention", "companion", "hurdle"])
+@pytest.mark.parametrize("name", ["neighbours", "standard", "attention", "stacked", "hurdle"])
 def test_one_repeated_target__is_predicted(name, value):
     model = clone(_ESTIMATORS[name]).fit(_X, np.full(30, value))
     np.testing.assert_allclose(model.predict(_X), value, rtol=1e-12)
@@ -105,7 +110,7 @@ def test_structures_with_strange_targets__are_fitted(name, scale):
 @pytest.mark.filterwarnings("ignore:invalid value encountered in reduce")
 @pytest.mark.parametrize("scaling", ["robust", "standard"])
 def test_columns_and_targets_beyond_double_precision__are_refused(scaling):
-    model = HybridTRIADSRegressor(scaling=scaling, **_SMALL)
+    model = _small(scaling=scaling)
     with pytest.raises(ValueError, match=r"target .* too large; give it in a larger unit"):
         model.fit(_X, _Y * 1e200)
     X = np.where(_X > 0, 1.7e308, -1.7e308)
@@ -113,7 +118,11 @@ def test_columns_and_targets_beyond_double_precision__are_refused(scaling):
         model.fit(X, _Y)
 
 
-_DIVERGING = {"learning_rate": 1e30, "max_grad_norm": None}
+_DIVERGING = {
+    "learning_rate": 1e30,
+    "training__max_grad_norm": None,
+    "training__schedule": "constant",
+}
 
 
 @pytest.mark.parametrize("max_epochs", [1, 5])
@@ -126,10 +135,10 @@ def test_diverging_training__stops_with_an_explanation(name, max_epochs):
     X, y = subject.data()
     model = subject.build()
     last = getattr(model, "steps", [[None, model]])[-1][1]
-    last.set_params(max_epochs=max_epochs, **_DIVERGING)
-    if hasattr(last, "schedule"):
-        last.set_params(schedule="constant")
-    with pytest.raises(FloatingPointError, match="learning_rate or max_grad_norm usually cures"):
+    last.set_params(max_epochs=max_epochs, batch_size=8, **_DIVERGING)
+    with pytest.raises(
+        FloatingPointError, match="learning_rate or training__max_grad_norm usually cures"
+    ):
         model.fit(X, y)
     with pytest.raises(NotFittedError):
         model.predict(X)

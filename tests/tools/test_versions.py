@@ -4,7 +4,7 @@ import re
 
 from packaging.version import Version
 
-from reliability.versions import MINIMUM, declared, torch_version
+from tools.versions import MINIMUM, declared, torch_version
 
 
 def _name(text):
