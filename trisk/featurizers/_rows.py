@@ -23,14 +23,10 @@ class FeaturizationError(ValueError):
     Parameters
     ----------
     errors : list of RowError
-        The rows; the first ones are named in the message.
+        The rows, with ``row``, ``formula``, ``featurizer`` and ``cause``; an attribute, too. The
+        first ones are named in the message.
     remedy : str
         What the caller can do.
-
-    Attributes
-    ----------
-    errors : list of RowError
-        The rows, with ``row``, ``formula``, ``featurizer`` and ``cause``.
     """
 
     def __init__(self, errors, remedy=""):

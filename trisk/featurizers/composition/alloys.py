@@ -78,9 +78,7 @@ class MiedemaFeaturizer(ElementTableFeaturizer):
     """
 
     _sources = {"descriptor_elements.csv": [f"miedema_{name}" for name in _PARAMETERS.split()]}
-
-    def _feature_names(self):
-        return [f"Miedema Miedema_deltaH_{label}" for label in ("inter", "amor", "ss_min")]
+    _columns = [f"Miedema Miedema_deltaH_{label}" for label in ("inter", "amor", "ss_min")]
 
     def _compute(self, table):
         parameters = self._lookup(table)
@@ -245,9 +243,7 @@ class YangFeaturizer(_MixingFeaturizer):
         "magpie_elements.csv": ["MeltingT"],
         "descriptor_elements.csv": ["miracle_radius"],
     }
-
-    def _feature_names(self):
-        return ["YangSolidSolution Yang omega", "YangSolidSolution Yang delta"]
+    _columns = ["YangSolidSolution Yang omega", "YangSolidSolution Yang delta"]
 
     def _compute(self, table):
         melting, radius = self._lookup(table)
@@ -300,9 +296,7 @@ class WenFeaturizer(_MixingFeaturizer):
             *("miedema_valence_electrons", "miedema_shear_modulus"),
         ],
     }
-
-    def _feature_names(self):
-        return [f"WenAlloys {label}" for label in _WEN_LABELS.split(", ")]
+    _columns = [f"WenAlloys {label}" for label in _WEN_LABELS.split(", ")]
 
     def _compute(self, table):
         melting, weight, *unfilled, radius, mass, cohesion, electronegativity, valence, shear = (

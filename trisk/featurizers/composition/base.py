@@ -1,6 +1,8 @@
 """What all composition featurizers share: input, chunks, output, data that elements lack."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -22,37 +24,17 @@ _NAMES_SHOWN = 3
 class BaseCompositionFeaturizer(TableFeaturizer):
     """Base of the transformers that turn compositions into numbers.
 
-    A subclass implements ``_feature_names(self) -> list of str`` and
-    ``_compute(self, table) -> (values, errors)`` with ``values`` a float64 array of shape
-    (n_rows, n_features) and ``errors`` a list of ``RowError`` whose ``row`` counts from the start
-    of ``table``, a ``CompositionTable`` without empty rows. What must be read once is read in
-    ``_prepare``, which ``fit`` calls; ``_compute`` may run in another process and must not change
-    the featurizer.
-
-    Parameters
-    ----------
-    on_error : {"raise", "nan"}, default="raise"
-        Whether a row that cannot be featurized is an error, or gives NaN and one warning.
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of rows; None is 1, -1 all processors. Pays off for
-        very many rows only.
-    missing : {"mean", "nan", "raise"}, default="mean"
-        What stands for data that an element lacks: the mean over the elements that have it, NaN,
-        or an error of that row, which ``on_error`` then treats. Nh to Og, of which next to nothing
-        is known, are an error also with "mean".
-
-    Attributes
-    ----------
-    n_features_in_ : int
-        Always 1.
-    n_features_out_ : int
-        Number of columns given out.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column seen in ``fit``; only if it was a DataFrame.
+    A subclass gives the names of its columns in ``_columns``, or ``_feature_names(self)`` where
+    they depend on parameters, and ``_compute(self, table) -> (values, errors)`` with ``values`` a
+    float64 array of shape (n_rows, n_features) and ``errors`` a list of ``RowError`` whose ``row``
+    counts from the start of ``table``, a ``CompositionTable`` without empty rows. What must be read
+    once is read in ``_prepare``, which ``fit`` calls; ``_compute`` may run in another process and
+    must not change the featurizer. ``{on_error, n_jobs}`` in its docstring stands for these two.
     """
 
     missing: str = "mean"
 
+    _columns: ClassVar[Sequence[str]] = ()
     _common_parameters = """on_error : {"raise", "nan"}, default="raise"
         Whether a row that cannot be featurized is an error, or gives NaN and one warning.
     n_jobs : int, default=None
@@ -111,6 +93,9 @@ class BaseCompositionFeaturizer(TableFeaturizer):
         values, failures = self._compute_chunked(table)
         self._report(sorted(errors + failures, key=lambda error: error.row), table.n_rows)
         return self._as_frame(values, X)
+
+    def _feature_names(self):
+        return list(self._columns)
 
     def _compute(self, table):
         raise NotImplementedError

@@ -94,8 +94,7 @@ class StoichiometryFeaturizer(BaseCompositionFeaturizer):
     {'Stoichiometry 0-norm': 2.0, 'Stoichiometry 2-norm': 0.7071}
     """
 
-    def _feature_names(self):
-        return [f"Stoichiometry {p}-norm" for p in _NORMS]
+    _columns = [f"Stoichiometry {p}-norm" for p in _NORMS]
 
     def _compute(self, table):
         norms = [table.sum(table.fractions**p) ** (1.0 / p) if p else table.lengths for p in _NORMS]
@@ -126,8 +125,7 @@ class TransitionMetalFractionFeaturizer(BaseCompositionFeaturizer):
     0.4286
     """
 
-    def _feature_names(self):
-        return ["TMetalFraction transition metal fraction"]
+    _columns = ["TMetalFraction transition metal fraction"]
 
     def _compute(self, table):
         return table.mean(_IS_TRANSITION_METAL[table.elements])[:, None], []

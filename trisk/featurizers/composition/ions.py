@@ -62,10 +62,10 @@ class IonPropertyFeaturizer(ElementTableFeaturizer):
     """
 
     _sources = {"descriptor_elements.csv": ["pauling_electronegativity"]}
-
-    def _feature_names(self):
-        labels = ("compound possible", "max ionic char", "avg ionic char")
-        return [f"IonProperty {label}" for label in labels]
+    _columns = [
+        f"IonProperty {label}"
+        for label in ("compound possible", "max ionic char", "avg ionic char")
+    ]
 
     def _compute(self, table):
         possible, causes = self._balance(table)

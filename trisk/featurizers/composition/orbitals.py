@@ -47,13 +47,11 @@ class ValenceOrbitalFeaturizer(ElementTableFeaturizer):
     """
 
     _sources = {"magpie_elements.csv": [*(f"N{orbital}Valence" for orbital in "spdf"), "NValence"]}
-
-    def _feature_names(self):
-        return [
-            f"ValenceOrbital {statistic} {orbital} valence electrons"
-            for statistic in ("avg", "frac")
-            for orbital in _CAPACITIES
-        ]
+    _columns = [
+        f"ValenceOrbital {statistic} {orbital} valence electrons"
+        for statistic in ("avg", "frac")
+        for orbital in "spdf"
+    ]
 
     def _compute(self, table):
         means = np.stack([table.mean(electrons) for electrons in self._lookup(table)], axis=1)
@@ -90,9 +88,7 @@ class BandCenterFeaturizer(ElementTableFeaturizer):
     """
 
     _sources = {"descriptor_elements.csv": ["first_ionization_energy", "electron_affinity"]}
-
-    def _feature_names(self):
-        return ["BandCenter band center"]
+    _columns = ["BandCenter band center"]
 
     def _compute(self, table):
         ionization, affinity = self._lookup(table)  # J/mol and kJ/mol
@@ -135,8 +131,7 @@ class AtomicOrbitalFeaturizer(BaseCompositionFeaturizer):
     [[-0.3384, -0.17, 0.1684]]
     """
 
-    def _feature_names(self):
-        return [f"AtomicOrbitals {label}" for label in ("HOMO_energy", "LUMO_energy", "gap_AO")]
+    _columns = [f"AtomicOrbitals {label}" for label in ("HOMO_energy", "LUMO_energy", "gap_AO")]
 
     def _compute(self, table):
         counts = integer_formula(table)
