@@ -36,7 +36,7 @@ _SMALL_STREAMS = {
     "random_state": 0,
 }
 ESTIMATORS = [
-    make_pipeline(CrystalGraphFeaturizer(), estimator(**_SMALL))
+    make_pipeline(CrystalGraphFeaturizer(), make(estimator, **_SMALL))
     for estimator in (GraphTRIADSRegressor, GraphTRIADSClassifier)
 ]
 ESTIMATORS += [
@@ -49,7 +49,7 @@ ESTIMATORS += [
     )
 ]
 ESTIMATORS += [
-    estimator(**_SMALL_STREAMS) for estimator in (TriForcesRegressor, TriForcesClassifier)
+    make(estimator, **_SMALL_STREAMS) for estimator in (TriForcesRegressor, TriForcesClassifier)
 ]
 ESTIMATORS += [
     make_pipeline(

@@ -113,6 +113,8 @@ class NetworkEstimator(BaseEstimator):
     #: Classes of the nested parameters.
     _options: ClassVar[dict[str, type[Options]]] = {"training": TrainingOptions}
     _schedule: ClassVar[AutomaticSchedule]
+    #: Whether a table of any numbers, of which scikit-learn's checks are made, teaches little.
+    _poor_score: ClassVar[bool] = False
     #: Texts of parameters that some classes share, by the name in their docstrings.
     _texts: ClassVar[dict[str, str]] = {}
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -357,6 +359,7 @@ class RegressorTask(RegressorMixin):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.regressor_tags.poor_score = self._poor_score
         return tags
 
     def _check_target(self, y):
@@ -440,6 +443,11 @@ class ClassifierTask(ClassifierMixin):
     _has_steps = True
     _task_constraints = {"class_weight": [dict, StrOptions({"balanced"}), None]}
     _task_search_space = {"class_weight": Choice((None, "balanced"))}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = self._poor_score
+        return tags
 
     def _check_target(self, y):
         return column_or_1d(y, warn=True)

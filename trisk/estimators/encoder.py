@@ -47,6 +47,8 @@ class BaseCompositionEncoder(TableNetwork):
     fine_tune: bool = True
 
     _options = {**TableNetwork._options, "network": CompositionEncoderOptions}
+    # Of a table of any numbers, the ratios within a row tell little.
+    _poor_score = True
     _texts: ClassVar[dict[str, str]] = {"encoder": _ENCODER_TEXT, "fitted": _FITTED_TEXT}
     _parameter_constraints = {
         **TableNetwork._parameter_constraints,
@@ -58,10 +60,6 @@ class BaseCompositionEncoder(TableNetwork):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
-        # Of a table of any numbers, the ratios within a row tell little.
-        for own in (tags.regressor_tags, tags.classifier_tags):
-            if own is not None:
-                own.poor_score = True
         return tags
 
     def _fit_table(self, X, target, weight, y):
