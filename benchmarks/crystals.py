@@ -41,7 +41,7 @@ def decorated():
     stand in many prototypes.
     """
     from trisk.datasets import load_prototypes
-    from trisk.pretraining import decorate_prototypes
+    from tools.prototypes import decorate_prototypes
 
     rng = np.random.default_rng(0)
     prototypes = load_prototypes(as_frame=True)

@@ -5,7 +5,6 @@ from . import model_selection as model_selection
 from . import persistence as persistence
 from . import pipelines as pipelines
 from . import plotting as plotting
-from . import pretraining as pretraining
 from . import structures as structures
 from . import testing as testing
 from .datasets import load_band_gaps as load_band_gaps

@@ -1,6 +1,6 @@
 """Names that other packages keep private or renamed; nothing else imports private names of theirs.
 
-Tested from scikit-learn 1.6 and optuna 4.0 to the newest releases.
+Works from scikit-learn 1.6 and optuna 4.3 on; earlier journals stay locked by a killed process.
 """
 
 from sklearn.model_selection._search import BaseSearchCV

@@ -1,6 +1,7 @@
 """Cross-validation with scikit-learn's interface and results."""
 
 import time
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -86,7 +87,9 @@ def _fit_and_score(estimator, X, y, folds, weight, *, return_estimator, return_i
         model_selection.cross_validate(FrozenEstimator(model), X, y, cv=[fold], **settings)
         for model, fold in zip(fitted, folds, strict=True)
     ]
-    results = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    results: dict[str, Any] = {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
     results["fit_time"] = np.full(len(folds), seconds)
     if return_estimator:
         results["estimator"] = fitted

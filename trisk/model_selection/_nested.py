@@ -108,8 +108,9 @@ class CrossValidationResults:
         """
         from trisk.plotting import draw_predictions
 
-        table, drawn = self.predictions, {}
-        targets = [c.removeprefix("y_true") for c in table if c.startswith("y_true")]
+        table, columns = self.predictions, map(str, self.predictions.columns)
+        targets = [name.removeprefix("y_true") for name in columns if name.startswith("y_true")]
+        drawn: dict[str, Any] = {}
         for target in targets:
             names = {f"{kind}{target}": kind for kind in ("y_true", "y_pred", "y_std")}
             displays = draw_predictions(
@@ -219,8 +220,10 @@ def nested_cross_validate(
         started = time.perf_counter()  # the estimator's own bar shows its epochs
         models, _ = fit_folds(estimator, X, y, cv=folds, sample_weight=weight)
         seconds = (time.perf_counter() - started) / len(folds)
-        fitted = zip(models, folds, strict=True)
-        outcomes = [job.judge(model, *fold, seconds) for model, fold in fitted]
+        outcomes = [
+            job.judge(model, train, test, seconds)
+            for model, (train, test) in zip(models, folds, strict=True)
+        ]
     else:
         backend, _ = get_active_backend()
         # Ray's cannot hand out folds one by one; the bar then moves once, at the end.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution, IntDistribution
-from optuna.exceptions import ExperimentalWarning, TrialPruned, UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, TrialPruned
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import MaxTrialsCallback
@@ -162,12 +162,12 @@ class Objective:
             return self._score(trial)
         except TrialPruned:
             raise
-        except UpdateFinishedTrialError:
-            self.was_retried = True
-            raise
-        except (Exception, KeyboardInterrupt):
-            # Ctrl-C, or an error to be fixed: the trial is still to be run.
-            _Retry()(trial.study, trial.study.trials[trial.number])
+        except (Exception, KeyboardInterrupt) as error:
+            told = trial.study.trials[trial.number]
+            self.was_retried = told.state.is_finished() and isinstance(error, RuntimeError)
+            if not told.state.is_finished():
+                # Ctrl-C, or an error to be fixed: the trial is still to be run.
+                _Retry()(trial.study, told)
             raise
 
     def _score(self, trial):

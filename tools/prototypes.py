@@ -39,7 +39,7 @@ def decorate_prototypes(formulas, prototypes, n_structures, *, max_atoms=20, ran
     Examples
     --------
     >>> from pymatgen.core import Lattice, Structure
-    >>> from trisk.pretraining import decorate_prototypes
+    >>> from tools.prototypes import decorate_prototypes
     >>> salt = Structure.from_spacegroup(
     ...     "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
     ... )
