@@ -14,10 +14,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
-from trisk._compat import Interval, StrOptions
+from trisk._compat import Interval, StrOptions, check_sample_weight
 from trisk.estimators.scaling import TargetScaler
+from trisk.nn import select_members
 from trisk.training.net import finished_net, resolve_device
 from trisk.training.settings import (
     MAX_STEPS,
@@ -117,6 +123,8 @@ class NetworkEstimator(BaseEstimator):
     _poor_score: ClassVar[bool] = False
     #: Texts of parameters that some classes share, by the name in their docstrings.
     _texts: ClassVar[dict[str, str]] = {}
+    #: Whether rows are structures or their graphs, not rows of a matrix.
+    _takes_structures = False
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -257,7 +265,30 @@ class NetworkEstimator(BaseEstimator):
 
     def _copy_members(self, net, members):
         """A network of its own with the weights of some members of a net."""
-        raise NotImplementedError
+        module = self._build(self.architecture_).to(net.device)
+        module.load_state_dict(select_members(net.module_.state_dict(), members))
+        return module
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self._takes_structures:
+            tags.input_tags.two_d_array = False
+            tags.input_tags.one_d_array = True
+        return tags
+
+    def _read_labels(self, graphs, y, sample_weight):
+        """Structures of positive weight, their targets and weights."""
+        y = self._check_target(y)
+        check_consistent_length(graphs, y)
+        weight = check_sample_weight(
+            sample_weight, np.empty((len(y), 1)), dtype=np.float64, ensure_non_negative=True
+        )
+        used = np.flatnonzero(weight > 0)
+        if len(used) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs at least 2 structures of positive weight to fit."
+            )
+        return graphs.take(used), *self._read_target(y[used], weight[used])
 
     def __sklearn_is_fitted__(self):
         """A fit that failed half-way leaves attributes, but no nets."""
@@ -329,6 +360,12 @@ def _to_distribution(values):
     return distributions.FloatDistribution(values.low, values.high, log=values.log)
 
 
+def _check_given(estimator, y):
+    if y is None:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+
+
 def _recurs(estimator):
     return estimator._has_steps
 
@@ -364,6 +401,7 @@ class RegressorTask(RegressorMixin):
 
     def _check_target(self, y):
         """Numbers; of several targets of a row some may be missing."""
+        _check_given(self, y)
         several = np.ndim(y) == 2
         finite = "allow-nan" if several else True
         y = check_array(
@@ -450,6 +488,7 @@ class ClassifierTask(ClassifierMixin):
         return tags
 
     def _check_target(self, y):
+        _check_given(self, y)
         return column_or_1d(y, warn=True)
 
     def _read_target(self, y, weight):
