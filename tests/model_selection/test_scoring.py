@@ -7,6 +7,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from trisk import CrystalGraphFeaturizer, GraphTRIADSRegressor, TriForcesRegressor
+from trisk.estimators import GraphTRIADSOptions, TriForcesOptions
 from trisk.model_selection._folds import score_folds
 
 CRYSTALS = [bulk("Cu", a=a) for a in np.linspace(3.4, 3.9, 6)]
@@ -19,22 +20,14 @@ def negative_error(model, X, y):
 
 
 def graph_triads():
-    network = GraphTRIADSRegressor(
-        random_state=0,
-        order=1,
-        n_members=1,
-        max_epochs=20,
-        hidden_dim=8,
-        min_cycles=1,
-        max_cycles=2,
-    )
+    options = GraphTRIADSOptions(order=1, hidden_dim=8, min_cycles=1, max_cycles=2)
+    network = GraphTRIADSRegressor(n_members=1, max_epochs=20, network=options, random_state=0)
     return make_pipeline(CrystalGraphFeaturizer(order=1), network)
 
 
 def triforces(n_members=1):
-    return TriForcesRegressor(
-        hidden_dim=8, n_layers=1, n_members=n_members, max_epochs=20, random_state=0
-    )
+    options = TriForcesOptions(hidden_dim=8, n_layers=1)
+    return TriForcesRegressor(n_members=n_members, max_epochs=20, network=options, random_state=0)
 
 
 @pytest.mark.parametrize(
