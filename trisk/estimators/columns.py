@@ -48,7 +48,9 @@ def hide_columns(names, X, pattern):
     hidden = np.array([expression.search(name) is not None for name in names])
     if hidden.all() or not hidden.any():
         which = f"all of {len(names)} columns" if hidden.all() else "no column"
-        raise ValueError(f"stack_only={pattern!r} matches {which}; the names are {list(names)[:5]}…")
+        raise ValueError(
+            f"stack_only={pattern!r} matches {which}; the names are {list(names)[:5]}…"
+        )
     return np.where(hidden, "", names), np.where(hidden, 0.0, X)
 
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import Interval, StrOptions, check_sample_weight
+from trisk._compat import Interval, StrOptions
 from trisk._compat import Options as AnyOf
 from trisk.estimators.base import (
     ClassifierTask,
@@ -19,7 +19,7 @@ from trisk.estimators.base import (
     document_parameters,
 )
 from trisk.estimators.scaling import ColumnScaler
-from trisk.nn import DeepSupervisionLoss, GraphBatch, GraphTRIADSNetwork, select_members
+from trisk.nn import DeepSupervisionLoss, GraphBatch, GraphTRIADSNetwork
 from trisk.structures import CrystalGraphs
 from trisk.training.datasets import (
     StructureDataset,
@@ -240,6 +240,7 @@ class BaseGraphTRIADS(NetworkEstimator):
 
     _schedule = AutomaticSchedule(n_steps=320, n_rows=250, n_batches=32, smallest=32, largest=512)
     _options = {**NetworkEstimator._options, "network": GraphTRIADSOptions}
+    _takes_structures = True
     _texts = {"fitted": _FITTED_TEXT}
     _parameter_constraints = {
         **NetworkEstimator._parameter_constraints,
@@ -254,12 +255,6 @@ class BaseGraphTRIADS(NetworkEstimator):
         "network__ponder_cost": Range(1e-3, 3e-2, log=True),
         "network__dropout": Range(0.0, 0.3),
     }
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        return tags
 
     def fit(self, X, y, sample_weight=None):
         """Fit the ensemble.
@@ -295,19 +290,8 @@ class BaseGraphTRIADS(NetworkEstimator):
         self.__dict__.pop("nets_", None)
         options, training = self.options("network"), self.options("training")
         graphs = self._check_training_graphs(X, options.physics)
-        y = self._check_target(y)
-        check_consistent_length(graphs, y)
-        weight = check_sample_weight(
-            sample_weight, np.empty((len(y), 1)), dtype=np.float64, ensure_non_negative=True
-        )
-        used = np.flatnonzero(weight > 0)
-        if len(used) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs at least 2 structures of positive weight to fit."
-            )
-        raw, weight = self._read_target(y[used], weight[used])
+        graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
         target, loss = self._scale_target(raw, weight)
-        graphs = graphs.take(used)
         self.columns_ = dict(graphs.names)
         self.scaler_ = GraphScaler.fit(graphs, physics=options.physics)
         graphs = self.scaler_.transform(graphs)
@@ -368,11 +352,6 @@ class BaseGraphTRIADS(NetworkEstimator):
 
     def _build(self, architecture):
         return GraphTRIADSNetwork(**architecture)
-
-    def _copy_members(self, net, members):
-        module = self._build(self.architecture_).to(net.device)
-        module.load_state_dict(select_members(net.module_.state_dict(), members))
-        return module
 
     def _check_graphs(self, X):
         if isinstance(X, CrystalGraphs):

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from trisk._compat import check_sample_weight
 from trisk.estimators.base import NetworkEstimator
 from trisk.estimators.scaling import merge_duplicates
-from trisk.nn import DeepSupervisionLoss, select_members
+from trisk.nn import DeepSupervisionLoss
 from trisk.training.datasets import TableDataset, draw_seed
 from trisk.training.net import finished_net, resolve_device, train
 from trisk.training.settings import AutomaticSchedule
@@ -114,11 +114,6 @@ class TableNetwork(NetworkEstimator):
 
     def _supervises_all_steps(self):
         return True
-
-    def _copy_members(self, net, members):
-        module = self._build(self.architecture_).to(net.device)
-        module.load_state_dict(select_members(net.module_.state_dict(), members))
-        return module
 
     def _member_outputs(self, X):
         """Outputs in double precision, a dictionary of arrays with members first."""

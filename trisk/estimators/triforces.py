@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import TransformerMixin
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import Interval, StrOptions, check_sample_weight, clone_parameters
+from trisk._compat import Interval, StrOptions, clone_parameters
 from trisk.data import data_file
 from trisk.estimators.base import (
     ClassifierTask,
@@ -232,6 +232,7 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
 
     _schedule = AutomaticSchedule(n_steps=2500, n_rows=300, n_batches=40, smallest=4, largest=64)
     _options = {**NetworkEstimator._options, "network": TriForcesOptions}
+    _takes_structures = True
     _texts = {
         "fine_tuning": FINE_TUNING_TEXT,
         "property": _PROPERTY_TEXT,
@@ -248,12 +249,6 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
         "network__hidden_dim": Range(32, 128, step=32),
         "network__n_layers": Range(1, 4, step=1),
     }
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        return tags
 
     @property
     def n_trainings(self):
@@ -485,14 +480,7 @@ class PropertyTriForces(SupervisedTriForces):
             After an interruption; the estimator is then fitted with the weights reached so far.
         """
         graphs = self._with_context(self._read_training(X), X)
-        y = self._check_target(y)
-        check_consistent_length(graphs, y)
-        weight = check_sample_weight(
-            sample_weight, np.empty((len(y), 1)), dtype=np.float64, ensure_non_negative=True
-        )
-        used = weight > 0
-        graphs = graphs[used]
-        raw, weight = self._read_target(y[used], weight[used])
+        graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
         sizes = self._sizes(graphs)
         target, loss = self._scale_target(raw / sizes, weight)
         if self.context:
