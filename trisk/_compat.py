@@ -3,8 +3,8 @@
 Works from scikit-learn 1.6 and optuna 4.3 on; earlier journals stay locked by a killed process.
 """
 
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.base import _clone_parametrized as clone_parameters
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
