@@ -8,6 +8,7 @@ __all__ = ["NeighborLists", "find_neighbors"]
 
 # A sphere that holds n neighbours on average, widened by this factor, holds them around nearly
 # every atom of a crystal; where it does not, the search is repeated with a wider one.
+_LONG_VECTOR = 1e3  # Å
 _FIRST_RADIUS, _NEXT_RADIUS = 1.3, 1.4
 
 _MOST_CUBES = 1e6  # of the radius's size, into which a search sorts a structure
@@ -107,7 +108,9 @@ def _into_the_cells(points, lattices, pbc, offsets, rows):
     inverses = np.repeat(np.linalg.inv(lattices), counts, axis=0)
     cells = np.floor(np.einsum("ai,aij->aj", points, inverses)).astype(np.int64)
     cells *= np.repeat(pbc[rows], counts, axis=0)
-    cells[(abs(cells) <= 1).all(axis=1)] = 0
+    # Atoms just outside may stay there, but not where a lattice vector leads far away.
+    short = np.repeat((abs(lattices) < _LONG_VECTOR).all(axis=(1, 2)), counts)
+    cells[short & (abs(cells) <= 1).all(axis=1)] = 0
     if not cells.any():
         return points, None
     shifts = np.einsum("ai,aij->aj", cells, np.repeat(lattices, counts, axis=0))

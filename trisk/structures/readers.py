@@ -240,6 +240,8 @@ def _from_dict(content):
     if cell is not None:
         lattice = _vectors(cell["matrix"])
         pbc = np.array([bool(repeats) for repeats in cell.get("pbc", (True, True, True))])
+        if pbc.shape != (3,):
+            raise StructureError(f'its "pbc" holds {pbc.size} values and not three')
     points = _vectors([site["xyz" if cell is None else "abc"] for site in sites])
     return np.array(numbers), points if cell is None else points @ lattice, lattice, pbc
 

@@ -132,7 +132,7 @@ class _Layers(NamedTuple):
 def _find_layers(atoms):
     """Cut each structure at the widest gap between the atomic planes along a lattice plane."""
     rows, offsets = atoms.rows(), atoms.offsets["atom"]
-    starts, n_rows = offsets[:-1], len(atoms)
+    starts = offsets[:-1]
     inverses = np.linalg.inv(atoms.lattices)
     fractional = np.einsum("ai,aij->aj", atoms.positions, inverses[rows])
     spacings = 1 / np.linalg.norm(inverses, axis=1)
@@ -147,7 +147,8 @@ def _find_layers(atoms):
         widths = following - ordered
         # An atom that rounding put at the other end of the cell makes no gap of its own.
         widest = np.maximum.reduceat(widths, starts)
-        last = _last_true(widths >= widest[rows] - 1e-9, rows, n_rows)
+        is_widest = widths >= widest[rows] - 1e-9
+        last = np.maximum.reduceat(np.where(is_widest, np.arange(len(rows)), -1), starts)
         bottom = np.where(repeats, following[last], np.minimum.reduceat(place, starts))
         place = place - bottom[rows]
         place -= np.where(repeats[rows], np.floor(place + 1e-9), 0)
@@ -156,14 +157,6 @@ def _find_layers(atoms):
     axis = np.argmax(gaps, axis=0)
     areas = np.abs(np.linalg.det(atoms.lattices)) / spacings[np.arange(len(axis)), axis]
     return _Layers(np.stack(places)[axis[rows], np.arange(len(rows))], areas, np.max(gaps, axis=0))
-
-
-def _last_true(flags, rows, n_rows):
-    """Position of the last true flag of each row."""
-    positions = np.flatnonzero(flags)
-    found = np.zeros(n_rows, dtype=np.int64)
-    found[rows[positions]] = positions
-    return found
 
 
 def _layer_columns(atoms, layers, bonds):

@@ -107,7 +107,9 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
 
     def _compute_chunk(self, atoms):
         if self.volume_per_atom is not None:
-            factors = np.cbrt(self.volume_per_atom / _volumes_per_atom(atoms))
+            with np.errstate(invalid="ignore"):  # what has no atoms has no lattice
+                volumes = np.abs(np.linalg.det(atoms.lattices))
+            factors = np.cbrt(self.volume_per_atom * atoms.counts() / volumes)
             atoms = replace(
                 atoms,
                 positions=atoms.positions * factors[atoms.rows(), None],
@@ -124,14 +126,6 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
             products = part @ part.transpose(0, 2, 1)
             spectra.append(products[:, *upper] / (2 * degree + 1))
         return _mean_and_std(np.concatenate(spectra, axis=1), atoms)
-
-
-def _volumes_per_atom(atoms):
-    """Å³; NaN for a structure without atoms."""
-    volumes, counts = np.full(len(atoms), np.nan), atoms.counts()
-    sound = counts > 0
-    volumes[sound] = np.abs(np.linalg.det(atoms.lattices[sound])) / counts[sound]
-    return volumes
 
 
 def _expand(atoms, pairs, cutoff, n_radial, max_degree):
