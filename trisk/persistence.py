@@ -337,7 +337,8 @@ def _parts(model):
             stack.extend(value.flat)
         elif type(value).__module__.startswith(("trisk.", "sklearn.")):
             yield value
-            stack.extend(getattr(value, "__dict__", {}).values())
+            attributes = getattr(value, "__dict__", {}).items()
+            stack.extend(v for name, v in attributes if name != "nets_")  # stored as plain arrays
 
 
 def _foreign_objects(model):

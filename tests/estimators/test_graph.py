@@ -108,7 +108,8 @@ def test_structures_that_could_not_be_read(fitted, graphs, crystals):
     with pytest.raises(ValueError, match=r"1 structures have no atoms \(rows 1\)"):
         clone(fitted).fit(broken, np.insert(crystals[1], 1, 1.0))
     classifier = make(GraphTRIADSClassifier, **_SMALL).fit(graphs, crystals[2])
-    with pytest.warns(UserWarning, match="no atoms"), pytest.raises(ValueError, match=r"rows \[1\]"):
+    message = r"structures in rows \[1\] have no atoms"
+    with pytest.warns(UserWarning, match="no atoms"), pytest.raises(ValueError, match=message):
         classifier.predict(broken)
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from ase import units
+from ase import Atoms, units
 from ase.build import bulk
+from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
@@ -127,6 +128,27 @@ def test_calculator_keeps_its_neighbors_only_while_they_hold(potential):
     fresh = atoms.copy()
     fresh.calc = potential.calculator()
     np.testing.assert_allclose(atoms.get_stress(), fresh.get_stress(), atol=1e-12)
+
+
+def test_structures_that_do_not_repeat_have_no_stress(potential):
+    crystal = bulk("Cu", cubic=True)
+    cluster, slab = crystal.copy(), crystal.copy()
+    cluster.pbc, slab.pbc = False, (True, True, False)
+    results = potential.predict([crystal, cluster, Atoms(cluster.symbols, cluster.positions), slab])
+    assert np.isnan(results["stress"]).all(axis=1).tolist() == [False, True, True, True]
+    assert np.isfinite(np.concatenate(results["forces"])).all()
+    np.testing.assert_allclose(results["energy"][1], results["energy"][2], rtol=1e-9)
+    atoms = crystal.copy()
+    atoms.calc = potential.calculator()
+    for pbc, energy in zip(
+        (True, False, (True, True, False)), results["energy"][[0, 1, 3]], strict=True
+    ):
+        atoms.pbc = pbc
+        np.testing.assert_allclose(atoms.get_potential_energy(), energy, rtol=1e-9)
+        if pbc is not True:
+            with pytest.raises(PropertyNotImplementedError, match="there is no stress"):
+                atoms.get_stress()
+    assert len(np.unique(results["energy"].round(6))) == 3
 
 
 def test_relaxes_a_cell_to_zero_stress(potential):
