@@ -312,11 +312,12 @@ class NetworkEstimator(BaseEstimator):
         self.nets_ = []
         for net in nets:
             _check_sizes(self.architecture_, net["weights"])
-            with torch.device("meta"):  # of any size, without memory
-                expected = self._build(self.architecture_).state_dict()
-            shapes = {name: tuple(value.shape) for name, value in expected.items()}
-            if shapes != {name: array.shape for name, array in net["weights"].items()}:
-                raise ValueError("its weights do not fit its parameters")
+            if self.architecture_.get("backbone", "builtin") == "builtin":
+                with torch.device("meta"):  # of any size, without memory
+                    expected = self._build(self.architecture_).state_dict()
+                shapes = {name: tuple(value.shape) for name, value in expected.items()}
+                if shapes != {name: array.shape for name, array in net["weights"].items()}:
+                    raise ValueError("its weights do not fit its parameters")
             module = self._build(self.architecture_)
             weights = {name: torch.from_numpy(array) for name, array in net["weights"].items()}
             module.load_state_dict(weights)
@@ -342,7 +343,7 @@ def _check_sizes(architecture, weights):
                 raise ValueError("its parameters make a network far larger than its weights")
             for part in value:
                 check(part)
-        elif isinstance(value, Integral) and abs(value) > limit:
+        elif isinstance(value, int) and abs(value) > limit:
             raise ValueError("its parameters make a network far larger than its weights")
 
     check({name: value for name, value in architecture.items() if name != "seeds"})
@@ -385,8 +386,6 @@ class RegressorTask(RegressorMixin):
 
     _y_checks = {"y_numeric": True, "multi_output": True}
     _has_steps = True
-    #: Whether the network learns the logarithm of the target.
-    _log_target = False
     _task_constraints = {
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
         "aggregation": [StrOptions({"mean", "median"})],
@@ -411,6 +410,11 @@ class RegressorTask(RegressorMixin):
             column = int(np.isnan(y).all(axis=0).argmax())
             raise ValueError(f"Column {column} of y holds no number.")
         return y
+
+    @property
+    def _log_target(self):
+        """Whether the network learns the logarithm of the target."""
+        return False
 
     def _read_target(self, y, weight):
         """Targets of rows with weight, ``(n_samples, n_outputs)``, and the weights."""
@@ -500,9 +504,10 @@ class ClassifierTask(ClassifierMixin):
                 f"{type(self).__name__} needs samples of at least 2 classes in y, but all have "
                 f"the class {self.classes_.tolist()[0]!r}."
             )
-        of_class = compute_class_weight(
-            self.class_weight, classes=self.classes_, y=y, sample_weight=weight
-        )
+        if self.class_weight == "balanced":
+            of_class = weight.sum() / (len(self.classes_) * np.bincount(labels, weights=weight))
+        else:
+            of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         for value, wrong in zip(of_class, ~(np.isfinite(of_class) & (of_class >= 0)), strict=True):
             if wrong:
                 raise ValueError(f"class_weight holds {value}; weights are finite and positive.")

@@ -75,7 +75,7 @@ class BaseCompositionEncoder(TableNetwork):
         return TrainingSet(X=_to_tokens(X), target=target, weight=weight, seeds=seeds)
 
     def _read_weights(self):
-        return read_encoder(os.fspath(self.pretrained))[0]
+        return read_encoder(str(self.pretrained))[0]
 
     def _build(self, architecture):
         return CompositionEncoderNetwork(**architecture)

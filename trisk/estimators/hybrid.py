@@ -174,7 +174,7 @@ class BaseHybridTRIADS(TableNetwork):
         "network__scaling": Choice(("robust", "standard")),
     }
     #: Parameters with which the same network is fitted without inner folds.
-    _without_held_out = {"stack_with": None}
+    _without_held_out: ClassVar[dict[str, Any]] = {"stack_with": None}
 
     def _fit_table(self, X, target, weight, y):
         options = self.options("network")

@@ -503,7 +503,9 @@ class PropertyTriForces(SupervisedTriForces):
         self._train(dataset, lambda: PropertyLoss(loss))
         return self
 
-    _pooling = "attention"
+    @property
+    def _pooling(self):
+        return "attention"
 
     def _sizes(self, graphs):
         """What a target scales with."""

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from skorch.callbacks import Callback
@@ -164,6 +165,9 @@ class Validation(Callback):
     """
 
     _state = ("best_loss_", "best_epoch_", "best_weights_")
+    best_loss_: Any
+    best_epoch_: Any
+    best_weights_: Any
 
     def __init__(self, dataset, patience):
         self.dataset = dataset
@@ -178,10 +182,11 @@ class Validation(Callback):
         """Validate, remember the best weights, and stop when patience is over."""
         net.module_.eval()
         with net.averaged():
-            loss = sum(
+            losses = [
                 share * net.criterion_(net.module_(x), target).reshape(-1)
                 for share, (x, target) in self.dataset.parts()
-            )
+            ]
+            loss = torch.stack(losses).sum(0)
             self._remember(net, loss.detach())
         net.history.record("valid_loss", loss.mean().item())
         if net.n_members > 1:

@@ -4,11 +4,12 @@ import signal
 import threading
 import warnings
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PassthroughScoring
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 
 from trisk.training import callbacks as _callbacks
 from trisk.training.checkpoint import Checkpoint, fingerprint
@@ -40,6 +41,8 @@ class Net(NeuralNet):
     **kwargs
         As for :class:`skorch.NeuralNet`.
     """
+
+    optimizer_: Any
 
     def __init__(
         self,
@@ -75,7 +78,7 @@ class Net(NeuralNet):
 
     def initialize_optimizer(self, *args, **kwargs):
         """Group parameters by their decay, their rate, and how long they wait."""
-        groups = {}
+        groups: dict[tuple, list] = {}
         for name, parameter in self.module_.named_parameters():
             kind = name.rpartition(".")[2]
             decays = parameter.dim() > 1 and kind not in ("bias", "gain", "frequency", "phase")
@@ -169,6 +172,9 @@ class Net(NeuralNet):
             pass
         except KeyboardInterrupt:
             self.interrupted_ = True
+        except Exception:
+            dict(self.callbacks_).get("progress", Callback()).on_train_end(self)
+            raise
         self.notify("on_train_end", X=dataset, y=None)
 
     @contextmanager
