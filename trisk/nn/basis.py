@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from trisk.structures import harmonics
+
 #: Largest degree of the spherical harmonics.
 MAX_DEGREE = 4
 
@@ -78,39 +80,4 @@ def real_spherical_harmonics(directions: Tensor) -> Tensor:
     Values of unit vectors ``(n_vectors, 3)`` are multiplied by :math:`\sqrt{4 \pi}`, so that the
     squares of degree l add up to 2 l + 1.
     """
-    x, y, z = directions.unbind(-1)
-    x2, y2, z2 = x * x, y * y, z * z
-    xy, difference = x * y, x2 - y2
-    sine3, cosine3 = y * (3 * x2 - y2), x * (x2 - 3 * y2)
-    ring3, ring4, ring5 = 5 * z2 - 1, 7 * z2 - 1, z * (7 * z2 - 3)
-    root3, root15, root105, root315 = (math.sqrt(n) for n in (3, 15, 105, 315))
-    outer3, middle3 = math.sqrt(35 / 8), math.sqrt(21 / 8)
-    outer4, middle4, inner4 = math.sqrt(315 / 8), math.sqrt(45), math.sqrt(45 / 8)
-    columns = [
-        torch.ones_like(x),
-        root3 * y,
-        root3 * z,
-        root3 * x,
-        root15 * xy,
-        root15 * y * z,
-        math.sqrt(5) / 2 * (3 * z2 - 1),
-        root15 * x * z,
-        root15 / 2 * difference,
-        outer3 * sine3,
-        root105 * xy * z,
-        middle3 * y * ring3,
-        math.sqrt(7) / 2 * z * (5 * z2 - 3),
-        middle3 * x * ring3,
-        root105 / 2 * z * difference,
-        outer3 * cosine3,
-        root315 / 2 * xy * difference,
-        outer4 * z * sine3,
-        middle4 / 2 * xy * ring4,
-        inner4 * y * ring5,
-        3 / 8 * (z2 * (35 * z2 - 30) + 3),
-        inner4 * x * ring5,
-        middle4 / 4 * difference * ring4,
-        outer4 * z * cosine3,
-        root315 / 8 * (difference * difference - 4 * xy * xy),
-    ]
-    return torch.stack(columns, dim=-1)
+    return torch.stack(harmonics.real_spherical_harmonics(*directions.unbind(-1), 4), dim=-1)
