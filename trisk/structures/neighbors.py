@@ -8,8 +8,8 @@ __all__ = ["NeighborLists", "find_neighbors"]
 
 # A sphere that holds n neighbours on average, widened by this factor, holds them around nearly
 # every atom of a crystal; where it does not, the search is repeated with a wider one.
-_LONG_VECTOR = 1e3  # Å
 _FIRST_RADIUS, _NEXT_RADIUS = 1.3, 1.4
+_LONG_VECTOR = 1e3  # Å; atoms beyond the cell lie far away
 
 _MOST_CUBES = 1e6  # of the radius's size, into which a search sorts a structure
 #: Å; the largest distance up to which featurizers and estimators look for neighbours.
