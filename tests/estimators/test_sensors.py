@@ -21,7 +21,8 @@ from trisk import (
     TriForcesRegressor,
     TriForcesSensors,
 )
-from trisk.estimators.triforces import SENSORS, load_pretrained
+from trisk.estimators.pretrainer import SENSORS
+from trisk.estimators.triforces import load_pretrained
 from trisk.featurizers import (
     CrystalGraphFeaturizer,
     FeaturizationError,
@@ -59,7 +60,7 @@ def test_columns_of_any_other_network_are_numbered(n_targets, tmp_path):
     regressor = small(n_targets)
     regressor.save(tmp_path / "network.trisk")
     for source in (regressor, tmp_path / "network.trisk"):
-        X = TriForcesSensors(source).fit_transform(structures)
+        X = TriForcesSensors(pretrained=source).fit_transform(structures)
         assert X.columns.tolist() == [f"Sensor {k}" for k in range(n_targets)]
         expected = regressor.predict(structures).reshape(5, n_targets)
         np.testing.assert_array_equal(X, expected)
@@ -67,7 +68,7 @@ def test_columns_of_any_other_network_are_numbered(n_targets, tmp_path):
 
 def test_contract__clone_pickle_save(tmp_path):
     structures = make_structures(5)[0]
-    transformer = TriForcesSensors(small()).fit(structures)
+    transformer = TriForcesSensors(pretrained=small()).fit(structures)
     X = transformer.transform(structures)
     trisk.save(transformer, tmp_path / "sensors.trisk")
     for copy in (
@@ -86,7 +87,7 @@ def test_bad_structures_of_graphs_are_empty_rows():
     with pytest.warns(UserWarning, match=r"1 of 3 rows|1 structures have no atoms"):
         X = model.fit_transform([bulk("Cu"), None, bulk("Si")])
     assert X.isna().all(axis=1).tolist() == [False, True, False]
-    with pytest.raises(TypeError, match="Row 1 is a NoneType"):
+    with pytest.raises(ValueError, match="row 1: 'None': the value is missing"):
         TriForcesSensors().fit_transform([bulk("Cu"), None])
 
 
@@ -102,7 +103,7 @@ def test_context_of_graphs__beside_featurizers_in_their_order():
 
 
 def test_context_of_graphs__bad_structures__are_empty_rows():
-    featurizer = CrystalGraphFeaturizer(order=1, structure=TriForcesSensors(small()))
+    featurizer = CrystalGraphFeaturizer(order=1, structure=TriForcesSensors(pretrained=small()))
     with pytest.raises(FeaturizationError, match="row 1"):
         featurizer.fit_transform([bulk("Cu"), None, bulk("Si")])
     featurizer.set_params(on_error="nan")
@@ -149,15 +150,17 @@ def test_mean_of_two_networks_on_structures():
 
 def test_networks_that_cannot_serve_are_refused():
     with pytest.raises(TypeError, match=r"is a TriForcesPretrainer, which .*\"sensors\""):
-        TriForcesSensors("default").fit([])
+        TriForcesSensors(pretrained="default").fit([])
     with pytest.raises(FileNotFoundError, match=r"it has .*'sensors'"):
-        TriForcesSensors("sensor").fit([])
+        TriForcesSensors(pretrained="sensor").fit([])
     with pytest.raises(NotFittedError):
-        TriForcesSensors(TriForcesRegressor()).fit([])
+        TriForcesSensors(pretrained=TriForcesRegressor()).fit([])
     structures, y, _ = make_structures(8)
     graphs = CrystalGraphFeaturizer(order=1).fit_transform(structures)
     with pytest.raises(ValueError, match="context=True"):
-        TriForcesSensors(make(TriForcesRegressor, context=True, **_SMALL).fit(graphs, y)).fit([])
+        TriForcesSensors(
+            pretrained=make(TriForcesRegressor, context=True, **_SMALL).fit(graphs, y)
+        ).fit([])
 
 
 def test_forest_learns_more_of_vibrations_than_from_magpie_alone(matbench_dir):
