@@ -9,8 +9,7 @@ import numpy as np
 FORMULAS = [
     "NaCl", "GaAs", "Fe2O3", "SiO2", "TiO2", "MgO", "ZnS", "CdTe", "InP", "AlN", "BN", "SiC",
     "Cu2O", "NiO", "CoO", "MnO", "CaF2", "LiF", "KBr", "CsI", "SrTiO3", "BaTiO3", "PbTe", "SnS",
-    "Bi2Te3", "Sb2Se3", "MoS2", "WSe2", "Fe", "Cu", "Al", "W", "TiAl", "Ni3Al", "FeNi", "CuZn",
-    "Fe0.9C0.1", "Ni0.5Cr0.5", "Ca3(PO4)2", "YBa2Cu3O7",
+    "Fe", "Cu", "Al", "W", "TiAl", "Ni3Al", "FeNi", "Fe0.9C0.1", "Ca3(PO4)2", "YBa2Cu3O7",
 ]  # fmt: skip
 _SIZES = {
     "HybridTRIADS": {"hidden_dim": 8, "feedforward_dim": 8, "n_frequencies": 4},
@@ -59,7 +58,7 @@ def flatten(result):
 
 
 def formulas(random_state=0):
-    """Forty formulas."""
+    """Some formulas."""
     return list(FORMULAS)
 
 
@@ -83,20 +82,15 @@ def frames(random_state=0):
     from ase.calculators.singlepoint import SinglePointCalculator
 
     rng = np.random.default_rng(random_state + 2)
-    made = []
-    for _ in range(8):
-        frame = bulk("Cu", cubic=True)
+    made = [bulk("Cu", cubic=True) for _ in range(8)]
+    for frame in made:
         strain = np.eye(3) + 0.03 * rng.standard_normal((3, 3))
         frame.set_cell(frame.cell.array @ strain, scale_atoms=True)
         frame.positions += 0.1 * rng.standard_normal((4, 3))
         frame.calc = EMT()
-        found = {
-            "energy": frame.get_potential_energy(),
-            "forces": frame.get_forces(),
-            "stress": frame.get_stress(),
-        }
-        frame.calc = SinglePointCalculator(frame, **found)
-        made.append(frame)
+        frame.get_stress()
+        known = {key: frame.calc.results[key] for key in ("energy", "forces", "stress")}
+        frame.calc = SinglePointCalculator(frame, **known)
     return made
 
 
