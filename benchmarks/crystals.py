@@ -40,8 +40,8 @@ def decorated():
     Chemical systems with formulas of many stoichiometries come first, so that the same elements
     stand in many prototypes.
     """
-    from trisk.datasets import load_prototypes
     from tools.prototypes import decorate_prototypes
+    from trisk.datasets import load_prototypes
 
     rng = np.random.default_rng(0)
     prototypes = load_prototypes(as_frame=True)

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import data
+from tools.prototypes import decorate_prototypes
 from trisk import TriForcesPretrainer, load_prototypes
 from trisk.data import data_file
-from tools.prototypes import decorate_prototypes
 
 #: Crystals decorated, frames of each kind of molecular dynamics and defects, and atoms at most.
 N_DECORATED, N_FRAMES, MAX_ATOMS = 14_000, 15, 64
