@@ -6,34 +6,31 @@ import numpy as np
 import pytest
 import torch
 
-from trisk.estimators.triforces._crystals import read_atoms, read_crystals, to_batch
-from trisk.estimators.triforces._streams import build_pretraining_network
-from trisk.pretraining import PretrainingLoss, ViewMaker, decorate_prototypes
-from trisk.pretraining.crystals._views import draw_masks, draw_noise, draw_rotations
+from trisk.estimators.triforces import TriForcesOptions, build_encoder, to_batch
+from trisk.nn import STREAMS, PretrainingLoss, PretrainingNetwork
+from trisk.structures import connect, read_structures
 from trisk.testing import make_structures
+from trisk.training.pretraining import (
+    ViewDataset,
+    ViewMaker,
+    draw_masks,
+    draw_noise,
+    draw_rotations,
+)
 
-ENCODER = {
-    "backbone": "builtin",
-    "backbone_params": {},
-    "streams": ("composition", "structure", "interaction"),
-    "cutoff": 4.5,
-    "hidden_dim": 8,
-    "n_layers": 2,
-    "stoichiometry": "counts",
-    "class_token": False,
-}
 WEIGHTS = {"denoising": 1.0, "masking": 1.0, "lejepa": 1.0}
 
 
 @pytest.fixture(scope="module")
 def graphs():
-    return read_atoms(make_structures(16, random_state=0)[0])
+    return read_structures(make_structures(16, random_state=0)[0])[0]
 
 
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return build_pretraining_network(**ENCODER).double()
+    streams = TriForcesOptions(hidden_dim=8, n_layers=2, cutoff=4.5).encoder()
+    return PretrainingNetwork(build_encoder(**streams), 8).double()
 
 
 def test_noise_has_no_mean_and_unit_variance():
@@ -66,7 +63,7 @@ def test_rotations_have_no_preferred_direction():
 
 
 def test_views_hold_what_they_were_made_with(graphs):
-    maker = ViewMaker(4.5, noise=(0.1, 0.1), masked=(0.2, 0.2), reach=(0.6, 0.6))
+    maker = ViewMaker(4.5, noise=(0.1, 0.1), masked=(0.2, 0.2), cutoff_range=(0.6, 0.6))
     batch, targets = maker(graphs, np.random.default_rng(0))
     n_atoms = len(graphs.atomic_numbers)
     assert len(batch) == 2 * len(graphs)
@@ -83,7 +80,7 @@ def test_views_hold_what_they_were_made_with(graphs):
 
 def test_views_without_changes_are_the_crystals(graphs):
     batch, targets = ViewMaker(4.5)(graphs, np.random.default_rng(0))
-    plain = to_batch(read_crystals(graphs, 4.5))
+    plain = to_batch(connect(graphs, 4.5))
     assert not targets["masked"].any()
     assert not targets["moved"].any()
     torch.testing.assert_close(batch.lengths.sort()[0][::2], plain.lengths.sort()[0])
@@ -104,7 +101,7 @@ def test_hidden_elements_are_invisible_to_every_stream(graphs, network):
     atoms = np.repeat(first, graphs.counts("atom"))
     outputs = [network(b.to(dtype=torch.float64)) for b in (batch, changed)]
     for level, rows, n_rows in (("atoms", atoms, n_atoms), ("structures", first, n_structures)):
-        for stream in ENCODER["streams"]:
+        for stream in STREAMS:
             before, after = (output[level][stream] for output in outputs)
             assert torch.equal(before[:n_rows][rows], after[:n_rows][rows])
             seen = stream != "structure"
@@ -112,7 +109,7 @@ def test_hidden_elements_are_invisible_to_every_stream(graphs, network):
 
 
 def test_guesses_of_noise_turn_with_the_crystal(graphs, network):
-    batch = to_batch(read_crystals(graphs, 4.5), dtype=torch.float64)
+    batch = to_batch(connect(graphs, 4.5), dtype=torch.float64)
     batch = batch.moved(batch.positions + 0.1 * torch.randn_like(batch.positions))
     turn = torch.from_numpy(draw_rotations(1, np.random.default_rng(0))[0])
     plain = network(batch)
@@ -132,7 +129,7 @@ def test_every_objective_reaches_every_stream(graphs, network):
     for term in terms.values():
         network.zero_grad()
         term.backward(retain_graph=True)
-        for stream in ENCODER["streams"]:
+        for stream in STREAMS:
             gradients = [p.grad for p in getattr(network.encoder, stream).parameters()]
             assert any(g is not None and g.abs().max() > 0 for g in gradients)
 
@@ -155,19 +152,29 @@ def test_loss_of_the_right_guess_is_zero(graphs, network):
 def test_weight_of_lejepa_does_not_depend_on_the_batch():
     torch.manual_seed(0)
     loss = PretrainingLoss({"lejepa": 1.0})
-    shifted = 0.5 + 2 * torch.randn(4096, 8)
+    views = (0.5 + 2 * torch.randn(4096, 8)).repeat(2, 1)
+    directions = torch.nn.functional.normalize(torch.randn(8, 128), dim=0)
     sizes = [
-        float(loss._agreement(torch.cat([shifted[:n], shifted[:n]])).detach()) for n in (512, 4096)
+        float(loss._agreement(part.flatten(0, 1), directions))
+        for part in (views.view(2, -1, 8)[:, :512], views.view(2, -1, 8))
     ]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
 
 
-def test_decorated_prototypes_keep_sites_and_change_elements():
-    structures = make_structures(8, random_state=0)[0]
-    formulas = ["Ba1 F2", "O2 Zr1", "He1 F2", "Ti1 N1", "Fe1"]
-    made = decorate_prototypes(formulas, structures, 10, random_state=0)
-    assert sorted(s.reduced_formula for s in made) == ["BaF2", "TiN", "ZrO2"]
-    for structure in made:
-        assert (structure.distance_matrix + 10 * np.eye(len(structure))).min() > 1.5
-    again = decorate_prototypes(formulas, structures, 10, random_state=0)
-    assert again == made
+def test_views_depend_on_seed_epoch_and_place_only(graphs):
+    maker = ViewMaker(4.5, (0.05, 0.1), (0.2, 0.3), (0.7, 1.0))
+
+    def epoch(number, part=slice(None)):
+        dataset = ViewDataset(graphs, maker, seed=3, device="cpu", part=part)
+        return [batch.positions for batch, _ in dataset.batches(5, number)]
+
+    first, again, second = epoch(0), epoch(0), epoch(1)
+    assert len(first) == 4
+    assert all(map(torch.equal, first, again))
+    assert not torch.equal(first[0], second[0])
+    # Processes share a batch: what one of them draws is what all would.
+    halves = [epoch(0, slice(rank, None, 2)) for rank in (0, 1)]
+    for whole, *parts in zip(first, *halves, strict=True):
+        assert sum(map(len, parts)) == len(whole)
+        rows = {tuple(row) for row in whole.tolist()}
+        assert {tuple(row) for part in parts for row in part.tolist()} == rows
