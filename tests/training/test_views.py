@@ -29,7 +29,7 @@ def graphs():
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    streams = TriForcesOptions(hidden_dim=8, n_layers=2, cutoff=4.5).encoder()
+    streams = TriForcesOptions(hidden_dim=8, n_layers=2, cutoff=4.5)._encoder()
     return PretrainingNetwork(build_encoder(**streams), 8).double()
 
 

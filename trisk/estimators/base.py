@@ -196,7 +196,7 @@ class NetworkEstimator(BaseEstimator):
             The defaults where the parameter is None.
         """
         value = getattr(self, name)
-        return (self._options[name]() if value is None else value).check()
+        return (self._options[name]() if value is None else value)._check()
 
     def search_space(self):
         """Tell which parameters are worth tuning, for :func:`trisk.model_selection.optuna_search`.

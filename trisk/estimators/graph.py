@@ -118,9 +118,9 @@ class GraphTRIADSOptions(Options):
         "deep_supervision": ["boolean"],
     }
 
-    def check(self):
+    def _check(self):
         """Raise for a value that is out of bounds or does not fit another; return self."""
-        super().check()
+        super()._check()
         if self.hidden_dim % self.n_heads:
             raise ValueError(f"n_heads={self.n_heads} must divide hidden_dim={self.hidden_dim}.")
         if self.min_cycles > self.max_cycles:

@@ -136,9 +136,9 @@ class HybridTRIADSOptions(Options):
         "scaling": [StrOptions({"robust", "standard"})],
     }
 
-    def check(self):
+    def _check(self):
         """Raise for a value that is out of bounds or does not fit another; return self."""
-        super().check()
+        super()._check()
         if self.attention_dim % self.n_heads:
             raise ValueError(
                 f"n_heads={self.n_heads} must divide attention_dim={self.attention_dim}."

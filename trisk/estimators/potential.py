@@ -203,7 +203,7 @@ class TriForcesPotential(SupervisedTriForces):
             "stress_scale": _spread(targets["stress"]),
         }
         references = dict(zip(self.elements_.tolist(), self.references_.tolist(), strict=True))
-        self.architecture_ = self.options("network").encoder() | {
+        self.architecture_ = self.options("network")._encoder() | {
             "references": references,
             "scale": scales["forces_scale"],
         }

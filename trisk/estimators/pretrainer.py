@@ -205,7 +205,7 @@ class TriForcesPretrainer(BaseTriForces):
         if processes is not None:
             part = slice(processes.process_index, None, processes.num_processes)
         seed = draw_seed(self.random_state)
-        self.architecture_ = options.encoder() | {"n_slices": self.n_slices}
+        self.architecture_ = options._encoder() | {"n_slices": self.n_slices}
         with drawing_from(seed):
             module = self._build(self.architecture_)
         module.seeds = [seed]

@@ -144,16 +144,16 @@ class TriForcesOptions(Options):
         "dropout": [Interval(Real, 0, 1, closed="left")],
     }
 
-    def check(self):
+    def _check(self):
         """Raise for a value that is out of bounds; return self."""
-        super().check()
+        super()._check()
         if not self.streams or any(stream not in STREAMS for stream in self.streams):
             raise ValueError(
                 f"streams must name some of {STREAMS}, but is {tuple(self.streams)!r}."
             )
         return self
 
-    def encoder(self):
+    def _encoder(self):
         """Parameters that decide the shape of the streams' weights."""
         params = self.get_params(deep=False)
         del params["dropout"]
@@ -404,7 +404,7 @@ class SupervisedTriForces(BaseTriForces):
         if self.pretrained is None:
             return None
         source = load_pretrained(self.pretrained)
-        found, wanted = source.options("network").encoder(), self.options("network").encoder()
+        found, wanted = source.options("network")._encoder(), self.options("network")._encoder()
         for name, value in wanted.items():
             fits = set(value) <= set(found[name]) if name == "streams" else found[name] == value
             if not fits:
@@ -488,7 +488,7 @@ class PropertyTriForces(SupervisedTriForces):
             columns = graphs.context.astype(np.float64)
             self.context_scaler_ = ColumnScaler.fit(columns, np.ones(len(columns)), "robust")
         options = self.options("network")
-        self.architecture_ = options.encoder() | {
+        self.architecture_ = options._encoder() | {
             "n_outputs": target.shape[1],
             "pooling": self._pooling,
             "dropout": options.dropout,

@@ -37,7 +37,7 @@ class Options(BaseEstimator):
 
     _parameter_constraints: ClassVar[Mapping[str, Any]] = {}
 
-    def check(self):
+    def _check(self):
         """Raise InvalidParameterError for a value that is out of bounds; return self."""
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), type(self).__name__
