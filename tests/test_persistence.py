@@ -207,7 +207,7 @@ _COMPOSITION = [
     "featurizer",
     [
         *(getattr(trisk.featurizers, name)() for name in _COMPOSITION),
-        CompositionFeaturizer(preset="steels"),
+        CompositionFeaturizer(preset="published_steels"),
         CompositionFeaturizer(blocks=["magpie", Mat2VecFeaturizer(vectors="megnet16")]),
     ],
     ids=str,

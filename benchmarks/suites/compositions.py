@@ -42,11 +42,11 @@ def columns(task):
     return trisk.composition_pipeline(RECIPES[task], stack_with=None)[:-1]
 
 
-def pipeline(task, **parameters):
+def pipeline(task, recipe, **parameters):
     """trisk's pipeline of the recipe."""
     import trisk
 
-    return trisk.composition_pipeline(**parameters, random_state=0)
+    return trisk.composition_pipeline(recipe, random_state=0, **parameters)
 
 
 def default_pipeline(task):

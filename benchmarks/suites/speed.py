@@ -93,7 +93,7 @@ def hybrid_step(task):
     import trisk
 
     X, y, folds = data.matbench("steels")
-    pipeline = trisk.composition_pipeline("published", n_members=N_MEMBERS, stack_with=None)
+    pipeline = trisk.composition_pipeline("published_steels", n_members=N_MEMBERS, stack_with=None)
     table = pipeline[:-1].fit_transform(X.iloc[folds[0][0]])
     network = pipeline[-1].set_params(max_epochs=2, random_state=0)
     n_steps = 2 * (len(table) // plain.BATCH_SIZE)

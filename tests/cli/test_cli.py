@@ -116,7 +116,7 @@ def test_fit__classes_and_trials(folder, capsys):
     [
         ({"--formula": "formula"}, "has no column 'formula'. Its columns are 'composition'"),
         ({"--target": "band gop"}, "Did you mean 'band gap'"),
-        ({"--recipe": "alloys"}, "There is no recipe 'alloys'; there are"),
+        ({"--preset": "alloys"}, "There is no preset 'alloys'; there are"),
         ({"table": "absent.csv"}, "There is no file 'absent.csv'"),
     ],
 )
@@ -377,7 +377,7 @@ def test_bench__official_folds(matbench_dir, capsys, tmp_path):
     arguments = ["matbench_steels", "--quiet", "--no-forest", "--out", str(tmp_path), *TINY]
     code, out, _ = run(capsys, "bench", *arguments)
     assert code == 0
-    assert "matbench_steels, 312 rows, recipe 'steels'" in out
+    assert "matbench_steels, 312 rows, preset 'steels'" in out
     assert re.search(r"mae +\d+\.\d+ ± \d+ MPa", out)
     assert len(pd.read_csv(tmp_path / "predictions.csv")) == 312
 

@@ -42,8 +42,8 @@ def features(formulas):
 
 @pytest.fixture(scope="module")
 def steels_features(formulas):
-    """All columns of the ``"steels"`` preset, named."""
-    return CompositionFeaturizer(preset="steels").fit_transform(formulas)
+    """Columns of the published TRIADS model for steels, named."""
+    return CompositionFeaturizer(preset="published_steels").fit_transform(formulas)
 
 
 @pytest.fixture

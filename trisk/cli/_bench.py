@@ -1,4 +1,4 @@
-"""``trisk bench``: a recipe on the official folds of a Matbench task, beside a forest."""
+"""``trisk bench``: a preset on the official folds of a Matbench task, beside a forest."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from trisk.cli._fit import check_device, make_pipeline, print_scores
 
 
 def run(options):
-    """Score the recipe, print the result and write what was asked for."""
+    """Score the preset, print the result and write what was asked for."""
     if options.record and not options.record.endswith(".json.gz"):
         raise CommandError(f"--record {options.record!r} must end in .json.gz.")
     _files.check_writable(options.record)
-    X, y, recipe = _load(options)
+    X, y, preset = _load(options)
     classification = y.dtype == bool
     check_device(options.device)
-    results = _validate(make_pipeline(options, recipe, classification), X, y, options)
-    print(f"{options.task}, {len(y)} rows, recipe {recipe!r}")
+    results = _validate(make_pipeline(options, preset, classification), X, y, options)
+    print(f"{options.task}, {len(y)} rows, preset {preset!r}")
     names = ["roc_auc", "balanced_accuracy"] if classification else ["mae", "rmse", "r2"]
     unit = y.attrs.get("unit")
     _print("HybridTRIADS", results, names, unit)
@@ -33,7 +33,7 @@ def run(options):
 
 def _load(options):
     from trisk.datasets import load_matbench
-    from trisk.pipelines import MATBENCH_RECIPES
+    from trisk.pipelines import MATBENCH_PRESETS
 
     task = options.task.removeprefix("matbench_")
     try:
@@ -42,7 +42,7 @@ def _load(options):
         raise CommandError(str(error)) from error
     if X.name == "structure":
         X = X.map(lambda structure: structure.composition.formula).rename("composition")
-    return X, y, options.recipe or MATBENCH_RECIPES.get(task, "general")
+    return X, y, options.preset or MATBENCH_PRESETS.get(task, "general")
 
 
 def _forest(classification):

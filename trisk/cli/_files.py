@@ -22,7 +22,7 @@ _KINDS: dict[str, Any] = {
     "unit": _TEXT,
     "classification": bool,
     "classes": (list, type(None)),
-    "recipe": str,
+    "preset": str,
     "table": str,
     "n_rows": int,
     "validation": _TEXT,

@@ -24,7 +24,7 @@ def run(options):
         )
     X, y, classification = _read(options)
     check_device(options.device)
-    estimator = make_pipeline(options, options.recipe, classification, quiet=bool(options.trials))
+    estimator = make_pipeline(options, options.preset, classification, quiet=bool(options.trials))
     started = datetime.now(UTC)
     with _files.replacing(folder, resumable=bool(options.trials)) as work:
         scores = _validate(options, estimator, X, y, work)
@@ -35,7 +35,7 @@ def run(options):
             "unit": options.unit,
             "classification": classification,
             "classes": np.asarray(model.classes_).tolist() if classification else None,
-            "recipe": options.recipe,
+            "preset": options.preset,
             "table": Path(options.table).name,
             "n_rows": len(y),
             "validation": _describe_validation(options),
@@ -67,15 +67,16 @@ def _read(options):
     return X, y, classification
 
 
-def make_pipeline(options, recipe, classification, *, quiet=False):
-    """The recipe's pipeline, with what the command line gives."""
-    from trisk.pipelines import RECIPES, composition_pipeline
+def make_pipeline(options, preset, classification, *, quiet=False):
+    """The preset's pipeline, with what the command line gives."""
+    from trisk.featurizers.composition.presets import PRESETS
+    from trisk.pipelines import composition_pipeline
 
-    if recipe not in RECIPES:
-        raise CommandError(f"There is no recipe {recipe!r}; there are {sorted(RECIPES)}.")
+    if preset not in PRESETS:
+        raise CommandError(f"There is no preset {preset!r}; there are {sorted(PRESETS)}.")
     given = {"n_members": options.members, "max_epochs": options.epochs}
     return composition_pipeline(
-        recipe,
+        preset,
         classification=classification,
         random_state=options.seed,
         device=options.device,

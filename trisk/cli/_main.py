@@ -15,7 +15,7 @@ _CODES = """exit codes:
 _EXAMPLES = {
     "fit": """examples:
   trisk fit alloys.csv --formula composition --target "yield strength" --unit MPa --out model/
-  trisk fit gaps.csv --formula formula --target gap --recipe band_gap --cv 5 --out model/
+  trisk fit gaps.csv --formula formula --target gap --preset band_gap --cv 5 --out model/
   trisk fit glasses.csv --formula alloy --target glassy --leave-out chemical_system --out model/
   trisk fit alloys.csv --formula alloy --target hardness --cv 5 --trials 30 --out model/
 """,
@@ -86,7 +86,7 @@ def _add_fit(commands):
     fit.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
     fit.add_argument("--out", required=True, metavar="FOLDER", help="where the model goes")
     fit.add_argument("--unit", help="unit of the target, for tables and plots")
-    fit.add_argument("--recipe", default="general", help="kind of task (default: general)")
+    fit.add_argument("--preset", default="general", help="kind of task (default: general)")
     fit.add_argument(
         "--classification",
         action="store_true",
@@ -133,9 +133,9 @@ def _add_report(commands):
 
 
 def _add_bench(commands):
-    bench = _add(commands, "bench", "Score a recipe on the official folds of a Matbench task")
+    bench = _add(commands, "bench", "Score a preset on the official folds of a Matbench task")
     bench.add_argument("task", help="such as matbench_steels; the prefix may be left out")
-    bench.add_argument("--recipe", help="recipe (default: the one made for the task)")
+    bench.add_argument("--preset", help="preset (default: the one made for the task)")
     bench.add_argument("--out", metavar="FOLDER", help="where tables and plots go")
     bench.add_argument(
         "--record", metavar="FILE", help="leaderboard file (.json.gz) for the matbench package"

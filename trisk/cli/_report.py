@@ -91,7 +91,7 @@ def _summary(facts):
         ("predicts", facts["target"] + unit),
         ("from", f"formulas, column “{facts['formula']}”"),
         ("fitted on", f"{facts['n_rows']} rows of {facts['table']}"),
-        ("recipe", facts["recipe"]),
+        ("preset", facts["preset"]),
         ("made", f"{facts['made']}, in {facts['seconds']} s"),
         ("with", ", ".join(f"{name} {v}" for name, v in facts["versions"].items())),
     ]

@@ -1,4 +1,4 @@
-"""Blocks side by side: presets, hand-made lists, one reading of the input."""
+"""Blocks side by side: presets, hand-made lists, one reading of the input, automatic choice."""
 
 import numpy as np
 import pandas as pd
@@ -12,24 +12,24 @@ FORMULAS = ["Fe2O3", "NaCl", "CaTiO3", "Al2O3"]
 
 # The published TRIADS models' descriptors between Magpie and mat2vec, by column prefix.
 PUBLISHED = {
-    "general": "ElementFraction Stoichiometry ValenceOrbital IonProperty BandCenter",
-    "steels": "ElementFraction Stoichiometry ValenceOrbital IonProperty BandCenter",
-    "band_gap": "Stoichiometry ValenceOrbital IonProperty BandCenter AtomicOrbitals",
-    "metallicity": "Stoichiometry ValenceOrbital IonProperty BandCenter TMetalFraction "
+    "published_steels": "ElementFraction Stoichiometry ValenceOrbital IonProperty BandCenter",
+    "published_band_gap": "Stoichiometry ValenceOrbital IonProperty BandCenter AtomicOrbitals",
+    "published_metallicity": "Stoichiometry ValenceOrbital IonProperty BandCenter TMetalFraction "
     "AtomicOrbitals",
-    "glass": "Stoichiometry ValenceOrbital IonProperty TMetalFraction",
-    "exfoliation": "Stoichiometry ValenceOrbital IonProperty TMetalFraction",
+    "published_glass": "Stoichiometry ValenceOrbital IonProperty TMetalFraction",
+    "published_exfoliation": "Stoichiometry ValenceOrbital IonProperty TMetalFraction",
 }
 
 
 def test_registry__every_block__is_an_exported_featurizer():
     for block in BLOCKS.values():
         assert getattr(trisk.featurizers, block.__name__) is block
-    assert {name for blocks in PRESETS.values() for name in blocks} <= set(BLOCKS)
+    named = {block for blocks in PRESETS.values() for block in blocks if isinstance(block, str)}
+    assert named <= set(BLOCKS)
 
 
 @pytest.mark.parametrize("preset", PUBLISHED)
-def test_preset__blocks_stand_in_order(preset):
+def test_published_preset__blocks_stand_in_order(preset):
     featurizer = CompositionFeaturizer(preset=preset)
     X = featurizer.fit_transform(FORMULAS)
     prefixes = list(dict.fromkeys(column.split(" ")[0] for column in X))
@@ -37,6 +37,47 @@ def test_preset__blocks_stand_in_order(preset):
     assert X.columns[:132].tolist() == MagpieFeaturizer().fit(FORMULAS)._feature_names()
     assert X.columns[-200:].tolist() == [f"mat2vec {i}" for i in range(200)]
     assert np.isfinite(X.to_numpy()).all()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_preset__means_the_same_columns_in_a_pipeline(preset):
+    names = CompositionFeaturizer(preset=preset).fit(FORMULAS).get_feature_names_out()
+    pipeline = trisk.composition_pipeline(preset, pretrained=False)
+    fitted = pipeline["features"].fit(FORMULAS, [1, 2, 3, 4])
+    assert names.tolist() == fitted.get_feature_names_out().tolist()
+
+
+def make_alloys(n_rows):
+    rng = np.random.default_rng(0)
+    carbon = rng.uniform(1e-4, 1e-2, n_rows)
+    formulas = [f"Fe{0.9 - c:.5f}Ni0.1C{c:.5f}" for c in carbon]
+    return formulas, np.log(carbon)
+
+
+def test_auto__chooses_the_columns_that_tell_the_target():
+    X, y = trisk.load_band_gaps()
+    auto = CompositionFeaturizer(preset="auto", pretrained="auto")
+    assert auto.fit(X[:120], y[:120]).pretrained_
+    assert any(name.startswith("Pretrained ") for name in auto.get_feature_names_out())
+    random = np.random.default_rng(0).normal(size=120)
+    assert (auto.fit(X[:120], random).preset_, auto.pretrained_) == ("general", False)
+    labels = np.where(y[:120] > 1, "wide", "narrow")
+    assert isinstance(auto.fit(X[:120], labels).pretrained_, bool)
+    few = CompositionFeaturizer(preset="auto").fit(X[:8], y[:8])
+    assert few.preset_ == "general"
+    assert len(few.transform(X).columns) == 132
+
+
+def test_auto__several_targets_unreadable_rows_and_no_target():
+    X, y = make_alloys(60)
+    Y = np.column_stack([y, -y])
+    Y[3, 0] = np.nan
+    auto = CompositionFeaturizer(preset="auto", on_error="nan")
+    assert auto.fit([*X[:-1], "Fo"], Y).preset_ in ("general", "steels", "band_gap")
+    with pytest.raises(ValueError, match="chooses columns by y"):
+        auto.fit(X)
+    with pytest.raises(ValueError, match="reads X twice"):
+        auto.fit(iter(X), y)
 
 
 def test_blocks__equal_the_single_featurizers_side_by_side():
@@ -97,6 +138,8 @@ def test_input__is_parsed_once(monkeypatch):
     ("parameters", "message"),
     [
         ({"preset": "steel"}, "preset"),
+        ({"pretrained": "default"}, "pretrained"),
+        ({"blocks": ["pretrained"], "pretrained": True}, "same columns"),
         ({"blocks": []}, "blocks is empty"),
         ({"blocks": "magpie"}, "blocks"),
         ({"blocks": ["magpi"]}, "blocks holds 'magpi'.*Did you mean 'magpie'"),

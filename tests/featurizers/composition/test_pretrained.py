@@ -79,8 +79,3 @@ def test_saved_pipeline__carries_its_encoder(tmp_path):
     trisk.save(pipeline, tmp_path / "model.trisk")
     loaded = trisk.load(tmp_path / "model.trisk")
     np.testing.assert_array_equal(loaded.predict(X), pipeline.predict(X))
-
-
-def test_pipeline__published_recipe_has_no_pretrained_form():
-    with pytest.raises(ValueError, match="'published' has no pre-trained form"):
-        composition_pipeline("published", pretrained=True)

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesRegressor
 
 from trisk._compat import StrOptions
 from trisk.featurizers.composition import alloys, fractions, ions, magpie, orbitals, pretrained
 from trisk.featurizers.composition.base import BaseCompositionFeaturizer
+from trisk.featurizers.composition.formulas import parse_compositions
+
+# Rows on which forests choose columns, and the fewest of which they can.
+_MOST_ROWS, _FEWEST_ROWS = 1500, 20
 
 BLOCKS = {
     "atomic_orbitals": orbitals.AtomicOrbitalFeaturizer,
@@ -27,27 +32,46 @@ BLOCKS = {
     "yang": alloys.YangFeaturizer,
 }
 
+# Orbital energies and oxidation states tell metals from the rest; glasses gain a little too.
+_ALL = (
+    "element_fraction",
+    "magpie",
+    "stoichiometry",
+    "valence_orbital",
+    "band_center",
+    "transition_metal_fraction",
+    "atomic_orbitals",
+    "ion_property",
+)
 _COMMON = ("stoichiometry", "valence_orbital", "ion_property")
 
-#: Preset → the descriptors between the Magpie block and the mat2vec block.
+#: Preset → its blocks; composition_pipeline knows the same names.
 PRESETS = {
-    "general": ("element_fraction", *_COMMON, "band_center"),
-    "steels": ("element_fraction", *_COMMON, "band_center"),
-    "band_gap": (*_COMMON, "band_center", "atomic_orbitals"),
-    "metallicity": (*_COMMON, "band_center", "transition_metal_fraction", "atomic_orbitals"),
-    "glass": (*_COMMON, "transition_metal_fraction"),
-    "exfoliation": (*_COMMON, "transition_metal_fraction"),
+    "general": ("magpie",),
+    # Statistics of elemental properties blur the traces that make a steel.
+    "steels": (fractions.ElementFractionFeaturizer(scale="both"),),
+    "band_gap": _ALL,
+    "metallicity": _ALL,
+    "glass": _ALL,
+    "exfoliation": ("magpie",),
+    "published_steels": ("magpie", "element_fraction", *_COMMON, "band_center", "mat2vec"),
+    "published_band_gap": ("magpie", *_COMMON, "band_center", "atomic_orbitals", "mat2vec"),
+    "published_metallicity": (
+        *("magpie", *_COMMON, "band_center"),
+        *("transition_metal_fraction", "atomic_orbitals", "mat2vec"),
+    ),
+    "published_glass": ("magpie", *_COMMON, "transition_metal_fraction", "mat2vec"),
+    "published_exfoliation": ("magpie", *_COMMON, "transition_metal_fraction", "mat2vec"),
 }
+#: Presets that "auto" chooses from, the first of those that are equally good.
+_CANDIDATES = ("general", "steels", "band_gap")
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class CompositionFeaturizer(BaseCompositionFeaturizer):
-    """Magpie statistics, task descriptors and mat2vec in one table.
+    """Blocks of descriptors side by side, by the kind of task or as listed.
 
-    1. The input is read once.
-    2. Each block computes its columns for all rows.
-    3. The blocks stand side by side in the order Magpie, task descriptors, mat2vec, the order in
-       which the HybridTRIADS estimators use them.
+    The input is read once; each block then computes its columns for all rows.
 
     Parameters
     ----------
@@ -61,21 +85,25 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
         the elements that have it (Nh to Og, of which next to nothing is known, are an error), NaN,
         or an error of that row, treated as ``on_error`` says.
     preset : str, default="general"
-        The task descriptors between Magpie and mat2vec, those of the published TRIADS models:
+        Columns for a kind of task, the same as in :func:`trisk.composition_pipeline`:
 
-        ============= =======================================================================
-        "general"     element fractions, stoichiometry, valence orbitals, ion properties, band
-                      centre
-        "steels"      the same
-        "band_gap"    stoichiometry, valence orbitals, ion properties, band centre, atomic
-                      orbitals (HOMO and LUMO)
-        "metallicity" those of "band_gap" and the transition-metal fraction
-        "glass"       stoichiometry, valence orbitals, ion properties, transition-metal
-                      fraction; no electronic-structure descriptors
-        "exfoliation" the same as "glass"
-        ============= =======================================================================
+        ======================== ==========================================================
+        "general", "exfoliation" Magpie statistics
+        "steels"                 element fractions and their decimal logarithms
+        "band_gap", "glass",     element fractions, Magpie statistics, stoichiometry, valence
+        "metallicity"            and atomic orbitals, band centre, transition-metal fraction,
+                                 ion properties
+        "published_…"            Magpie statistics, descriptors of the task and mat2vec as in
+                                 the published TRIADS models [1]_ for "steels", "band_gap",
+                                 "metallicity", "glass" and "exfoliation" (where the published
+                                 model has eleven structure descriptors, too)
+        "auto"                   those of "general", "steels" or "band_gap", whichever suits
+                                 the training rows
+        ======================== ==========================================================
 
-        The published model for exfoliation energies adds eleven structure descriptors.
+    pretrained : bool or "auto", default=False
+        Whether to add the columns of :class:`PretrainedFeaturizer`; ``"auto"`` adds them where
+        they help on the training rows.
     blocks : list of str or featurizer, default=None
         Blocks to use in place of the preset's, in this order: names ("atomic_orbitals",
         "band_center", "element_fraction", "ion_property", "magpie", "mat2vec", "miedema",
@@ -86,6 +114,17 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
     ----------
     blocks_ : list of featurizers
         The fitted blocks, in the order of their columns.
+    preset_ : str or None
+        The preset in use; None with `blocks`.
+    pretrained_ : bool
+        Whether the pre-trained columns are in use.
+
+    Notes
+    -----
+    ``"auto"`` grows a forest on each candidate's columns of up to 1,500 training rows and compares
+    its errors on rows that each tree has not seen. The first candidate within one standard error
+    of the best is taken, Magpie statistics before fractions before all, and columns from scratch
+    before pre-trained ones. It takes seconds, and needs `y` in `fit`.
 
     References
     ----------
@@ -100,16 +139,40 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
     """
 
     preset: str = "general"
+    pretrained: bool | str = False
     blocks: list | tuple | None = None
 
     _parameter_constraints = {
         **BaseCompositionFeaturizer._parameter_constraints,
-        "preset": [StrOptions(set(PRESETS))],
+        "preset": [StrOptions({*PRESETS, "auto"})],
+        "pretrained": ["boolean", StrOptions({"auto"})],
         "blocks": [list, tuple, None],
     }
 
+    def fit(self, X, y=None):
+        """Load the blocks; ``"auto"`` chooses them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, 1)
+            Formula strings, dicts, pymatgen ``Composition`` or ``Structure`` objects, ASE
+            ``Atoms``, or a mixture.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Targets, by which ``"auto"`` chooses; ignored otherwise.
+
+        Returns
+        -------
+        CompositionFeaturizer
+            The fitted featurizer itself.
+        """
+        self._validate_params()
+        self.preset_, self.pretrained_ = self._choose(X, y)
+        return super().fit(X, y)
+
     def _prepare(self):
-        specs = ["magpie", *PRESETS[self.preset], "mat2vec"] if self.blocks is None else self.blocks
+        if not hasattr(self, "preset_"):  # a block of another one, which nobody fits
+            self.preset_, self.pretrained_ = self._choose(None, None)
+        specs = self._specs(self.preset_, self.pretrained_)
         if not len(specs):
             raise ValueError("blocks is empty; name at least one block or leave it None")
         self.blocks_ = [self._make_block(spec)._set_up() for spec in specs]
@@ -118,6 +181,53 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
             raise ValueError(
                 f"two blocks give the same columns, first {repeated[0]!r}; drop one of them"
             )
+
+    def _specs(self, preset, with_pretrained):
+        blocks = PRESETS[preset] if self.blocks is None else self.blocks
+        return [*blocks, *(["pretrained"] if with_pretrained else [])]
+
+    def _choose(self, X, y):
+        """The preset, and whether to add pre-trained columns."""
+        presets = _CANDIDATES if self.preset == "auto" else (self.preset,)
+        presets = (None,) if self.blocks is not None else presets
+        of_encoder = (False, True) if self.pretrained == "auto" else (bool(self.pretrained),)
+        candidates = [(preset, added) for added in of_encoder for preset in presets]
+        if len(candidates) == 1:
+            return candidates[0]
+        if y is None or hasattr(X, "__next__"):
+            raise ValueError('"auto" chooses columns by y and reads X twice: give lists of both.')
+        losses = self._forest_losses(X, y, [self._specs(*candidate) for candidate in candidates])
+        if len(losses[0]) < _FEWEST_ROWS:
+            return candidates[0]
+        excess = losses - losses[losses.mean(1).argmin()]
+        within = excess.mean(1) <= excess.std(1) / np.sqrt(excess.shape[1])
+        return candidates[int(within.argmax())]
+
+    def _forest_losses(self, X, y, specs):
+        """Loss of each row, with each list of blocks, in the trees that were not grown on it."""
+        table, _ = parse_compositions(X)
+        y = np.asarray(y)
+        if y.dtype.kind not in "iuf":
+            y = (y.reshape(-1, 1) == np.unique(y)).astype(float)
+        y = y.reshape(len(y), -1).astype(float)
+        of_classes = np.isin(y, (0, 1)).all()
+        usable = np.flatnonzero((table.lengths > 0) & np.isfinite(y).all(1))
+        rows = np.sort(np.random.default_rng(0).permutation(usable)[:_MOST_ROWS])
+        if len(rows) < _FEWEST_ROWS:
+            return np.empty((1, 0))
+        part, target = table.take(rows), np.squeeze(y[rows] / (y[rows].std(0) + 1e-300))
+        made = {spec: self._make_block(spec)._set_up() for blocks in specs for spec in blocks}
+        values = {spec: np.nan_to_num(block._featurize(part)[0]) for spec, block in made.items()}
+        losses = []
+        for blocks in specs:
+            forest = ExtraTreesRegressor(
+                100, max_features=1 / 3, bootstrap=True, oob_score=True, random_state=0,
+                n_jobs=self.n_jobs,
+            )  # fmt: skip
+            forest.fit(np.hstack([values[spec] for spec in blocks]), target)
+            error = np.abs(forest.oob_prediction_ - target).reshape(len(rows), -1)
+            losses.append((np.square(error) if of_classes else error).mean(1))
+        return np.stack(losses)
 
     def _make_block(self, spec):
         if isinstance(spec, BaseCompositionFeaturizer):
