@@ -312,12 +312,3 @@ def test_a_failed_fit_leaves_a_new_estimator_unfitted(table, gaps, small):
         model.fit(_with(table, np.nan), gaps)
     with pytest.raises(NotFittedError):
         model.predict(table)
-
-
-def test_a_diverged_fit_leaves_a_new_estimator_unfitted(table, gaps, small):
-    settings = {**small, "learning_rate": 1e30, "max_grad_norm": None, "max_epochs": 30}
-    model = make(HybridTRIADSRegressor, schedule="constant", loss="squared_error", **settings)
-    with pytest.raises(FloatingPointError):
-        model.fit(table, gaps)
-    with pytest.raises(NotFittedError):
-        model.predict(table)

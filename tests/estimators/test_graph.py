@@ -1,8 +1,6 @@
 """GraphTRIADS as an estimator: what it takes, what it refuses, what it promises."""
 
 import pickle
-import signal
-import threading
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from trisk.estimators import GraphTRIADSClassifier, GraphTRIADSRegressor
 from trisk.featurizers import CrystalGraphFeaturizer
 from trisk.structures.graphs import CrystalGraphs
 from trisk.testing import make_structures
-from trisk.training.datasets import StructureDataset, pack
 
 _SMALL = {
     "n_members": 2,
@@ -195,14 +192,6 @@ def test_members_are_independent_of_one_another(graphs, crystals, monkeypatch):
     assert np.allclose(alone._member_outputs(graphs)["answer"][0], outputs[1], atol=2e-3)
 
 
-def test_validation_keeps_the_best_epoch(graphs, crystals):
-    settings = {**_SMALL, "validation_fraction": 0.25, "max_epochs": 6}
-    model = make(GraphTRIADSRegressor, **settings).fit(graphs, crystals[1])
-    assert len(model.net_.history[-1]["member_valid_loss"]) == 2
-    stopped = make(GraphTRIADSRegressor, **{**settings, "max_epochs": 60, "patience": 1})
-    assert len(stopped.fit(graphs, crystals[1]).net_.history) < 60
-
-
 def test_a_target_of_several_columns(graphs, crystals):
     target = np.stack([crystals[1], crystals[1] ** 2], axis=1)
     mean, std = (
@@ -223,42 +212,3 @@ def test_pipeline_cross_validation_and_files(crystals, tmp_path):
     assert np.array_equal(
         pickle.loads(pickle.dumps(model)).predict(structures), model.predict(structures)
     )
-
-
-def test_an_interrupted_fit_leaves_a_fitted_estimator(graphs, crystals):
-    model = make(GraphTRIADSRegressor, **{**_SMALL, "max_epochs": 5000})
-    timer = threading.Timer(1.5, signal.raise_signal, [signal.SIGINT])
-    timer.start()
-    with pytest.raises(KeyboardInterrupt, match="of 5000 epochs"):
-        model.fit(graphs, crystals[1])
-    timer.join()
-    assert np.isfinite(model.predict(graphs)).all()
-
-
-def test_verbose_alone_decides_about_output(graphs, crystals, capfd):
-    make(GraphTRIADSRegressor, **_SMALL).fit(graphs, crystals[1])
-    assert capfd.readouterr() == ("", "")
-    make(GraphTRIADSRegressor, **_SMALL, verbose=1).fit(graphs, crystals[1])
-    assert "GraphTRIADSRegressor" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_packing_leaves_nothing_out_and_nothing_empty(seed):
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(1, 200, size=rng.integers(1, 60))
-    n_batches = int(rng.integers(1, len(sizes) + 1))
-    batches = pack(sizes, n_batches)
-    assert len(batches) == n_batches
-    assert all(len(b) for b in batches)
-    assert np.array_equal(np.concatenate(batches), np.arange(len(sizes)))
-
-
-def test_batches_hold_about_equally_many_atoms_and_bonds(graphs):
-    repeated = graphs.take(np.tile(np.arange(40), 8))
-    dataset = StructureDataset(repeated, lambda part, *_: part, {})
-    costs = [
-        len(batch.atomic_numbers) + 0.1 * len(batch.bond_lengths)
-        for batch, _ in dataset.batches(32, epoch=0)
-    ]
-    assert len(costs) == dataset.n_batches(32) == 10
-    assert max(costs) - min(costs) <= 2 * dataset.costs.max()

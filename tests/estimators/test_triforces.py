@@ -11,7 +11,6 @@ from pymatgen.core import Lattice, Structure
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import Callback
 from torch import nn
 
 import trisk
@@ -163,34 +162,6 @@ def test_missing_context_is_named(crystals, volumes):
     others = CrystalGraphFeaturizer(order=1, composition=("mat2vec",)).fit_transform(crystals)
     with pytest.raises(ValueError, match="other columns of context than those seen in fit"):
         model.predict(others)
-
-
-class _Crash(Callback):
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def on_epoch_end(self, net, **kwargs):
-        if len(net.history) == self.epoch:
-            raise RuntimeError("power failure")
-
-
-def test_resumes_to_the_bit(crystals, volumes, tmp_path):
-    settings = {"validation_fraction": 0.2, "dropout": 0.2, **SMALL, "max_epochs": 5}
-    expected = make(TriForcesRegressor, **settings).fit(crystals, volumes)
-    path = tmp_path / "training"
-    with pytest.raises(RuntimeError, match="power failure"):
-        make(TriForcesRegressor, checkpoint=path, callbacks=[_Crash(3)], **settings).fit(
-            crystals, volumes
-        )
-    resumed = make(TriForcesRegressor, checkpoint=path, **settings).fit(crystals, volumes)
-    np.testing.assert_array_equal(resumed.predict(crystals), expected.predict(crystals))
-    losses = [net.history[:, "train_loss"] for net in (*resumed.nets_, *expected.nets_)]
-    assert losses[0] == losses[1]
-    with pytest.raises(ValueError, match="belongs to a training with other data"):
-        make(TriForcesRegressor, checkpoint=path, **settings).fit(crystals, volumes**2)
-    path.write_bytes(b"no checkpoint")
-    with pytest.raises(ValueError, match="is damaged"):
-        make(TriForcesRegressor, checkpoint=path, **settings).fit(crystals, volumes)
 
 
 def test_starts_from_pretrained_streams(fitted, crystals, volumes, tmp_path):

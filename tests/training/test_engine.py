@@ -1,0 +1,409 @@
+"""One engine for six networks: what each of them can do, all can."""
+
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from nested import make
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback, EarlyStopping
+
+from reliability import models
+from trisk import estimators
+from trisk.estimators import (
+    CompositionEncoderRegressor,
+    GraphTRIADSRegressor,
+    HybridTRIADSOptions,
+    HybridTRIADSRegressor,
+    TrainingOptions,
+    TriForcesOptions,
+    TriForcesPotential,
+    TriForcesPretrainer,
+    TriForcesRegressor,
+)
+from trisk.featurizers import CrystalGraphFeaturizer, ElementFractionFeaturizer
+from trisk.structures import CrystalGraphs
+from trisk.testing import make_structures
+from trisk.training.callbacks import GradientClipping, LearningRate
+from trisk.training.datasets import StructureDataset, pack
+
+_TABLE = {"hidden_dim": 8, "feedforward_dim": 8, "n_frequencies": 4, "n_members": 2}
+_GRAPH = {"hidden_dim": 8, "bond_dim": 8, "angle_dim": 4, "feedforward_dim": 8, "max_cycles": 5}
+_STREAMS = {"hidden_dim": 8, "n_layers": 1, "cutoff": 4.0}
+_BRIEF = {"max_epochs": 5, "batch_size": 8, "random_state": 0, "device": "cpu"}
+
+
+@dataclass(frozen=True)
+class Network:
+    """One of the six, small, with data to fit and a question to ask."""
+
+    cls: type
+    settings: dict
+    data: str
+    ask: str = "predict"
+
+    def make(self, **settings):
+        return make(self.cls, **_BRIEF | self.settings | settings)
+
+    def answers(self, model):
+        return models.flatten(getattr(model, self.ask)(data(self.data)[0]))
+
+
+NETWORKS = {
+    "hybrid": Network(HybridTRIADSRegressor, _TABLE, "table"),
+    "encoder": Network(
+        CompositionEncoderRegressor,
+        {"pretrained": None, "n_members": 2},
+        "fractions",
+    ),
+    "graph": Network(GraphTRIADSRegressor, _GRAPH | {"n_members": 2}, "graphs"),
+    "triforces": Network(TriForcesRegressor, _STREAMS | {"n_members": 2}, "structures"),
+    "potential": Network(TriForcesPotential, _STREAMS, "frames"),
+    "pretrainer": Network(
+        TriForcesPretrainer, _STREAMS | {"n_slices": 8}, "structures", "transform"
+    ),
+}
+ALL = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+WITH_TARGET = pytest.mark.parametrize(
+    "network", [NETWORKS[name] for name in NETWORKS if name != "pretrainer"], ids=lambda n: n.data
+)
+
+
+@cache
+def data(kind):
+    """Samples and a target."""
+    if kind == "table":
+        X = models.table()
+    elif kind == "fractions":
+        X = ElementFractionFeaturizer().fit_transform(models.formulas())
+    elif kind == "frames":
+        return models.frames(), None
+    else:
+        structures, y, _ = make_structures(16)
+        return (
+            structures
+            if kind == "structures"
+            else CrystalGraphFeaturizer().fit_transform(structures)
+        ), y
+    return X, np.random.default_rng(0).gamma(2.0, size=len(X))
+
+
+def fit(network, **settings):
+    return network.make(**settings).fit(*data(network.data))
+
+
+def weights(model):
+    return [net.module_.state_dict() for net in model.nets_]
+
+
+def assert_same(model, other):
+    for found, expected in zip(weights(model), weights(other), strict=True):
+        assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    for net, expected in zip(model.nets_, other.nets_, strict=True):
+        for name in ("train_loss", "valid_loss", "epoch"):
+            if name in expected.history[-1]:
+                assert net.history[:, name] == expected.history[:, name]
+
+
+class At(Callback):
+    """Do something at the end of an epoch, counted over all networks of a fit."""
+
+    def __init__(self, epoch, action):
+        self.epoch = epoch
+        self.action = action
+        self.n_epochs = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        self.n_epochs += 1
+        if self.n_epochs == self.epoch:
+            self.action()
+
+
+def fail():
+    raise RuntimeError("power failure")
+
+
+# ------------------------------------------------------------------------------- checkpoints
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("settings", "epoch"),
+    [({}, 3), ({"averaging": "swa"}, 4), ({"averaging": None, "validation_fraction": 0.25}, 2)],
+    ids=["ema", "swa", "validation"],
+)
+def test_a_training_resumes_to_the_bit(network, settings, epoch, tmp_path):
+    settings = settings | ({"dropout": 0.2} if network.cls is TriForcesRegressor else {})
+    crash, path = At(epoch, fail), tmp_path / "training"
+    with pytest.raises(RuntimeError, match="power failure"):
+        fit(network, checkpoint=path, callbacks=[crash], **settings)
+    assert_same(fit(network, checkpoint=path, **settings), fit(network, **settings))
+
+
+@ALL
+def test_a_finished_training_is_not_repeated(network, tmp_path):
+    path, watch = tmp_path / "training", At(1, fail)
+    expected = fit(network, checkpoint=path)
+    assert len(list(tmp_path.iterdir())) == len(expected.nets_), "one file for each in turn"
+    assert_same(fit(network, checkpoint=path, callbacks=[watch]), expected)
+    assert watch.n_epochs == 0
+
+
+@ALL
+def test_a_checkpoint_of_another_training_is_refused(network, tmp_path):
+    path, (X, y) = tmp_path / "training", data(network.data)
+    fit(network, checkpoint=path, max_epochs=1)
+    for settings in ({"max_epochs": 2}, {"ema_decay": 0.9, "max_epochs": 1}):
+        with pytest.raises(ValueError, match="belongs to a training with other data, parameters"):
+            fit(network, checkpoint=path, **settings)
+    with pytest.raises(ValueError, match="belongs to a training with other data"):
+        network.make(checkpoint=path, max_epochs=1).fit(X[:-1], y if y is None else y[:-1])
+
+
+def test_any_damage_to_a_checkpoint_is_noticed(tmp_path):
+    path, network = tmp_path / "training", NETWORKS["hybrid"]
+    fit(network, checkpoint=path)
+    content = path.read_bytes()
+    damaged = [b"", content[:-1], content[: len(content) // 2], content + b"0"]
+    for position in np.random.default_rng(0).integers(8 * len(content), size=40):
+        flipped = bytearray(content)
+        flipped[position // 8] ^= 1 << position % 8
+        damaged.append(bytes(flipped))
+    for wrong in damaged:
+        path.write_bytes(wrong)
+        with pytest.raises(ValueError, match="is no checkpoint of trisk, or it is damaged"):
+            fit(network, checkpoint=path)
+    path.write_bytes(content)
+    fit(network, checkpoint=path)
+
+
+# ------------------------------------------------------------------------------- training
+
+
+@ALL
+def test_mixed_precision(network):
+    """A CPU goes on in single precision; told to mix, it comes near."""
+
+    class Mix(Callback):
+        def on_train_begin(self, net, **kwargs):
+            assert not net.mixed_precision
+            net.mixed_precision = True
+
+    plain = fit(network, max_epochs=2)
+    assert_same(fit(network, max_epochs=2, mixed_precision=True), plain)
+    mixed = fit(network, max_epochs=2, mixed_precision=True, callbacks=[Mix()])
+    losses = [model.net_.history[-1, "train_loss"] for model in (mixed, plain)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    assert all(p.dtype == torch.float64 for p in mixed.net_.module_.parameters())
+
+
+@ALL
+def test_ctrl_c_leaves_a_fitted_estimator(network):
+    interrupt = At(3, lambda: signal.raise_signal(signal.SIGINT))
+    model = network.make(callbacks=[interrupt])
+    with pytest.raises(KeyboardInterrupt, match="after 3 of 5 epochs"):
+        model.fit(*data(network.data))
+    assert np.isfinite(network.answers(model)).all()
+    assert len(model.nets_) == 1
+
+
+@ALL
+def test_skorch_callback_ends_a_training_early(network):
+    stop = EarlyStopping(monitor="train_loss", patience=1, threshold=0.9, sink=lambda _: None)
+    model = fit(network, max_epochs=20, callbacks=[("stop", stop)])
+    assert 0 < len(model.net_.history) < 20
+    assert np.isfinite(network.answers(model)).all()
+
+
+@ALL
+def test_a_training_that_diverges_is_explained_and_leaves_nothing(network):
+    settings = {"learning_rate": 1e30, "max_grad_norm": None, "schedule": "constant"}
+    model = network.make(**settings, averaging=None)
+    with pytest.raises(FloatingPointError, match="smaller learning_rate"):
+        model.fit(*data(network.data))
+    with pytest.raises(NotFittedError):
+        network.answers(model)
+
+
+def test_schedules_of_the_learning_rate():
+    cosine = [LearningRate("cosine", 100, 10, None).factor(step) for step in range(100)]
+    np.testing.assert_allclose(cosine[:5], [0.2, 0.4, 0.6, 0.8, 1.0])
+    assert cosine[4:] == sorted(cosine[4:], reverse=True)
+    assert cosine[-1] < 1e-3
+    late = [LearningRate("cosine", 100, 10, None).factor(step, start=0.25) for step in range(100)]
+    assert np.argmax(np.array(late) > 0) == 25
+    swa = LearningRate("cosine", 90, 10, 6)
+    np.testing.assert_allclose(
+        [swa.factor(step) for step in (0, 30, 59, 60, 89)], [1, 0.55, 0.1, 0.5, 0.5], atol=1e-3
+    )
+    assert {LearningRate("constant", 9, 3, 2).factor(step) for step in range(9)} == {1.0}
+
+
+def test_gradients_of_each_member_are_clipped_alone():
+    class Stack:
+        n_members = 2
+
+    parameters = [torch.nn.Parameter(torch.zeros(2, 3)), torch.nn.Parameter(torch.zeros(2, 1, 4))]
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter) * torch.tensor([1e-3, 5.0]).view(
+            2, *[1] * (parameter.dim() - 1)
+        )
+    before = [p.grad.clone() for p in parameters]
+    GradientClipping(1.0).on_grad_computed(Stack(), list(enumerate(parameters)))
+    flat = torch.cat([p.grad.reshape(2, -1) for p in parameters], dim=1)
+    torch.testing.assert_close(flat[0], torch.cat([b.reshape(2, -1) for b in before], 1)[0])
+    assert flat[1].norm().item() == pytest.approx(1.0)
+
+
+@WITH_TARGET
+def test_validation_and_patience(network):
+    settings = {"validation_fraction": 0.25, "learning_rate": 0.05, "schedule": "constant"}
+    model = fit(network, patience=1, max_epochs=60, averaging=None, **settings)
+    for net in model.nets_:
+        name = "member_valid_loss" if net.n_members > 1 else "valid_loss"
+        losses = np.array(net.history[:, name]).reshape(len(net.history), -1)
+        assert losses.shape == (len(net.history), net.n_members)
+        assert len(losses) < 60
+        assert (len(losses) - 1 - losses.argmin(0)).min() == 1
+
+
+@ALL
+def test_only_verbose_prints(network, capsys):
+    fit(network, max_epochs=1)
+    assert capsys.readouterr() == ("", "")
+    fit(network, max_epochs=1, verbose=1)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert network.cls.__name__ in shown.err
+    assert "1/1" in shown.err
+
+
+@ALL
+def test_fits_in_threads_are_those_of_one(network):
+    expected = fit(network)
+    generator = torch.random.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        fits = list(pool.map(lambda _: fit(network), range(4)))
+    assert torch.equal(torch.random.get_rng_state(), generator)
+    for model in fits:
+        assert_same(model, expected)
+
+
+@pytest.mark.parametrize("name", ["graph", "triforces"])
+def test_missing_targets_teach_nothing_and_the_others_do(name):
+    X, y = data(NETWORKS[name].data)
+    several = np.stack([y, -y, y], axis=1)
+    several[::2, 1] = several[3, 2] = np.nan
+    model = NETWORKS[name].make(max_epochs=20).fit(X, several)
+    found = model.predict(X)
+    assert np.isfinite(found).all()
+    assert np.corrcoef(found[:, 1], -y)[0, 1] > 0.5
+    several[:, 1] = np.nan
+    with pytest.raises(ValueError, match="Column 1 of y holds no number"):
+        model.fit(X, several)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        model.fit(X, np.where(y > y.mean(), np.nan, y))
+
+
+# ------------------------------------------------------------------------------- parameters
+
+
+@ALL
+def test_nested_parameters(network):
+    model = network.cls()
+    assert model.network is None
+    assert model.training is None
+    names = model.get_params(deep=True)
+    assert names["training__ema_decay"] == TrainingOptions().ema_decay
+    assert clone(model).get_params() == names
+    model.set_params(training__ema_decay=0.9, training__patience=3)
+    assert (model.training.ema_decay, model.training.patience) == (0.9, 3)
+    copy = clone(model).set_params(training__patience=4)
+    assert (model.training.patience, copy.training.patience) == (3, 4)
+    assert copy.set_params(training=None).get_params() == names
+    assert eval(repr(model), vars(estimators)).get_params()["training__patience"] == 3
+    with pytest.raises(ValueError, match="Invalid parameter 'decay' for estimator TrainingOptions"):
+        model.set_params(training__decay=0.9)
+    given = network.cls(training=TrainingOptions(schedule="constant"))
+    assert given.get_params()["training__schedule"] == "constant"
+
+
+def test_options_of_networks_are_parameters_too():
+    model = HybridTRIADSRegressor(network=HybridTRIADSOptions(hidden_dim=32))
+    model.set_params(network__n_steps=3, network=HybridTRIADSOptions(dropout=0.3))
+    assert model.network.get_params() == HybridTRIADSOptions(dropout=0.3, n_steps=3).get_params()
+    with pytest.raises(TypeError, match="hidden_dim"):
+        HybridTRIADSRegressor(hidden_dim=32)
+    with pytest.raises(ValueError, match="'network' parameter of HybridTRIADSRegressor"):
+        HybridTRIADSRegressor(network=TriForcesOptions()).fit(*data("table"))
+    assert TriForcesRegressor().set_params(network__cutoff=4.0).options("network").cutoff == 4.0
+
+
+@pytest.mark.parametrize("name", ["hybrid", "graph", "triforces"])
+def test_grid_search(name):
+    network = NETWORKS[name]
+    grid = {"network__hidden_dim": [8, 16], "training__averaging": [None]}
+    search = GridSearchCV(network.make(max_epochs=1), grid, cv=2, error_score="raise")
+    best = search.fit(*data(network.data)).best_estimator_
+    assert best.network.hidden_dim == search.best_params_["network__hidden_dim"]
+    assert best.architecture_["hidden_dim"] == best.network.hidden_dim
+
+
+# ------------------------------------------------------------------------------- the house
+
+
+@pytest.mark.parametrize("name", estimators.__all__)
+def test_ancestry_is_short(name):
+    ancestors = getattr(estimators, name).__mro__
+    assert len([cls for cls in ancestors if cls.__module__.startswith("trisk.")]) <= 6
+
+
+@ALL
+def test_few_frames_from_fit_to_the_optimiser(network, monkeypatch):
+    depths, step = [], torch.optim.AdamW.step
+
+    def measured(*args, **kwargs):
+        frame, n_frames = sys._getframe(1), 0
+        while (
+            frame is not None
+            and frame.f_code.co_name != "test_few_frames_from_fit_to_the_optimiser"
+        ):
+            n_frames += frame.f_globals["__name__"].startswith(("trisk.", "skorch."))
+            frame = frame.f_back
+        depths.append(n_frames)
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", measured)
+    network.make(max_epochs=1).fit(*data(network.data))
+    assert 0 < max(depths) <= 10
+
+
+# ------------------------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_packing_leaves_nothing_out_and_nothing_empty(seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 200, size=rng.integers(1, 60))
+    n_batches = int(rng.integers(1, len(sizes) + 1))
+    batches = pack(sizes, n_batches)
+    assert len(batches) == n_batches
+    assert all(len(b) for b in batches)
+    assert np.array_equal(np.concatenate(batches), np.arange(len(sizes)))
+
+
+def test_batches_hold_about_equally_many_atoms_and_bonds():
+    graphs = CrystalGraphs.concatenate([data("graphs")[0]] * 20)
+    dataset = StructureDataset(graphs, lambda part, *_: part, {})
+    batches = [batch for batch, _ in dataset.batches(32, epoch=0)]
+    costs = [len(b.atomic_numbers) + 0.1 * len(b.bond_lengths) for b in batches]
+    assert len(costs) == dataset.n_batches(32) == 10
+    assert max(costs) - min(costs) <= 2 * dataset.costs.max()
