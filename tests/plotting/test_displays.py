@@ -9,9 +9,8 @@ from matplotlib import pyplot as plt
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import log_loss, mean_absolute_error
-from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -32,7 +31,6 @@ from trisk.plotting import (
     CalibrationDisplay,
     EmbeddingDisplay,
     HaltingDisplay,
-    LearningCurveDisplay,
     PretrainingDisplay,
     SupervisionDisplay,
     draw_predictions,
@@ -147,51 +145,6 @@ def test_supervision__classes_by_log_loss(table):
 def test_supervision__no_steps__is_explained(table):
     with pytest.raises(TypeError, match="LinearRegression makes no predictions after each step"):
         SupervisionDisplay.from_estimator(LinearRegression().fit(*table), *table)
-
-
-def test_learning_curve__same_rows_for_all_models(table):
-    X, y = table
-    display = LearningCurveDisplay.from_estimator(
-        make_pipeline(StandardScaler(), LinearRegression()),
-        X,
-        y + np.random.default_rng(0).normal(0, 0.1, 80),
-        baseline=LinearRegression(),
-        train_sizes=[0.2, 40],
-        cv=KFold(4),
-        random_state=0,
-        name="line",
-    )
-    assert display.train_sizes == [12, 40]
-    np.testing.assert_allclose(display.scores["line"], display.scores["LinearRegression"])
-    assert display.scores["line"].shape == (2, 4)
-    assert (display.scores["line"] > 0).all()
-    assert display.ax_.get_ylabel() == "mean absolute error (eV)"
-    assert [t.get_text() for t in display.ax_.get_xticklabels()] == ["12", "40"]
-    boxes_apart(display.figure_)
-
-
-def test_learning_curve__forest_beside_a_network(table):
-    X, y = table
-    model = make_pipeline(StandardScaler(), tiny())
-    display = LearningCurveDisplay.from_estimator(
-        model, X, y, train_sizes=[0.5, 1.0], cv=2, random_state=0
-    )
-    assert list(display.scores) == ["HybridTRIADSRegressor", "ExtraTreesRegressor"]
-    assert display.ax_.get_ylabel() == "mean absolute error (eV)"
-    line = display.lines_["ExtraTreesRegressor"]
-    np.testing.assert_allclose(line.get_ydata(), display.scores["ExtraTreesRegressor"].mean(axis=1))
-
-
-def test_learning_curve__classes_and_bad_sizes(table):
-    X, y = table
-    display = LearningCurveDisplay.from_estimator(
-        LogisticRegression(), X, y > 1.5, baseline=None, cv=2, train_sizes=[1.0]
-    )
-    assert display.ax_.get_ylabel() == "log loss"
-    with pytest.raises(ValueError, match=r"train_sizes=500 means 500 rows, but .* fold has 40"):
-        LearningCurveDisplay.from_estimator(
-            LogisticRegression(), X, y > 1.5, cv=2, train_sizes=[500]
-        )
 
 
 def test_attention__properties_by_the_attention_they_receive():

@@ -2,7 +2,6 @@
 
 from trisk.plotting._calibration import CalibrationDisplay, draw_predictions
 from trisk.plotting._embedding import EmbeddingDisplay
-from trisk.plotting._learning_curve import LearningCurveDisplay
 from trisk.plotting._networks import (
     AttentionDisplay,
     HaltingDisplay,
@@ -16,7 +15,6 @@ __all__ = [
     "CalibrationDisplay",
     "EmbeddingDisplay",
     "HaltingDisplay",
-    "LearningCurveDisplay",
     "ParityDisplay",
     "PretrainingDisplay",
     "SupervisionDisplay",
