@@ -70,7 +70,7 @@ def declared():
             others = re.match(r"trisk\[([\w,]+)\]$", requirement)
             wanted += others[1].split(",") if others else []
             asked += [] if others else [requirement]
-    pairs = [re.match(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)$", r) for r in asked]
+    pairs = [re.match(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)(?:,<\d+)?$", r) for r in asked]
     return {p[1]: p[2] for p in pairs}
 
 

@@ -64,7 +64,7 @@ def another_description(crystal, rng):
     larger = crystal.make_supercell(cell, in_place=False)
     order = rng.permutation(len(larger))
     return Structure(
-        larger.lattice.matrix @ Rotation.random(rng=rng).as_matrix().T,
+        larger.lattice.matrix @ Rotation.random(None, rng).as_matrix().T,
         [larger[i].specie for i in order],
         larger.frac_coords[order] + rng.uniform(-2, 2, 3),
     )

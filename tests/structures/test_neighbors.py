@@ -66,7 +66,7 @@ def test_find_neighbors__any_cell__equals_ase_in_every_orientation(name, cutoff)
         "ijSd", atoms.pbc, atoms.cell, atoms.positions, cutoff
     )
     expected = pairs_of(i, j, images, lengths)
-    for turn in (Rotation.identity(), Rotation.random(rng=1), Rotation.random(rng=2)):
+    for turn in (Rotation.identity(), Rotation.random(None, 1), Rotation.random(None, 2)):
         positions, cell = turn.apply(atoms.positions), turn.apply(atoms.cell[:])
         found = find_neighbors(
             positions, cell[None], atoms.pbc[None], np.array([0, len(atoms)]), cutoff

@@ -123,8 +123,8 @@ def load_prototypes(*, as_frame=False):
     import pandas as pd
     from pymatgen.core import Structure
 
-    with gzip.open(_find_prototypes(), "rt", encoding="utf-8") as file:
-        entries = json.load(file)
+    content = _find_prototypes().read_bytes()
+    entries = json.loads(gzip.decompress(content) if content[:1] == b"\x1f" else content)
     frame = pd.DataFrame([entry["tags"] for entry in entries])
     frame = frame[["aflow", "pearson", "strukturbericht", "mineral"]].replace("None", "")
     frame.insert(0, "structure", [Structure.from_dict(entry["snl"]) for entry in entries])
@@ -143,10 +143,10 @@ def _find_prototypes():
     """Where pymatgen keeps the prototypes, without an import of its analysis package."""
     spec = importlib.util.find_spec("pymatgen.analysis")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "prototypes" / "aflow_prototypes.json.gz"
-        if path.is_file():
-            return path
+        # The second until pymatgen 2025.3.
+        for name in ("prototypes/aflow_prototypes.json.gz", "aflow_prototypes.json"):
+            if (Path(folder) / name).is_file():
+                return Path(folder) / name
     raise DatasetNotFoundError(
-        "the installed pymatgen holds no aflow_prototypes.json.gz; install pymatgen 2026.5 or a "
-        "later one"
+        "the installed pymatgen holds no AFLOW prototypes; install pymatgen again"
     )

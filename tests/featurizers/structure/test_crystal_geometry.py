@@ -124,7 +124,7 @@ def test_silicon__staggered_bonds__have_dihedrals_of_60_and_180_degrees():
 @pytest.mark.parametrize("name", CRYSTALS)
 def test_graph__rotation_translation_permutation__changes_nothing(name):
     crystal = CRYSTALS[name]
-    turn = Rotation.random(rng=5).as_matrix()
+    turn = Rotation.random(None, 5).as_matrix()
     order = np.random.default_rng(0).permutation(len(crystal))
     moved = Structure(
         crystal.lattice.matrix @ turn.T,
