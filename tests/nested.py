@@ -1,4 +1,11 @@
-"""Estimators from flat settings: each goes where the estimator has it."""
+"""Small estimators: from flat settings, each where the estimator has it, and from small weights."""
+
+import tempfile
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from trisk.nn import CompositionEncoderNetwork
 
 
 def make(cls, **settings):
@@ -11,3 +18,12 @@ def make(cls, **settings):
             raise TypeError(f"{cls.__name__} and its nested parameters have no {name!r}")
         estimator.set_params(**{places[0]: value})
     return estimator
+
+
+def small_encoder():
+    """Path of the weights of a small encoder that knows nothing, always the same."""
+    sizes = {"dim": 8, "n_layers": 1, "n_heads": 2, "embedding_dim": 6, "n_answers": 2}
+    path = Path(tempfile.gettempdir()) / "trisk_small_encoder.safetensors"
+    arrays = CompositionEncoderNetwork([0], 1, **sizes).encoder.arrays()
+    save_file(arrays, path, metadata={"targets": '["first", "second"]'})
+    return str(path)

@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
 
 _BOTH = pytest.mark.parametrize("cls", [HybridTRIADSRegressor, HybridTRIADSClassifier])
+_INFINITIES = (np.nan, np.inf, -np.inf)
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def table(features):
 
 @pytest.fixture(scope="module")
 def is_metal(gaps):
-    return gaps == 0
+    return (gaps == 0).astype(float)
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,7 @@ def fitted(table, gaps, small):
 def fit(table, is_metal, small):
     """Fit with something wrong: data and parameters replace the good ones."""
 
-    good_target = is_metal.astype(float)
-
-    def fit(cls, X=table, y=good_target, weight=None, **params):
+    def fit(cls, X=table, y=is_metal, weight=None, **params):
         return make(cls, **{**small, **params}).fit(X, y, weight)
 
     return fit
@@ -44,151 +43,67 @@ def _with(table, value):
     return spoilt
 
 
-@_BOTH
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_missing_and_infinite_values_are_refused(fit, cls, table, value):
-    match = "NaN" if np.isnan(value) else "infinity"
-    with pytest.raises(ValueError, match=f"Input X contains {match}"):
-        fit(cls, X=_with(table, value))
+def _weight(y, value):
+    weight = np.ones(len(y))
+    weight[4] = value
+    return weight
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_missing_and_infinite_values_are_refused_in_prediction(fitted, table, value):
-    match = "NaN" if np.isnan(value) else "infinity"
-    for method in (fitted.predict, lambda X: list(fitted.staged_predict(X))):
-        with pytest.raises(ValueError, match=f"Input X contains {match}"):
-            method(_with(table, value))
+def _not_finite(value):
+    return "NaN" if np.isnan(value) else "infinity"
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_missing_and_infinite_targets_are_refused(fit, gaps, value):
-    y = gaps.copy()
-    y.iloc[3] = value
-    match = "NaN" if np.isnan(value) else "infinity"
-    with pytest.raises(ValueError, match=f"Input y contains {match}"):
-        fit(HybridTRIADSRegressor, y=y)
-
-
-@_BOTH
-def test_one_row_is_refused(fit, cls, table, is_metal):
-    with pytest.raises(ValueError, match=r"1 sample.* minimum of 2 is required"):
-        fit(cls, X=table[:1], y=is_metal[:1])
+_BAD_DATA = [
+    *((lambda X, y, v=v: {"X": _with(X, v)}, f"X contains {_not_finite(v)}") for v in _INFINITIES),
+    (lambda X, y: {"X": X[:1], "y": y[:1]}, r"1 sample.* minimum of 2 is required"),
+    (lambda X, y: {"X": X[:0], "y": y[:0]}, r"0 sample.* minimum of 2 is required"),
+    (lambda X, y: {"X": X.to_numpy()[:, :0]}, r"0 feature.* minimum of 1 is required"),
+    (lambda X, y: {"X": X.iloc[:, 0].to_numpy()}, "Expected 2D array, got 1D array"),
+    (lambda X, y: {"X": _with(X.astype(object), "Ag")}, "to float: 'Ag'"),
+    (lambda X, y: {"y": None}, "requires y to be passed"),
+    (lambda X, y: {"y": y[:-1]}, "inconsistent numbers of samples"),
+    (lambda X, y: {"weight": np.ones(len(y) - 1)}, r"sample_weight\.shape"),
+    (lambda X, y: {"weight": _weight(y, -1)}, "Negative values in data passed to `sample_weight`"),
+    (lambda X, y: {"weight": _weight(y, np.nan)}, "sample_weight contains"),
+    (lambda X, y: {"weight": _weight(y, np.inf)}, "sample_weight contains"),
+    (lambda X, y: {"weight": np.zeros(len(y))}, r"(?i)weight.*zero"),
+]
 
 
 @_BOTH
-def test_empty_tables_are_refused(fit, cls, table, is_metal):
-    with pytest.raises(ValueError, match=r"0 sample.* minimum of 2 is required"):
-        fit(cls, X=table[:0], y=is_metal[:0])
-    with pytest.raises(ValueError, match=r"0 feature.* minimum of 1 is required"):
-        fit(cls, X=table.to_numpy()[:, :0])
-    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
-        fit(cls, X=table.iloc[:, 0].to_numpy())
+@pytest.mark.parametrize(("change", "match"), _BAD_DATA)
+def test_bad_data_are_refused(fit, cls, table, is_metal, change, match):
+    with pytest.raises(ValueError, match=match):
+        fit(cls, **change(table, is_metal))
 
 
-def test_empty_table_is_refused_in_prediction(fitted, table):
-    with pytest.raises(ValueError, match="0 sample"):
-        fitted.predict(table[:0])
-
-
-def test_a_failed_refit_leaves_nothing_of_the_first_fit_to_predict_with(small):
-    X = np.random.default_rng(0).uniform(size=(30, 3))
-    model = make(HybridTRIADSRegressor, **small).fit(X, X[:, 0])
-    with pytest.raises(ValueError, match="NaN"):
-        model.fit(np.where(X > 0.9, np.nan, X), X[:, 0])
-    with pytest.raises(NotFittedError):
-        model.predict(X)
-
-
-def test_one_class_is_refused(fit, table):
-    with pytest.raises(
-        ValueError, match=r"at least 2 classes in y, but all have the class .?metal"
-    ):
-        fit(HybridTRIADSClassifier, y=["metal"] * len(table))
+@pytest.mark.parametrize(
+    ("cls", "change", "match"),
+    [
+        (HybridTRIADSRegressor, lambda y: y.replace(1.0, np.nan), "Input y contains NaN"),
+        (HybridTRIADSRegressor, lambda y: y.replace(1.0, np.inf), "Input y contains infinity"),
+        (HybridTRIADSRegressor, lambda y: y.astype(str) + "?", "could not convert string to float"),
+        (HybridTRIADSClassifier, lambda y: y + np.arange(len(y)) / 7, "label type: continuous"),
+        (
+            HybridTRIADSClassifier,
+            lambda y: ["metal"] * len(y),
+            "at least 2 classes.* the class .*m",
+        ),
+    ],
+)
+def test_bad_targets_are_refused(fit, cls, is_metal, change, match):
+    with pytest.raises(ValueError, match=match):
+        fit(cls, y=change(is_metal))
 
 
 def test_one_class_of_positive_weight_is_refused(fit, is_metal):
     with pytest.raises(ValueError, match="at least 2 classes"):
-        fit(HybridTRIADSClassifier, weight=is_metal.astype(float))
-
-
-def test_continuous_labels_are_refused(fit, gaps):
-    with pytest.raises(ValueError, match="Unknown label type: continuous"):
-        fit(HybridTRIADSClassifier, y=gaps)
-
-
-@_BOTH
-def test_formulas_without_a_featurizer_are_refused(fit, cls, formulas):
-    with pytest.raises(ValueError, match="could not convert string to float: 'Ag'"):
-        fit(cls, X=formulas.to_frame())
-
-
-def test_string_targets_are_refused(fit, formulas):
-    with pytest.raises(ValueError, match="could not convert string to float"):
-        fit(HybridTRIADSRegressor, y=formulas.to_numpy(dtype=object))
-
-
-@_BOTH
-def test_unequal_lengths_are_refused(fit, cls, is_metal):
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        fit(cls, y=is_metal[:-1])
-    with pytest.raises(ValueError, match=r"sample_weight\.shape"):
-        fit(cls, weight=np.ones(len(is_metal) - 1))
-
-
-@_BOTH
-def test_missing_target_is_refused(cls, table, small):
-    with pytest.raises(ValueError, match="requires y to be passed"):
-        make(cls, **small).fit(table, None)
+        fit(HybridTRIADSClassifier, weight=is_metal)
 
 
 def test_column_vector_target_is_noted_for_classes(fit, is_metal):
     with pytest.warns(DataConversionWarning, match="column-vector y"):
         fit(HybridTRIADSClassifier, y=is_metal.to_numpy()[:, None])
-
-
-def test_wrong_width_is_refused_in_prediction(fitted, table, gaps, small):
-    with pytest.raises(ValueError, match=r"feature names should match[\s\S]*seen at fit time"):
-        fitted.predict(table.iloc[:, :5])
-    nameless = make(HybridTRIADSRegressor, **small).fit(table.to_numpy(), gaps)
-    with pytest.raises(ValueError, match=r"X has 5 features, but .* is expecting 6 features"):
-        nameless.predict(table.to_numpy()[:, :5])
-
-
-def test_wrong_names_are_refused_in_prediction(fitted, table):
-    renamed = table.rename(columns={table.columns[0]: "number"})
-    with pytest.raises(ValueError, match=r"feature names should match[\s\S]*number"):
-        fitted.predict(renamed)
-    with pytest.raises(ValueError, match="must be in the same order"):
-        fitted.predict(table[table.columns[::-1]])
-
-
-def test_absent_names_are_noted_in_prediction(fitted, table):
-    with pytest.warns(UserWarning, match="does not have valid feature names"):
-        prediction = fitted.predict(table.to_numpy())
-    np.testing.assert_array_equal(prediction, fitted.predict(table))
-
-
-@_BOTH
-def test_negative_weights_are_refused(fit, cls, table):
-    weight = np.ones(len(table))
-    weight[4] = -1
-    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
-        fit(cls, weight=weight)
-
-
-@_BOTH
-def test_weights_that_are_all_zero_are_refused(fit, cls, table):
-    with pytest.raises(ValueError, match=r"(?i)weight.*zero"):
-        fit(cls, weight=np.zeros(len(table)))
-
-
-@_BOTH
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_missing_weights_are_refused(fit, cls, table, value):
-    weight = np.ones(len(table))
-    weight[4] = value
-    with pytest.raises(ValueError, match="sample_weight contains"):
-        fit(cls, weight=weight)
 
 
 def test_one_row_of_positive_weight_is_all_there_is_to_predict(fit, table, gaps):
@@ -198,75 +113,124 @@ def test_one_row_of_positive_weight_is_all_there_is_to_predict(fit, table, gaps)
     np.testing.assert_array_equal(model.predict(table), gaps.iloc[4])
 
 
+# ------------------------------------------------------------------------------- prediction
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("change", "match"),
     [
-        ("n_members", 0),
-        ("n_members", 2.5),
-        ("max_epochs", "many"),
-        ("max_epochs", 0),
-        ("batch_size", -1),
-        ("learning_rate", 0),
-        ("learning_rate", "fast"),
-        ("weight_decay", -1e-3),
-        ("beta2", 1.0),
-        ("max_grad_norm", 0),
-        ("schedule", "linear"),
-        ("averaging", "mean"),
-        ("ema_decay", 1.0),
-        ("validation_fraction", 1.0),
-        ("validation_fraction", -0.1),
-        ("patience", 0),
-        ("callbacks", "checkpoint"),
-        ("device", 0.5),
-        ("random_state", "seed"),
-        ("verbose", -1),
-        ("n_attention_layers", -1),
-        ("attention_dim", 0),
-        ("n_heads", 0),
-        ("shared_projection", "yes"),
-        ("embedding_dim", 1),
-        ("n_frequencies", 0),
-        ("frequency_scale", 0),
-        ("hidden_dim", 1),
-        ("feedforward_dim", 0),
-        ("n_steps", 0),
-        ("dropout", 1.0),
-        ("deep_supervision", None),
-        ("confidence", 3),
-        ("scaling", "minmax"),
+        *((lambda X, v=v: _with(X, v), f"X contains {_not_finite(v)}") for v in _INFINITIES),
+        (lambda X: X[:0], "0 sample"),
+        (lambda X: X.iloc[:, :5], r"feature names should match[\s\S]*seen at fit time"),
+        (
+            lambda X: X.rename(columns={X.columns[0]: "number"}),
+            r"feature names should match[\s\S]*number",
+        ),
+        (lambda X: X[X.columns[::-1]], "must be in the same order"),
     ],
 )
+def test_bad_data_are_refused_in_prediction(fitted, table, change, match):
+    for method in (fitted.predict, lambda X: list(fitted.staged_predict(X))):
+        with pytest.raises(ValueError, match=match):
+            method(change(table))
+
+
+def test_absent_names_are_noted_and_do_not_matter(fit, fitted, table, gaps):
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        prediction = fitted.predict(table.to_numpy())
+    np.testing.assert_array_equal(prediction, fitted.predict(table))
+    nameless = fit(HybridTRIADSRegressor, X=table.to_numpy(), y=gaps)
+    with pytest.raises(ValueError, match=r"X has 5 features, but .* is expecting 6 features"):
+        nameless.predict(table.to_numpy()[:, :5])
+
+
 @_BOTH
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "staged_predict"])
+def test_prediction_before_fitting_says_so(cls, method, table):
+    if hasattr(cls, method):
+        with pytest.raises(NotFittedError, match=f"{cls.__name__} instance is not fitted yet"):
+            list(getattr(cls(), method)(table))
+
+
+def test_a_failed_fit_leaves_nothing_to_predict_with(small):
+    X = np.random.default_rng(0).uniform(size=(30, 3))
+    spoilt = np.where(X > 0.9, np.nan, X)
+    for model in (
+        make(HybridTRIADSRegressor, **small),
+        make(HybridTRIADSRegressor, **small).fit(X, X[:, 0]),
+    ):
+        with pytest.raises(ValueError, match="NaN"):
+            model.fit(spoilt, X[:, 0])
+        with pytest.raises(NotFittedError):
+            model.predict(X)
+
+
+# ------------------------------------------------------------------------------- parameters
+
+
+_BAD_PARAMETERS = {
+    "n_members": (0, 2.5),
+    "max_epochs": ("many", 0),
+    "batch_size": (-1,),
+    "learning_rate": (0, "fast"),
+    "weight_decay": (-1e-3,),
+    "beta2": (1.0,),
+    "max_grad_norm": (0,),
+    "schedule": ("linear",),
+    "averaging": ("mean",),
+    "ema_decay": (1.0,),
+    "validation_fraction": (1.0, -0.1),
+    "patience": (0,),
+    "mixed_precision": ("yes",),
+    "callbacks": ("checkpoint",),
+    "checkpoint": (3,),
+    "device": (0.5,),
+    "random_state": ("seed",),
+    "verbose": (-1,),
+    "n_attention_layers": (-1,),
+    "attention_dim": (0,),
+    "n_heads": (0,),
+    "shared_projection": ("yes",),
+    "embedding_dim": (1,),
+    "n_frequencies": (0,),
+    "frequency_scale": (0,),
+    "hidden_dim": (1,),
+    "feedforward_dim": (0,),
+    "n_steps": (0,),
+    "dropout": (1.0,),
+    "deep_supervision": (None,),
+    "confidence": (3,),
+    "scaling": ("minmax",),
+    "loss": ("mse",),
+    "aggregation": ("best",),
+    "class_weight": ("equal",),
+}
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "value"),
+    [
+        (cls, name, value)
+        for cls in (HybridTRIADSRegressor, HybridTRIADSClassifier)
+        for name, values in _BAD_PARAMETERS.items()
+        for value in values
+        if name in {parameter.split("__")[-1] for parameter in cls().get_params()}
+    ],
+)
 def test_bad_parameters_are_named(fit, cls, name, value):
     owner = rf"({cls.__name__}|HybridTRIADSOptions|TrainingOptions)"
     with pytest.raises(InvalidParameterError, match=rf"'{name}' parameter of {owner} must be"):
         fit(cls, **{name: value})
 
 
-@pytest.mark.parametrize(
-    ("cls", "name", "value"),
-    [
-        (HybridTRIADSRegressor, "loss", "mse"),
-        (HybridTRIADSRegressor, "aggregation", "best"),
-        (HybridTRIADSClassifier, "class_weight", "equal"),
-    ],
-)
-def test_bad_parameters_of_one_task_are_named(fit, cls, name, value):
-    with pytest.raises(InvalidParameterError, match=rf"'{name}' parameter of {cls.__name__}"):
-        fit(cls, **{name: value})
-
-
 @_BOTH
-def test_heads_that_do_not_divide_the_width_are_named(fit, cls):
+def test_parameters_that_do_not_fit_each_other_are_named(fit, cls, table, is_metal):
     with pytest.raises(ValueError, match="n_heads=3 must divide attention_dim=64"):
         fit(cls, n_attention_layers=1, n_heads=3)
-
-
-@_BOTH
-def test_unknown_device_is_named(fit, cls):
     with pytest.raises((ValueError, RuntimeError), match="abacus"):
         fit(cls, device="abacus")
+    with pytest.raises(ValueError, match=r"validation_fraction=0\.99 leaves none of 6"):
+        fit(cls, X=table[:6], y=[0, 1, 0, 1, 0, 1], validation_fraction=0.99)
 
 
 def test_unknown_parameter_is_refused_at_once():
@@ -276,39 +240,14 @@ def test_unknown_parameter_is_refused_at_once():
         HybridTRIADSRegressor(3)
 
 
-def test_class_weight_of_an_unknown_class_is_named(fit):
-    with pytest.raises(ValueError, match="classes"):
-        fit(HybridTRIADSClassifier, class_weight={0.0: 1.0, 5.0: 1.0})
-
-
-def test_validation_that_leaves_no_training_rows_is_named(fit, table, gaps):
-    with pytest.raises(ValueError, match=r"validation_fraction=0\.9 leaves none"):
-        fit(HybridTRIADSRegressor, X=table[:2], y=gaps[:2], validation_fraction=0.9)
-
-
 @pytest.mark.parametrize(
-    ("cls", "methods"),
+    ("weights", "match"),
     [
-        (HybridTRIADSRegressor, ["predict"]),
-        (HybridTRIADSClassifier, ["predict", "predict_proba"]),
+        ({0.0: 1.0, 5.0: 1.0}, "classes"),
+        ({0.0: 1.0, 1.0: -1.0}, "class_weight holds -1.0"),
+        ({0.0: 1.0, 1.0: np.nan}, "class_weight holds nan"),
     ],
 )
-def test_prediction_before_fitting_says_so(cls, methods, table):
-    for method in methods:
-        with pytest.raises(NotFittedError, match=f"{cls.__name__} instance is not fitted yet"):
-            getattr(cls(), method)(table)
-
-
-def test_staged_prediction_before_fitting_says_so(table):
-    with pytest.raises(NotFittedError):
-        next(HybridTRIADSRegressor().staged_predict(table))
-    with pytest.raises(NotFittedError):
-        next(HybridTRIADSClassifier().staged_predict(table))
-
-
-def test_a_failed_fit_leaves_a_new_estimator_unfitted(table, gaps, small):
-    model = make(HybridTRIADSRegressor, **small)
-    with pytest.raises(ValueError, match="NaN"):
-        model.fit(_with(table, np.nan), gaps)
-    with pytest.raises(NotFittedError):
-        model.predict(table)
+def test_bad_weights_of_classes_are_named(fit, weights, match):
+    with pytest.raises(ValueError, match=match):
+        fit(HybridTRIADSClassifier, class_weight=weights)

@@ -1,16 +1,12 @@
 """Encoders that are trained on for a task: what they start from, what they take, what they keep."""
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from nested import make
+from nested import make, small_encoder
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import trisk
 from trisk.estimators import (
@@ -27,64 +23,7 @@ from trisk.featurizers import (
 from trisk.model_selection import fit_folds
 
 _BRIEF = {"n_members": 2, "max_epochs": 2, "random_state": 0, "device": "cpu"}
-
-
-def small_encoder():
-    """Write weights of a small encoder that knows nothing, always the same; return the path."""
-    from safetensors.numpy import save_file
-
-    d, rng = 8, np.random.default_rng(0)
-    layer = {
-        "norm_attention": d, "norm_update": d, "project": (3 * d, d), "join": (d, d),
-        "widen": (2 * d, d), "narrow": (d, 2 * d),
-    }  # fmt: skip
-    maps = {f"layers.0.{name}": shape for name, shape in layer.items()}
-    maps |= {
-        "fraction": (d, 8), "norm": d, "pool": (2, d), "widen": (2 * d, 2 * d),
-        "narrow": (6, 2 * d), "answer": (2, 6),
-    }  # fmt: skip
-    arrays = {
-        "element": rng.normal(size=(119, d)), "layers.0.weight_of_fraction": np.ones(2),
-        "scale": np.ones(2), "center": np.zeros(2),
-    }  # fmt: skip
-    for name, shape in maps.items():
-        is_norm = isinstance(shape, int)
-        arrays[f"{name}.weight"] = np.ones(shape) if is_norm else rng.normal(0, 0.3, size=shape)
-        arrays[f"{name}.bias"] = np.zeros(shape if is_norm else shape[0])
-    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
-    path = Path(tempfile.gettempdir()) / "trisk_small_encoder.safetensors"
-    save_file(arrays, path, metadata={"targets": '["first", "second"]'})
-    return str(path)
-
-
 _SMALL = {"pretrained": small_encoder(), "n_members": 1, "max_epochs": 2}
-# scikit-learn tries a row of zeros or negative numbers, which is no composition.
-_NO_COMPOSITIONS = {
-    "check_class_weight_classifiers",
-    "check_estimators_dtypes",
-    "check_fit2d_1feature",
-    "check_sample_weights_not_an_array",
-    "check_sample_weights_pandas_series",
-}
-_CHECKS = [
-    (estimator, check)
-    for original in (
-        make(CompositionEncoderRegressor, **_SMALL),
-        make(CompositionEncoderClassifier, **_SMALL),
-    )
-    for estimator, check in estimator_checks_generator(original, legacy=True)
-    if getattr(check, "func", check).__name__ not in _NO_COMPOSITIONS
-]
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("estimator", "check"),
-    _CHECKS,
-    ids=[f"{type(e).__name__}-{getattr(c, 'func', c).__name__}" for e, c in _CHECKS],
-)
-def test_scikit_learn_contract(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from nested import make
+from nested import make, small_encoder
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -60,7 +60,7 @@ NETWORKS = {
     "hybrid": Network(HybridTRIADSRegressor, _TABLE, "table"),
     "encoder": Network(
         CompositionEncoderRegressor,
-        {"pretrained": None, "n_members": 2},
+        {"pretrained": small_encoder(), "n_members": 2},
         "fractions",
     ),
     "graph": Network(GraphTRIADSRegressor, _GRAPH | {"n_members": 2}, "graphs"),
