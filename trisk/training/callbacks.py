@@ -182,13 +182,21 @@ class Validation(Callback):
         """Validate, remember the best weights, and stop when patience is over."""
         net.module_.eval()
         with net.averaged():
-            losses = [
-                share * net.criterion_(net.module_(x), target).reshape(-1)
-                for share, (x, target) in self.dataset.parts()
-            ]
+            losses, measured = [], []
+            for share, (x, target) in self.dataset.parts():
+                output = net.module_(x)
+                losses.append(share * net.criterion_(output, target).reshape(-1))
+                if hasattr(net.criterion_, "measure"):
+                    measured.append(net.criterion_.measure(output, target))
             loss = torch.stack(losses).sum(0)
             self._remember(net, loss.detach())
         net.history.record("valid_loss", loss.mean().item())
+        for name in measured[0] if measured else ():
+            total, count = (
+                sum(values) for values in zip(*(m[name] for m in measured), strict=True)
+            )
+            if count:
+                net.history.record(f"valid_{name}", (total / count).item())
         if net.n_members > 1:
             net.history.record("member_valid_loss", loss.tolist())
         waited = len(net.history) - self.best_epoch_

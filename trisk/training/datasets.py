@@ -195,7 +195,7 @@ class StructureDataset(Dataset):
             name: torch.as_tensor(values, dtype=torch.float32).to(self.device)
             for name, values in (part.of_structures | part.of_atoms).items()
         }
-        if "weight" in targets:
+        if "weight" in self.of_structures:
             targets["weight"] = targets["weight"] * share
         return self.to_batch(part.graphs, self.device, torch.float32), targets
 

@@ -1,5 +1,6 @@
 """One skorch net for all networks, and the function that trains with it."""
 
+import copy
 import signal
 import threading
 import warnings
@@ -14,6 +15,8 @@ from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from trisk.training import callbacks as _callbacks
 from trisk.training.checkpoint import Checkpoint, fingerprint
 
+# Free memory in bytes, below which a GPU is left to others.
+_LEAST_MEMORY = 2**28
 # torch's initialisation functions draw from the process's generator: one network at a time.
 _INITIALISATION = threading.Lock()
 
@@ -242,14 +245,31 @@ class _EarlyEnd(Exception):  # noqa: N818 - a signal, not an error
 
 
 def resolve_device(device):
-    """Turn ``"auto"`` into CUDA where it is available; without CUDA, CUDA into the CPU."""
-    has_cuda = torch.cuda.is_available()
+    """Turn ``"auto"`` into CUDA where it has memory to spare; what is not here into the CPU."""
     if device == "auto":
-        return "cuda" if has_cuda else "cpu"
-    if not has_cuda and torch.device(device).type == "cuda":
+        if not torch.cuda.is_available():
+            return "cpu"
+        free = torch.cuda.mem_get_info()[0]
+        if free < _LEAST_MEMORY:
+            message = f"The GPU has {free / 2**20:.0f} MiB free; using the CPU."
+            warnings.warn(f'{message} device="cuda" insists.', stacklevel=2)
+            return "cpu"
+        return "cuda"
+    kind = torch.device(device).type
+    backend = {"cuda": torch.cuda, "mps": torch.backends.mps, "xpu": torch.xpu}.get(kind)
+    if backend is not None and not backend.is_available():
         warnings.warn(f"There is no device {device!r} here; using the CPU.", stacklevel=2)
         return "cpu"
     return device
+
+
+def _ready(module, device, precision):
+    """A module for prediction: double precision on a CPU, single elsewhere, or what is asked."""
+    kind = torch.device(device).type
+    if precision == "double" and kind == "mps":
+        raise ValueError('device="mps" has no double precision: set training__precision="single".')
+    double = kind == "cpu" if precision == "auto" else precision == "double"
+    return module.to(torch.float64 if double else torch.float32).eval()
 
 
 @contextmanager
@@ -260,12 +280,12 @@ def drawing_from(seed):
         yield
 
 
-def finished_net(module, history, device="cpu"):
+def finished_net(module, history, device="cpu", precision="auto"):
     """A net for prediction, of a module and the history of its training."""
     net = Net(module, torch.nn.Identity(), callbacks="disable", device=device, verbose=0)
     net.initialize()
     net.optimizer_ = None
-    net.module_.double().eval()
+    _ready(net.module_, device, precision)
     net.history.extend(history)
     return net
 
@@ -311,13 +331,68 @@ def train(
     Returns
     -------
     Net
-        Trained net whose module is in double precision.
+        Trained net whose module is ready for prediction. Where a device runs out of memory, the
+        training starts anew with batches of half the size, once, and says so.
     """
-    options = settings.options("training")
     batch_size, max_epochs = settings._schedule.resolve(settings, dataset.n_rows)
-    is_main, of_net = True, {}
     if processes is not None:
         batch_size *= processes.num_processes
+    initial = copy.deepcopy(module.state_dict())
+    sizes = [batch_size, batch_size // 2] if batch_size > 1 and processes is None else [batch_size]
+    for attempt, size in enumerate(sizes):
+        net, n_epochs = _make_net(
+            settings,
+            module,
+            criterion,
+            dataset,
+            batch_size=size,
+            max_epochs=max_epochs,
+            validation=validation,
+            seed=seed,
+            checkpoint=checkpoint,
+            rates=rates,
+            callbacks=callbacks,
+            net_class=net_class,
+            processes=processes,
+        )
+        try:
+            net.train(dataset, n_epochs)
+            break
+        except torch.OutOfMemoryError:
+            if attempt + 1 == len(sizes):
+                raise
+            warnings.warn(
+                f"{dataset.device} has too little memory for batches of {size}; training starts "
+                f"anew with {sizes[1]}. batch_size={sizes[1]} saves the first try.",
+                stacklevel=2,
+            )
+            module.load_state_dict(initial)
+    _ready(net.module_, dataset.device, settings.options("training").precision)
+    # Moments of the optimiser are twice the size of the model and serve no prediction.
+    net.optimizer_ = None
+    return net
+
+
+def _make_net(
+    settings,
+    module,
+    criterion,
+    dataset,
+    *,
+    batch_size,
+    max_epochs,
+    validation,
+    seed,
+    checkpoint,
+    rates,
+    callbacks,
+    net_class,
+    processes,
+):
+    """A net that is ready to train, and for how many epochs."""
+    options = settings.options("training")
+    is_main, of_net = True, {}
+    if processes is not None:
         is_main, of_net = processes.is_main_process, {"processes": processes}
     steps_per_epoch = dataset.n_batches(batch_size)
     start = 2 * max_epochs // 3 if options.averaging == "swa" else None
@@ -363,8 +438,4 @@ def train(
         description=type(settings).__name__,
         **of_net,
     ).initialize()
-    net.train(dataset, max_epochs - n_done)
-    net.module_.double().eval()
-    # Moments of the optimiser are twice the size of the model and serve no prediction.
-    net.optimizer_ = None
-    return net
+    return net, max_epochs - n_done

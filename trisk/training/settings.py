@@ -72,6 +72,9 @@ class TrainingOptions(Options):
         Stop when no network has improved on its validation rows for so many epochs.
     mixed_precision : bool, default=False
         Whether to multiply matrices in bfloat16 while training on an accelerator.
+    precision : {"auto", "double", "single"}, default="auto"
+        Of predictions: ``"auto"`` is double on a CPU and single elsewhere, where double is slow
+        or absent. Training is in single precision.
 
     Examples
     --------
@@ -90,6 +93,7 @@ class TrainingOptions(Options):
     validation_fraction: float = 0.0
     patience: int | None = None
     mixed_precision: bool = False
+    precision: str = "auto"
 
     _parameter_constraints: ClassVar[Mapping[str, Any]] = {
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -101,6 +105,7 @@ class TrainingOptions(Options):
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "mixed_precision": ["boolean"],
+        "precision": [StrOptions({"auto", "double", "single"})],
     }
 
 
