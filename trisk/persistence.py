@@ -156,7 +156,7 @@ def load(path, *, device="auto"):
     except Exception as error:  # a forged description can make any line of any model fail
         raise ModelFileError(f"{str(path)!r} cannot be loaded: {error}") from error
     for part in _parts(model):
-        if "device" in _defaults(type(part)):
+        if "device" in _defaults(part.__class__):
             part.device = device
             if device != "auto":  # networks are placed where their state is set
                 part.__setstate__(part.__getstate__())
@@ -198,7 +198,7 @@ def _read(content):
     model = skops.io.loads(content, trusted=skops.io.get_untrusted_types(data=content))
     check_is_fitted(model)
     for part in _parts(model):
-        for name, default in _defaults(type(part)).items():
+        for name, default in _defaults(part.__class__).items():
             if name in _RUN_PARAMETERS or _is_path(getattr(part, name)):
                 setattr(part, name, default)
         if type(part).__module__.startswith("trisk.") and hasattr(part, "_validate_params"):
@@ -240,7 +240,8 @@ def _without_run_parameters(content):
     """The file without what belongs to this machine, and each object described in one way."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         description = json.loads(archive.read("schema.json"))
-        seen, stack = {}, [description]
+        seen: dict[int, dict] = {}
+        stack = [description]
         while stack:
             value = stack.pop()
             if isinstance(value, dict):
@@ -267,16 +268,19 @@ def _leave_out(node):
         for kind in node["key_types"]["content"]:
             if kind["__class__"] == "bool":  # skops takes "false" for bool("false")
                 kind.update({"__module__": __name__, "__class__": "_truth"})
-    if node.get("__loader__") == "ObjectNode":
-        attributes = (node.get("content") or {}).get("content")
-        cls = getattr(importlib.import_module(node["__module__"]), node["__class__"], None)
-        for name in set(_defaults(cls)) & set(attributes or ()):
-            value = attributes[name]
-            text = value["__loader__"] == "JsonNode" and json.loads(value["content"])
-            if name in _RUN_PARAMETERS or value["__module__"] == "pathlib" or _is_path(text):
-                attributes[name] = plain | {"content": json.dumps(_defaults(cls)[name])}
-        if "_fit_method" in (attributes or ()):  # the search tree of neighbours is made anew
-            attributes["_tree"] = plain | {"content": "null"}
+    if node.get("__loader__") != "ObjectNode" or "content" not in node:
+        return
+    attributes = node["content"].get("content")
+    if not isinstance(attributes, dict):  # the state of a compiled object
+        return
+    cls = getattr(importlib.import_module(node["__module__"]), node["__class__"], None)
+    for name in set(_defaults(cls)).intersection(attributes):
+        value = attributes[name]
+        text = value["__loader__"] == "JsonNode" and json.loads(value["content"])
+        if name in _RUN_PARAMETERS or value["__module__"] == "pathlib" or _is_path(text):
+            attributes[name] = plain | {"content": json.dumps(_defaults(cls)[name])}
+    if "_fit_method" in attributes:  # the search tree of neighbours is made anew
+        attributes["_tree"] = plain | {"content": "null"}
 
 
 def _truth(text):
@@ -301,7 +305,8 @@ def _check_description(description, archive):
     """Refuse what skops would read without an end, without a check, or into foreign memory."""
     if description.get("trisk_format") != _FORMAT or description["protocol"] < 2:
         raise ValueError("it was written by another version of trisk, or not by trisk.save")
-    objects, files = {}, {}
+    objects: dict[int, dict] = {}
+    files: dict[str, int] = {}
     for node in _nodes(description):
         if node["__loader__"] not in _LOADERS:
             raise ValueError(f"it holds a {node['__loader__']}, which trisk does not load")

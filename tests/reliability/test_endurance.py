@@ -89,7 +89,7 @@ def _search(_, folder):
         storage=f"sqlite:///{folder}/study.db", study_name="kill",
     )  # fmt: skip
     trials = search.trials_dataframe()
-    assert (trials["state"] == "COMPLETE").sum() >= 12
+    assert trials["state"].isin(["complete", "pruned"]).sum() >= 12
     np.save(folder / "answer.npy", search.predict(X))
 
 
@@ -127,7 +127,7 @@ def test_killed_training__goes_on_to_the_same_bits(tmp_path, name, rounds):
 @pytest.mark.slow
 def test_killed_searches__go_on(tmp_path):
     rng = np.random.default_rng(0)
-    for number in range(15):
+    for number in range(8):
         folder = tmp_path / str(number)
         folder.mkdir()
         _run(_search, "study", folder, seconds=rng.uniform(0, 2))
