@@ -82,7 +82,7 @@ def peer(block, missing="mean"):
     arguments = ["magpie"] if block == "MagpieData" else []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # it fills pandas columns of objects
-        imputes = block in WITHOUT_IMPUTATION
+        imputes = block in {*WITHOUT_IMPUTATION, "IonProperty"}
         return made(*arguments, **({"impute_nan": missing == "mean"} if imputes else {}))
 
 
@@ -107,7 +107,18 @@ def ours(block, **parameters):
     return getattr(featurizers, BLOCKS[block][0])(**parameters)
 
 
+@cache
+def has_same_states(formula):
+    """Whether matminer takes the oxidation states that trisk does: pymatgen 2025 holds others."""
+    from pymatgen.core import Composition, Element
+
+    others = {} if Element("Xe").common_oxidation_states else {"C", "Br", "Kr", "Xe", "Re", "Rf"}
+    return not any(element.symbol in others for element in Composition(formula))
+
+
 def assert_equal(block, formulas, missing="mean"):
+    if block == "IonProperty":
+        formulas = [formula for formula in formulas if has_same_states(formula)]
     expected = np.array([peer_row(block, f, missing) for f in formulas], dtype=float)
     if block == "AtomicOrbitals":  # matminer raises where a level is unknown
         known = np.isfinite(expected).all(axis=1)
