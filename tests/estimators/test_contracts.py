@@ -122,6 +122,7 @@ def test_scikit_learn_has_many_checks(original):
     assert sum(type(estimator) is type(original) for estimator, _ in CHECKS) >= 50
 
 
+@pytest.mark.filterwarnings("ignore:.*elements that the training set had not:UserWarning")
 @pytest.mark.parametrize(
     ("estimator", "check"), STRUCTURE_CHECKS, ids=[_name(*pair) for pair in STRUCTURE_CHECKS]
 )
