@@ -535,6 +535,26 @@ def test_diverging_training_is_explained(few_features, gaps, small):
         model.fit(few_features, gaps * 1.0)
 
 
+@pytest.mark.parametrize("make_X", [list, np.array, pd.Series, lambda X: pd.DataFrame({"f": X})])
+def test_formulas_are_told_to_go_through_a_featurizer(make_X):
+    X = make_X(["GaAs", "NaCl", "Si"] * 8)
+    with pytest.raises(
+        ValueError, match=r"'GaAs'\)?. HybridTRIADSRegressor reads.*MagpieFeaturizer"
+    ):
+        HybridTRIADSRegressor().fit(X, np.arange(24.0))
+
+
+def test_sizes_follow_from_the_rows():
+    model = HybridTRIADSRegressor()
+    sizes = []
+    for n_rows in (300, 5_000, 5_001, 20_001):
+        model._resolve_sizes(n_rows)
+        sizes.append((model.n_members_, model.n_neighbors_))
+    assert sizes == [(8, 8), (8, 8), (4, None), (2, None)]
+    model.set_params(n_members=3, n_neighbors=5)._resolve_sizes(100_000)
+    assert (model.n_members_, model.n_neighbors_) == (3, 5)
+
+
 def test_fit_does_not_change_its_input(features, gaps, small):
     table, target = features.iloc[:, :6].copy(), gaps.copy()
     make(HybridTRIADSRegressor, **small).fit(table, target).predict(table)

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,9 +18,18 @@ from trisk.estimators import (
     HybridTRIADSClassifier,
     HybridTRIADSOptions,
     HybridTRIADSRegressor,
+    hybrid,
+    stacking,
 )
-from trisk.estimators.stacking import best_share, fit_spread, inner_folds
-from trisk.model_selection import fit_folds
+from trisk.estimators.stacking import (
+    best_share,
+    fit_spread,
+    fit_temperature,
+    inner_folds,
+    interval_factors,
+    temper,
+)
+from trisk.model_selection import fit_folds, nested_cross_validate
 
 _TREES = ExtraTreesRegressor(n_estimators=10, random_state=0)
 
@@ -33,6 +43,14 @@ class _Oracle(RegressorMixin, BaseEstimator):
 
     def predict(self, X):
         return np.asarray(X)[:, 0]
+
+
+class _Counter(DummyClassifier):
+    """Knows how many rows it saw."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.n_rows_ = len(y)
+        return super().fit(X, y, sample_weight)
 
 
 @pytest.fixture(scope="module")
@@ -211,10 +229,12 @@ def test_unfit_companions_are_refused(small, table, estimator, companion, messag
 
 def test_too_few_rows_for_inner_folds_share_evenly(small, table):
     X, y = table
-    model = make(HybridTRIADSRegressor, stack_with=_TREES, calibrate=True, **small).fit(
-        X[:8], y[:8]
-    )
+    model = make(HybridTRIADSRegressor, stack_with=_TREES, calibrate=True, **small)
+    with pytest.warns(UserWarning, match="calibrate=True does nothing for 8 rows"):
+        model.fit(X[:8], y[:8])
     assert model.stacked_weight_ == 0.5
+    with pytest.raises(ValueError, match="fit with calibrate=True"):
+        model.predict_interval(X)
     rare = np.arange(80) == 3
     trees = ExtraTreesClassifier(n_estimators=10, random_state=0)
     classifier = make(HybridTRIADSClassifier, stack_with=trees, **small).fit(X, rare)
@@ -251,6 +271,97 @@ def test_calibrated_spread_tells_the_size_of_errors(small):
     assert 0.9 < within < 0.99
     _, spread = plain.predict(X[300:], return_std=True)
     assert (np.abs(y[300:] - center) <= 2 * spread).mean() < 0.8
+
+
+def test_intervals_hold_the_stated_share_of_targets(small):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(600, 2))
+    # Errors of two sizes: normal intervals of 90 % would be too wide.
+    y = X[:, 0] + 0.02 * rng.standard_t(2, size=600)
+    Y = np.column_stack([y, 100 * y])
+    model = make(HybridTRIADSRegressor, calibrate=True, **{**small, "max_epochs": 30})
+    model.fit(X[:300], Y[:300])
+    for coverage in (0.5, 0.9):
+        low, high = model.predict_interval(X[300:], coverage)
+        assert low.shape == high.shape == (300, 2)
+        within = ((low <= Y[300:]) & (Y[300:] <= high)).mean(0)
+        np.testing.assert_allclose(within, coverage, atol=0.06)
+    _, std = model.predict(X[300:], return_std=True)
+    assert (high - low < 2 * 1.64 * std).all()
+    for wrong, message in ((1.0, "between 0 and 1"), (0.999, "too few held-out rows")):
+        with pytest.raises(ValueError, match=message):
+            model.predict_interval(X, wrong)
+
+
+def test_interval_factors_count_errors_as_conformal_prediction_does():
+    error, std, weight = np.arange(1.0, 20), np.full(19, 2.0), np.ones(19)
+    factors = interval_factors(-error, std, weight)
+    # The 18th smallest of 19 errors bounds a new one with probability 18/20.
+    assert factors[900] == 9.0
+    assert factors[950] == 9.5
+    assert np.isinf(factors[951])
+    assert (interval_factors(np.zeros(30), np.zeros(30), np.ones(30))[:900] == 0).all()
+
+
+def test_calibrated_probabilities_are_no_surer_than_they_are_right(small):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(700, 6))
+    y = rng.uniform(size=700) < 0.2 + 0.6 * X[:, 0]
+    settings = {**small, "max_epochs": 40, "hidden_dim": 64, "feedforward_dim": 64}
+    plain = make(HybridTRIADSClassifier, **settings).fit(X[:300], y[:300])
+    model = make(HybridTRIADSClassifier, calibrate=True, **settings).fit(X[:300], y[:300])
+    assert (plain.temperature_, model.temperature_ > 1.5) == (1, True)
+    raw, tempered = (m.predict_proba(X[300:]) for m in (plain, model))
+    assert log_loss(y[300:], tempered) < log_loss(y[300:], raw) - 0.1
+    np.testing.assert_array_equal(raw.argmax(1), tempered.argmax(1))
+    np.testing.assert_allclose(tempered, temper(raw, model.temperature_), rtol=1e-12)
+    *_, last = model.staged_predict_proba(X[300:])
+    np.testing.assert_allclose(last, tempered)
+
+
+def test_temperature_of_probabilities_that_are_too_sure():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 3))
+    chance = temper(np.exp(logits), 1.000001)
+    labels = (chance.cumsum(1) < rng.uniform(size=(4000, 1))).sum(1)
+    found = fit_temperature(temper(chance, 1 / 3), labels, np.ones(4000))
+    assert found == pytest.approx(3, rel=0.1)
+    # Two rows that happen to be right are no proof.
+    assert fit_temperature(np.eye(2), np.array([0, 1]), np.ones(2)) > 0.5
+
+
+def test_one_network_has_no_spread(small, table):
+    X, y = table
+    one = {**small, "n_members": 1}
+    model = make(HybridTRIADSRegressor, calibrate=True, **one)
+    with pytest.warns(UserWarning, match="but there is one: set n_members=2"):
+        model.fit(X, y)
+    with pytest.raises(ValueError, match="fit with n_members=2 or more"):
+        model.predict(X, return_std=True)
+    # It may disagree with a second model.
+    stacked = make(HybridTRIADSRegressor, stack_with=_TREES, calibrate=True, **one).fit(X, y)
+    assert stacked.predict(X, return_std=True)[1].min() > 0
+    results = nested_cross_validate(make(HybridTRIADSRegressor, **one), X, y, outer=2)
+    assert "y_std" not in results.predictions
+
+
+def test_many_rows_keep_some_out_instead_of_training_twice(small, table, monkeypatch):
+    for module in (hybrid, stacking):
+        monkeypatch.setattr(module, "MANY_ROWS", 50)
+    monkeypatch.setattr(stacking, "_N_KEPT_OUT", 25)
+    X, y = table
+    settings = {**small, "n_members": "auto"}
+    monkeypatch.setattr(hybrid, "_MEMBERS", {50: 3, np.inf: 2})
+    model = make(HybridTRIADSRegressor, stack_with="auto", calibrate=True, **settings).fit(X, y)
+    assert (model.n_members_, model.n_neighbors_, model.stacked_) == (2, None, None)
+    assert len(model.net_.history[-1]["batches"]) == 1
+    assert model.interval_factors_[900] > 0
+    few = make(HybridTRIADSRegressor, stack_with="auto", **settings).fit(X[:50], y[:50])
+    assert (few.n_members_, few.n_neighbors_) == (3, 8)
+    assert isinstance(few.stacked_, ExtraTreesRegressor)
+    # A model of one's own is stacked all the same, and sees no row that judges it.
+    own = make(HybridTRIADSClassifier, stack_with=_Counter(), calibrate=True, **settings)
+    assert own.fit(X, y > 0.5).stacked_.n_rows_ == 55
 
 
 def test_inner_folds_hold_out_enough_rows():

@@ -87,7 +87,8 @@ def test_search__finds_what_is_better_and_behaves_like_an_estimator(data):
 
 def test_search__trisk_pipeline__tunes_prefixed_names(data):
     X, y = data
-    model = make_pipeline(StandardScaler(), HybridTRIADSRegressor(**TINY, random_state=0))
+    network = HybridTRIADSRegressor(**{**TINY, "n_members": 2}, random_state=0)
+    model = make_pipeline(StandardScaler(), network)
     search = quiet(model, X, y, n_trials=2, cv=2)
     assert all(name.startswith("hybridtriadsregressor__") for name in search.best_params_)
     mean, spread = search.predict(X, return_std=True)

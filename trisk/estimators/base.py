@@ -437,6 +437,18 @@ class RegressorTask(RegressorMixin):
         combine = np.median if self.aggregation == "median" else np.mean
         return combine(predictions, axis=0), predictions.std(axis=0)
 
+    @property
+    def _has_spread(self):
+        """Whether several networks can disagree."""
+        return sum(net.n_members for net in self.nets_) > 1
+
+    def _check_spread(self):
+        check_is_fitted(self)
+        if not self._has_spread:
+            raise ValueError(
+                "One network has no spread: fit with n_members=2 or more for standard deviations."
+            )
+
     def predict(self, X, return_std=False):
         """Predict the target.
 
@@ -445,7 +457,8 @@ class RegressorTask(RegressorMixin):
         X : array-like of shape (n_samples, n_features) or collection of length n_samples
             Samples of the kind seen in `fit`.
         return_std : bool, default=False
-            Whether to return the standard deviation over members too.
+            Whether to return the standard deviation over members too, of which there must be
+            two or more.
 
         Returns
         -------
@@ -454,6 +467,8 @@ class RegressorTask(RegressorMixin):
         y_std : ndarray of the same shape
             Spread of the members, only with `return_std`.
         """
+        if return_std:
+            self._check_spread()
         center, spread = self._answer(X)
         return (center, spread) if return_std else center
 

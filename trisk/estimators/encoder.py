@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_non_negative, validate_data
+from sklearn.utils.validation import check_non_negative
 
 from trisk._encoder_weights import encoder_sizes, read_encoder
 from trisk.estimators.base import ClassifierTask, RegressorTask, document_parameters
-from trisk.estimators.tables import TableNetwork, TrainingSet
+from trisk.estimators.tables import TableNetwork, TrainingSet, read_columns
 from trisk.nn import CompositionEncoderNetwork
 from trisk.structures.elements import N_ELEMENTS
 from trisk.training.datasets import member_seeds
@@ -103,7 +103,7 @@ class BaseCompositionEncoder(TableNetwork):
             )
 
     def _encode(self, X):
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = read_columns(self, X, reset=False)
         self._check_table(X)
         return _to_tokens(X)
 

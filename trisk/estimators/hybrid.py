@@ -1,5 +1,7 @@
 """HybridTRIADS for numeric tables, composition features above all."""
 
+import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -9,15 +11,28 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import huber
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import HasMethods, Interval, StrOptions
-from trisk.estimators.base import ClassifierTask, RegressorTask, document_parameters
+from trisk.estimators.base import (
+    COMMON_TEXT,
+    ClassifierTask,
+    RegressorTask,
+    document_parameters,
+)
 from trisk.estimators.columns import divide_columns, hide_columns, token_names
 from trisk.estimators.neighbors import NeighborDraws
 from trisk.estimators.scaling import ColumnScaler
-from trisk.estimators.stacking import HeldOutFit, mix
-from trisk.estimators.tables import TableNetwork, TrainingSet
+from trisk.estimators.stacking import (
+    MANY_ROWS,
+    HeldOutFit,
+    fit_spread,
+    fit_temperature,
+    interval_factors,
+    mix,
+    temper,
+)
+from trisk.estimators.tables import TableNetwork, TrainingSet, read_columns
 from trisk.nn import HybridTRIADSNetwork, InputLayout
 from trisk.training.datasets import member_seeds
 from trisk.training.settings import MAX_LAYERS, MAX_STEPS, WIDTH, Choice, Options, Range
@@ -25,11 +40,37 @@ from trisk.training.settings import MAX_LAYERS, MAX_STEPS, WIDTH, Choice, Option
 # Largest number of attention weights held at once.
 _ATTENTION_ELEMENTS = 4_000_000
 
+# Members up to a number of rows; neighbours up to the first of these numbers.
+_MEMBERS = {5_000: 8, MANY_ROWS: 4, math.inf: 2}
+_N_NEIGHBORS = 8
+
+_COMMON_TEXT = COMMON_TEXT.format(options="HybridTRIADSOptions").replace(
+    "n_members : int, default=8\n        Networks in the ensemble.",
+    'n_members : int or "auto", default="auto"\n'
+    '        Networks in the ensemble; ``"auto"`` goes by the number of rows, see Notes.',
+)
+
+_SIZES_TEXT = """
+    The number of rows (distinct ones of positive weight) decides what ``"auto"`` means:
+
+    ============ ========= =========== ================= =================================
+    rows         n_members n_neighbors stack_with        rows that judge
+    ============ ========= =========== ================= =================================
+    up to 5,000  8         8           ``"extra_trees"`` all, or 700 and more, in inner folds
+    up to 20,000 4         none        ``"extra_trees"`` a fifth, in one inner fold
+    more         2         none        none              1,000, kept out of all fits
+    ============ ========= =========== ================= =================================
+
+    The rows that judge set the weight of the stacked model and calibrate. On two cores 300 rows
+    then take a quarter of a minute without inner folds, 5,000 two minutes, 100,000 five. A fit
+    that will take more than ten minutes says so after its first epochs."""
+
 _STACKING_TEXT = """
-    stack_with : estimator, "extra_trees" or None, default=None
+    stack_with : estimator, "auto", "extra_trees" or None, default=None
         A second model stacked beside the network inside `fit`: any scikit-learn estimator of
         the same kind (classifiers with ``predict_proba``), or ``"extra_trees"`` for 200
-        extremely randomised trees (their median where the loss is absolute). The prediction is
+        extremely randomised trees (their median where the loss is absolute) on all columns but
+        logarithms of element fractions; ``"auto"`` is that up to 20,000 rows. The prediction is
         an average of both answers; the second's weight in it, between zero and one, is the one
         that loses least on inner folds that neither model has seen (with fewer than seven
         hundred rows there, the one nearest to one half within a standard error of it; one half
@@ -39,12 +80,19 @@ _STACKING_TEXT = """
     stack_only : str or None, default=None
         Regular expression, searched in the names of columns: those that match are for the
         stacked model alone, and the network does not see them. None shows it all columns.
-    n_neighbors : int or None, default=8
+    n_neighbors : int, "auto" or None, default="auto"
         Nearest training rows whose targets become further columns, for each block of columns
         that one of trisk's featurizers named, and for all others together; a training row never
-        sees itself. None for none."""
+        sees itself. None for none; ``"auto"`` goes by the number of rows, see Notes.
+    calibrate : bool, default=False
+        {calibrate}
+        This trains further members on inner folds, which stacking shares."""
 
 _FITTED_TEXT = """
+    n_members_ : int
+        Networks in the ensemble.
+    n_neighbors_ : int or None
+        Neighbours in use.
     stacked_ : estimator or None
         The fitted model beside the network.
     stacked_weight_ : float
@@ -65,6 +113,16 @@ _FITTED_TEXT = """
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of str
         Names of the columns, where all are strings."""
+
+
+def _make_texts(calibrate):
+    """Texts of the docstrings of both estimators, with what `calibrate` does."""
+    return {
+        "common": _COMMON_TEXT,
+        "stacking": _STACKING_TEXT.replace("{calibrate}", calibrate),
+        "fitted": _FITTED_TEXT,
+        "sizes": _SIZES_TEXT,
+    }
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -150,17 +208,21 @@ class HybridTRIADSOptions(Options):
 class BaseHybridTRIADS(TableNetwork):
     """Table in, scaled columns to the network; a second model beside it."""
 
+    n_members: int | str = "auto"
     stack_with: Any = None
     stack_only: str | None = None
-    n_neighbors: int | None = 8
+    n_neighbors: int | str | None = "auto"
+    calibrate: bool = False
 
     _options = {**TableNetwork._options, "network": HybridTRIADSOptions}
     _parameter_constraints = {
         **TableNetwork._parameter_constraints,
         "network": [HybridTRIADSOptions, None],
-        "stack_with": [HasMethods(["fit", "predict"]), StrOptions({"extra_trees"}), None],
+        "n_members": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "stack_with": [HasMethods(["fit", "predict"]), StrOptions({"auto", "extra_trees"}), None],
         "stack_only": [str, None],
-        "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
+        "calibrate": ["boolean"],
     }
     _search_space = {
         **TableNetwork._search_space,
@@ -173,18 +235,20 @@ class BaseHybridTRIADS(TableNetwork):
         "network__dropout": Range(0.0, 0.4),
         "network__scaling": Choice(("robust", "standard")),
     }
-    #: Parameters with which the same network is fitted without inner folds.
-    _without_held_out: ClassVar[dict[str, Any]] = {"stack_with": None}
 
     def _fit_table(self, X, target, weight, y):
         options = self.options("network")
+        self._resolve_sizes(len(X))
+        held_out = self._hold_out(X, y, weight)
+        if held_out is not None and held_out.kept is not None:
+            X, target, weight = (values[held_out.kept] for values in (X, target, weight))
         names, table = getattr(self, "feature_names_in_", None), X
         if self.stack_only is not None:
             names, table = hide_columns(names, X, self.stack_only)
-        seeds = member_seeds(self.random_state, self.n_members)
+        seeds = member_seeds(self.random_state, self.n_members_)
         self.neighbors_, drawn_columns, n_near = None, None, 0
-        if self.n_neighbors is not None and len(X) > 1:
-            draws = NeighborDraws(table, target, weight, names=names, n_neighbors=self.n_neighbors)
+        if self.n_neighbors_ is not None and len(X) > 1:
+            draws = NeighborDraws(table, target, weight, names=names, n_neighbors=self.n_neighbors_)
             self.neighbors_ = draws.columns
             near = draws.draw(seeds[0], 0)
             scaler = self.neighbor_scaler_ = ColumnScaler.fit(near, weight, options.scaling)
@@ -214,8 +278,17 @@ class BaseHybridTRIADS(TableNetwork):
             weight=weight,
             seeds=seeds,
             drawn_columns=drawn_columns,
-            held_out=self._hold_out(X, y, weight),
+            held_out=held_out,
         )
+
+    def _resolve_sizes(self, n_rows):
+        """What ``"auto"`` means for so many rows."""
+        few, n_members = n_rows <= min(_MEMBERS), self.n_members
+        if n_members == "auto":
+            n_members = next(n for most, n in _MEMBERS.items() if n_rows <= most)
+        self.n_members_, self.n_neighbors_ = n_members, self.n_neighbors
+        if self.n_neighbors == "auto":
+            self.n_neighbors_ = _N_NEIGHBORS if few else None
 
     def _build(self, architecture):
         layout = InputLayout(*architecture["layout"])
@@ -227,9 +300,32 @@ class BaseHybridTRIADS(TableNetwork):
     def _hold_out(self, X, y, weight):
         """Fits on inner folds, where a parameter asks for what they tell."""
         self.stacked_, self.stacked_weight_ = None, 0.0
-        if all(getattr(self, k) == v for k, v in self._without_held_out.items()):
+        stacks = self.stack_with is not None
+        if stacks and self.stack_with == "auto":
+            stacks = len(X) <= MANY_ROWS
+        if not stacks and not self.calibrate:
             return None
-        return HeldOutFit(self, self._named(X), y, weight)
+        if self.calibrate and not stacks and self.n_members_ == 1:
+            self._warn_of_one_member()
+        held_out = HeldOutFit(self, self._named(X), y, weight, stacks=stacks)
+        if self.calibrate and not held_out.folds:
+            warnings.warn(
+                f"calibrate=True does nothing for {len(X)} rows: inner folds take at least twenty, "
+                "and two of every class. Give more rows, or set calibrate=False.",
+                stacklevel=6,
+            )
+        return held_out
+
+    def _warn_of_one_member(self):
+        """What a regressor has to say."""
+
+    def _temper(self, answer):
+        """Calibrated answers of the network; a classifier's are."""
+        return answer
+
+    def _network_answer(self, X):
+        """Centre and spread of the members' answers, without the stacked model."""
+        return self._combine(self._member_outputs(X)["answer"])
 
     def _named(self, X):
         """The table as it was given: with column names, where it had them."""
@@ -237,14 +333,14 @@ class BaseHybridTRIADS(TableNetwork):
         return np.asarray(X, dtype=np.float64) if names is None else pd.DataFrame(X, columns=names)
 
     def _encode(self, X):
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = read_columns(self, X, reset=False)
         scaled = self.scaler_.transform(X)[:, self.columns_]
         if self.neighbors_ is None:
             return scaled
         return np.hstack([scaled, self.neighbor_scaler_.transform(self.neighbors_.transform(X))])
 
     def _answer(self, X):
-        return next(self._mixed([self._combine(self._member_outputs(X)["answer"])], X))
+        return next(self._mixed([self._network_answer(X)], X))
 
     def _staged_answers(self, X):
         return self._mixed(super()._staged_answers(X), X)
@@ -253,7 +349,7 @@ class BaseHybridTRIADS(TableNetwork):
         """The network's answers with those of the stacked model, if there is one."""
         second = None if self.stacked_ is None else self._ask_second(self.stacked_, X)
         for center, spread in answers:
-            share = self.stacked_weight_
+            center, share = self._temper(center), self.stacked_weight_
             yield (center, spread) if second is None else mix(share, center, spread, second)
 
     def attention(self, X):
@@ -284,13 +380,13 @@ class BaseHybridTRIADS(TableNetwork):
                 "network=HybridTRIADSOptions(n_attention_layers=1) or more."
             )
         table, module = self._encode(X), self.net_.module_
-        device, n_tokens = next(module.parameters()).device, self.layout_.n_tokens
+        parameter, n_tokens = next(module.parameters()), self.layout_.n_tokens
         size = module.n_members * self.architecture_["n_heads"] * n_tokens**2
         n_rows = max(1, _ATTENTION_ELEMENTS // size)
-        total = torch.zeros((), dtype=torch.float64, device=device)
+        total = torch.zeros((), dtype=parameter.dtype, device=parameter.device)
         with torch.inference_mode():
             for start in range(0, len(table), n_rows):
-                rows = torch.from_numpy(table[start : start + n_rows]).to(device, torch.float64)
+                rows = torch.from_numpy(table[start : start + n_rows]).to(parameter)
                 total = total + module.attention_weights(rows.expand(module.n_members, *rows.shape))
         names = getattr(self, "feature_names_in_", None)
         return (total / len(table)).cpu().numpy(), token_names(names, self.columns_, self.layout_)
@@ -310,9 +406,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     {common}
     {stacking}
     {regressor}
-    calibrate : bool, default=False
-        Whether the standard deviation that `predict` returns is scaled to the size of errors
-        on inner folds. This trains further members, as stacking does.
 
     Attributes
     ----------
@@ -324,11 +417,18 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
         Whether the target was one-dimensional.
     spread_scale_ : ndarray of shape (2,) or (2, n_outputs)
         Factor and floor that make the spread a standard deviation; 1 and 0 without `calibrate`.
+    interval_factors_ : ndarray of shape (1001,) or (1001, n_outputs)
+        Standard deviations that an interval of coverage 0, 0.001, …, 1 reaches to either side;
+        only with `calibrate`.
 
     See Also
     --------
     HybridTRIADSClassifier : The same network for classes.
     trisk.featurizers.CompositionFeaturizer : Formulas to columns.
+
+    Notes
+    -----
+    {sizes}
 
     References
     ----------
@@ -345,20 +445,42 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     ((60,), (60,))
     """
 
-    calibrate: bool = False
-
-    _texts = {"stacking": _STACKING_TEXT, "fitted": _FITTED_TEXT}
+    _texts = _make_texts(
+        "Whether the standard deviation that `predict` returns is scaled to the size of held-out\n"
+        "        errors, and `predict_interval` given what it needs."
+    )
     _parameter_constraints = {
         **BaseHybridTRIADS._parameter_constraints,
         **RegressorTask._task_constraints,
-        "calibrate": ["boolean"],
     }
     _search_space = {**BaseHybridTRIADS._search_space, **RegressorTask._task_search_space}
-    _without_held_out = {"stack_with": None, "calibrate": False}
 
     def _fit_table(self, X, target, weight, y):
         self.spread_scale_ = np.stack([np.ones(y.shape[1:]), np.zeros(y.shape[1:])])
+        self.__dict__.pop("interval_factors_", None)
         return super()._fit_table(X, target, weight, y)
+
+    def _warn_of_one_member(self):
+        warnings.warn(
+            "calibrate=True scales the spread of several networks, but there is one: set "
+            "n_members=2 or more, or calibrate=False.",
+            stacklevel=7,
+        )
+
+    @property
+    def _has_spread(self):
+        return super()._has_spread or self.stacked_ is not None
+
+    def _calibrate(self, y, answer, weight):
+        """Nothing: a mean needs no temperature."""
+
+    def _calibrate_spread(self, error, spread, weight):
+        self.spread_scale_ = fit_spread(error, spread, weight)
+        self.interval_factors_ = interval_factors(error, self._standard_deviation(spread), weight)
+
+    def _standard_deviation(self, spread):
+        factor, floor = self.spread_scale_
+        return np.hypot(factor * spread, floor)
 
     def _ask_second(self, second, X):
         answer = second.predict(self._named(X))
@@ -395,11 +517,48 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
             Only with `return_std`: the spread of the members and of the stacked model around
             them, scaled to the size of held-out errors where `calibrate` is set.
         """
+        if return_std:
+            self._check_spread()
         center, spread = self._answer(X)
-        if not return_std:
-            return center
-        factor, floor = self.spread_scale_
-        return center, np.hypot(factor * spread, floor)
+        return (center, self._standard_deviation(spread)) if return_std else center
+
+    def predict_interval(self, X, coverage=0.9):
+        """Predict intervals that hold the target with a probability.
+
+        Conformal intervals: on either side they reach as many standard deviations as covered
+        that share of the held-out errors, whatever their distribution. Normal ones are far too
+        wide where a few errors are large, as those of most properties are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Table with the columns seen in `fit`.
+        coverage : float, default=0.9
+            Probability that the target lies within.
+
+        Returns
+        -------
+        low, high : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Ends, in the unit of the target.
+
+        Raises
+        ------
+        ValueError
+            If the fit was not calibrated, or on too few rows to tell this coverage.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "interval_factors_"):
+            raise ValueError("Intervals need held-out errors: fit with calibrate=True.")
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage={coverage!r} is not between 0 and 1.")
+        factor = self.interval_factors_[math.ceil(round(1000 * coverage, 6))]
+        if not np.isfinite(factor).all():
+            raise ValueError(
+                f"There were too few held-out rows to tell what {coverage:.1%} of the errors are: "
+                "ask for a smaller coverage."
+            )
+        center, std = self.predict(X, return_std=True)
+        return center - factor * std, center + factor * std
 
 
 @document_parameters
@@ -422,11 +581,17 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     {fitted}
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    temperature_ : float
+        Divides the logarithms of the members' mean probabilities; 1 without `calibrate`.
 
     See Also
     --------
     HybridTRIADSRegressor : The same network for numbers.
     trisk.featurizers.CompositionFeaturizer : Formulas to columns.
+
+    Notes
+    -----
+    {sizes}
 
     References
     ----------
@@ -442,12 +607,28 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     (60, 2)
     """
 
-    _texts = {"stacking": _STACKING_TEXT, "fitted": _FITTED_TEXT}
+    _texts = _make_texts(
+        "Whether probabilities are tempered so that held-out labels are as likely as can be:\n"
+        "        networks that have seen few rows are far too sure of themselves."
+    )
     _parameter_constraints = {
         **BaseHybridTRIADS._parameter_constraints,
         **ClassifierTask._task_constraints,
     }
     _search_space = {**BaseHybridTRIADS._search_space, **ClassifierTask._task_search_space}
+
+    def _fit_table(self, X, target, weight, y):
+        self.temperature_ = 1.0
+        return super()._fit_table(X, target, weight, y)
+
+    def _temper(self, answer):
+        return temper(answer, self.temperature_)
+
+    def _calibrate(self, y, answer, weight):
+        self.temperature_ = fit_temperature(answer, np.searchsorted(self.classes_, y), weight)
+
+    def _calibrate_spread(self, error, spread, weight):
+        """Nothing: probabilities have no spread."""
 
     def _ask_second(self, second, X):
         return second.predict_proba(self._named(X))

@@ -429,30 +429,54 @@ class HurdleRegressor(_AroundModels):
             levels = np.cumsum(np.concatenate(weights)[order])
             self.error_levels_ = levels / levels[-1]
 
-    def predict(self, X):
+    @property
+    def _has_spread(self):
+        """Whether errors were measured."""
+        return self.statistic == "median"
+
+    def predict(self, X, return_std=False):
         """Predict the target.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As in `fit`.
+        return_std : bool, default=False
+            Whether to return the standard deviation of the distribution too; for the median
+            only, as it takes the errors on rows left out.
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
             Median or mean, in the unit of the target.
+        y_std : ndarray of shape (n_samples,)
+            Standard deviation, only with `return_std`.
         """
         check_is_fitted(self)
         check_feature_names(self, X, reset=False)
+        if return_std and not self._has_spread:
+            raise ValueError('return_std=True needs statistic="median", which measures errors.')
         if self.regressor_ is None:
-            return np.zeros(X.shape[0] if hasattr(X, "shape") else len(X))
+            zeros = np.zeros(X.shape[0] if hasattr(X, "shape") else len(X))
+            return (zeros, zeros.copy()) if return_std else zeros
         size = self.regressor_.predict(X)
         probability = np.ones(len(size))
         if self.classifier_ is not None:
             probability = self.classifier_.predict_proba(X)[:, 1]
         if self.statistic == "mean":
             return probability * size
-        return self._median(probability, size)
+        median = self._median(probability, size)
+        return (median, self._deviation(probability, size)) if return_std else median
+
+    def _deviation(self, probability, size):
+        """Standard deviation of the same distribution, by the moments of the errors."""
+        share = np.diff(self.error_levels_, prepend=0)
+        first, second = share @ self.errors_, share @ np.square(self.errors_)
+        if self.proportional_:
+            first, second = size * first, np.square(size) * second
+        else:
+            first, second = size + first, np.square(size) + 2 * size * first + second
+        return np.sqrt(np.maximum(probability * second - np.square(probability * first), 0))
 
     def _median(self, probability, size):
         """Median of a mass at zero and, with a probability, sizes with their errors."""

@@ -1,13 +1,19 @@
-"""What a fit learns from rows it leaves out: the weight of a stacked model, the spread's scale."""
+"""What a fit learns from rows it leaves out: weight of a stacked model, spread, temperature."""
 
 import math
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from sklearn.base import clone, is_classifier
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.pipeline import Pipeline
+from sklearn.model_selection import (
+    KFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from trisk._compat import routing_enabled, safe_indexing
@@ -21,6 +27,11 @@ _N_MEMBERS = 3
 # With fewer rows a weight cannot be told from chance.
 _FEWEST_ROWS = 20
 _N_TREES = 200
+#: In larger tables some rows are kept out of all fits to judge them, in place of inner folds.
+MANY_ROWS = 20_000
+_N_KEPT_OUT = 1000
+# How trisk's featurizer names logarithms of fractions, which trees split worse on.
+_LOGARITHM = "ElementFraction log10"
 
 
 class MedianTrees(ExtraTreesRegressor):
@@ -52,7 +63,8 @@ class HeldOutFit:
     """Networks and stacked models fitted on parts of the rows and judged on the others.
 
     The networks are ordinary jobs of :func:`~trisk.estimators.tables.fit_together`, so that they
-    train in one batch over all folds of a cross-validation; :meth:`finish` then compares.
+    train in one batch over all folds of a cross-validation; :meth:`finish` then compares. Of many
+    rows the estimator itself is judged, on rows that it leaves out: its own are ``kept``.
 
     Parameters
     ----------
@@ -62,74 +74,95 @@ class HeldOutFit:
         Distinct training rows.
     y, weight : ndarray
         Their targets as the user gave them, and their weights.
+    stacks : bool
+        Whether there is a model to stack.
     """
 
-    def __init__(self, estimator, X, y, weight):
-        self.estimator = estimator
+    def __init__(self, estimator, X, y, weight, *, stacks):
+        self.estimator, self.stacks = estimator, stacks
         self.X, self.y, self.weight = X, y, weight
         seeds = np.random.SeedSequence([draw_seed(estimator.random_state), 1]).generate_state(3)
         fold_seed, network_seed, self.seed = (seeds >> 1).tolist()
         self.folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator))
+        self.kept = self.folds[0][0] if len(y) > MANY_ROWS and self.folds else None
         network = clone(estimator).set_params(
-            n_members=min(_N_MEMBERS, estimator.n_members),
+            n_members=min(_N_MEMBERS, estimator.n_members_),
+            n_neighbors=estimator.n_neighbors_,
             random_state=network_seed,
             callbacks=None,
             checkpoint=None,
-            **estimator._without_held_out,
+            stack_with=None,
+            calibrate=False,
         )
         self.networks = [clone(network) for _ in self.folds]
+        if self.kept is not None:
+            self.networks = [estimator]
 
     @property
     def jobs(self):
         """Fits of the inner networks: (estimator, X, y, sample_weight)."""
+        if self.kept is not None:
+            return []
         folds = zip(self.networks, self.folds, strict=True)
         return [(network, *self._rows(rows)) for network, (rows, _) in folds]
 
     def finish(self):
-        """Fit the stacked model; set its weight and the spread's scale from held-out answers."""
-        estimator = self.estimator
-        stacks = estimator.stack_with is not None
+        """Fit the stacked model; set its weight, the temperature and the scale of the spread."""
+        estimator, stacks = self.estimator, self.stacks
         if stacks:
             seconds = [self._fit_second(rows) for rows, _ in self.folds]
-            estimator.stacked_ = self._fit_second(np.arange(len(self.y)))
+            kept = self.kept is not None
+            estimator.stacked_ = seconds[0] if kept else self._fit_second(np.arange(len(self.y)))
             estimator.stacked_weight_ = 0.5
         if not self.folds:
             return
         answers = []
         for index, (_, held_out) in enumerate(self.folds):
             X = safe_indexing(self.X, held_out)
-            answer, spread = self.networks[index]._answer(X)
+            answer, spread = self.networks[index]._network_answer(X)
             second = estimator._ask_second(seconds[index], X) if stacks else answer
             answers.append((answer, spread, second))
         answer, spread, second = map(np.concatenate, zip(*answers, strict=True))
         held_out = np.concatenate([rows for _, rows in self.folds])
         target, weight = self.y[held_out], self.weight[held_out]
+        if estimator.calibrate:
+            estimator._calibrate(target, answer, weight)
+        answer = estimator._temper(answer)
         if stacks:
             estimator.stacked_weight_ = best_share(
                 lambda share: estimator._row_losses(target, (1 - share) * answer + share * second),
                 weight,
             )
-        if getattr(estimator, "calibrate", False):
+        if estimator.calibrate and not is_classifier(estimator):
+            # Of fewer members, a smaller spread is to be expected.
+            n_inner, n_all = self.networks[0].n_members_, estimator.n_members_
+            if n_inner > 1:
+                spread = spread * math.sqrt((1 - 1 / n_all) / (1 - 1 / n_inner))
             center, spread = mix(estimator.stacked_weight_, answer, spread, second)
-            estimator.spread_scale_ = fit_spread(target - center, spread, weight)
+            estimator._calibrate_spread(target - center, spread, weight)
 
     def _rows(self, rows):
         return safe_indexing(self.X, rows), self.y[rows], self.weight[rows]
 
     def _fit_second(self, rows):
         X, y, weight = self._rows(rows)
-        second = _make_second(self.estimator, self.seed)
+        second = _make_second(self.estimator, self.seed, getattr(X, "columns", ()))
         return _fit_weighted(second, X, self.estimator._second_target(y), weight)
 
 
-def _make_second(estimator, seed):
+def _make_second(estimator, seed, names):
     """Unfitted model to stack, seeded wherever its own seeds are None."""
     classifies = is_classifier(estimator)
-    if estimator.stack_with == "extra_trees":
+    if isinstance(estimator.stack_with, str):
         if classifies:
-            return ExtraTreesClassifier(_N_TREES, max_features=1 / 3, random_state=seed)
-        trees = MedianTrees if estimator.loss == "absolute_error" else ExtraTreesRegressor
-        return trees(_N_TREES, random_state=seed)
+            trees = ExtraTreesClassifier(_N_TREES, max_features=1 / 3, random_state=seed)
+        else:
+            kind = MedianTrees if estimator.loss == "absolute_error" else ExtraTreesRegressor
+            trees = kind(_N_TREES, random_state=seed)
+        kept = [name for name in names if _LOGARITHM not in name]
+        if len(kept) == len(names):
+            return trees
+        return make_pipeline(ColumnTransformer([("kept", "passthrough", kept)]), trees)
     second = clone(estimator.stack_with)
     answer = "predict_proba" if classifies else "predict"
     if is_classifier(second) != classifies or not hasattr(second, answer):
@@ -187,13 +220,17 @@ def mix(share, answer, spread, second):
 def inner_folds(y, seed, *, stratified):
     """Pairs of rows to fit on and rows to judge by.
 
-    Enough of five folds to hold out seven hundred rows; none where there are too few rows.
+    Enough of five folds to hold out seven hundred rows; none where there are too few rows; one
+    pair of many rows and a thousand where there are many.
     """
     n_folds = _N_FOLDS
     if stratified:
         n_folds = min(n_folds, np.unique(y, return_counts=True)[1].min())
     if len(y) < _FEWEST_ROWS or n_folds < 2:
         return []
+    if len(y) > MANY_ROWS:
+        split = StratifiedShuffleSplit if stratified else ShuffleSplit
+        return list(split(1, test_size=_N_KEPT_OUT, random_state=seed).split(y, y))
     splitter = (StratifiedKFold if stratified else KFold)(n_folds, shuffle=True, random_state=seed)
     n_used = math.ceil(_ENOUGH_ROWS / (len(y) / n_folds))
     return list(splitter.split(y, y))[:n_used]
@@ -243,3 +280,42 @@ def fit_spread(error, spread, weight):
     best = min((minimize(loss, s, method="Nelder-Mead") for s in starts), key=lambda r: r.fun)
     factor, floor = np.exp(np.clip(best.x, -7, 7))
     return np.array([factor, floor * unit])
+
+
+def interval_factors(error, std, weight):
+    """Standard deviations that hold shares 0, 0.001, …, 1 of the errors of further rows.
+
+    The n-th smallest of N held-out errors, over their standard deviations, bounds a new one with
+    the probability n / (N + 1); what no held-out error can tell is infinite.
+    """
+    error = np.abs(error)
+    ratio = np.divide(error, std, out=np.zeros_like(error), where=std > 0)
+    levels = np.linspace(0, 1, 1001) * (1 + 1 / len(weight))
+    known = levels <= 1
+    factors = np.full((1001, *error.shape[1:]), np.inf)
+    weight = weight if error.ndim == 1 else np.repeat(weight[:, None], error.shape[1], axis=1)
+    factors[known] = np.quantile(
+        ratio, levels[known], axis=0, weights=weight, method="inverted_cdf"
+    )
+    return factors
+
+
+def temper(probabilities, temperature):
+    """Probabilities whose logarithms are divided by a temperature."""
+    if temperature == 1:
+        return probabilities
+    logarithms = np.log(np.maximum(probabilities, 1e-12)) / temperature
+    powers = np.exp(logarithms - logarithms.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def fit_temperature(probabilities, labels, weight):
+    """Temperature that makes held-out labels most likely; near one where few rows tell."""
+    weight = weight / weight.sum()
+
+    def loss(logarithm):
+        tempered = temper(probabilities, math.exp(logarithm))
+        of_label = np.take_along_axis(tempered, labels[:, None], axis=1)[:, 0]
+        return -weight @ np.log(np.maximum(of_label, 1e-12)) + logarithm**2 / (2 * len(labels))
+
+    return math.exp(minimize_scalar(loss, bounds=(-2, 4), method="bounded").x)

@@ -88,7 +88,7 @@ class TableNetwork(NetworkEstimator):
     def _prepare(self, X, y, sample_weight):
         """Validate and scale; return the training set and the kind of loss."""
         self._validate_params()
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2, **self._y_checks)
+        X, y = read_columns(self, X, y, ensure_min_samples=2, **self._y_checks)
         self._check_table(X)
         weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weight > 0
@@ -120,18 +120,32 @@ class TableNetwork(NetworkEstimator):
         check_is_fitted(self)
         table = self._encode(X)
         module = self.net_.module_
-        device = next(module.parameters()).device
+        parameter = next(module.parameters())
         width = max(table.shape[1] * 32, 2048) * module.n_members
         n_rows = max(1, _PREDICTION_ELEMENTS // width)
         chunks = []
         with torch.inference_mode():
             for start in range(0, len(table), n_rows):
-                rows = torch.from_numpy(table[start : start + n_rows]).to(device, torch.float64)
+                rows = torch.from_numpy(table[start : start + n_rows]).to(parameter)
                 chunks.append(module(rows.expand(module.n_members, *rows.shape)))
         return {
             name: torch.cat([chunk[name] for chunk in chunks], dim=axis).cpu().numpy()
             for name, axis in (("steps", 2), ("answer", 1))
         }
+
+
+def read_columns(estimator, X, *y, **checks):
+    """Numbers in columns as scikit-learn validates them; formulas are told what they need."""
+    try:
+        return validate_data(estimator, X, *y, dtype=np.float64, **checks)
+    except ValueError as error:
+        if "could not convert string to float" not in str(error):
+            raise
+        raise ValueError(
+            f"{error}. {type(estimator).__name__} reads columns of numbers. For formulas use "
+            "trisk.composition_pipeline(), or put a featurizer before it: "
+            f"make_pipeline(trisk.MagpieFeaturizer(), {type(estimator).__name__}())."
+        ) from error
 
 
 def fit_together(jobs, watch=None):
@@ -164,7 +178,7 @@ def fit_together(jobs, watch=None):
     for index, (estimator, (rows, _)) in enumerate(zip(estimators, prepared, strict=True)):
         groups.setdefault(_batch_key(estimator, rows), []).append(index)
     for indices in groups.values():
-        size = _fits_per_batch(estimators[indices[0]], len(prepared[indices[0]][0].X))
+        size = _fits_per_batch(estimators[indices[0]], prepared[indices[0]][0])
         for start in range(0, len(indices), size or len(indices)):
             batch = indices[start : start + (size or len(indices))]
             callbacks = [] if watch is None else [watch(batch)]
@@ -189,18 +203,18 @@ def _batch_key(estimator, rows):
     return (type(estimator), *described, rows.X.shape, rows.target.shape, alone)
 
 
-def _fits_per_batch(estimator, n_rows):
+def _fits_per_batch(estimator, rows):
     """How many fits of a kind train in one batch at least as fast as one after the other."""
     if resolve_device(estimator.device) != "cpu":
         return None
-    batch_size, _ = estimator._schedule.resolve(estimator, n_rows)
-    rows_per_step = estimator.n_members * min(batch_size, n_rows)
+    batch_size, _ = estimator._schedule.resolve(estimator, len(rows.X))
+    rows_per_step = len(rows.seeds) * min(batch_size, len(rows.X))
     return max(1, _CPU_ROWS_PER_STEP // rows_per_step)
 
 
 def member_slices(estimators):
     """Which members of a batched network belong to each of several estimators."""
-    stops = accumulate(estimator.n_members for estimator in estimators)
+    stops = accumulate(len(estimator.architecture_["seeds"]) for estimator in estimators)
     return [slice(*ends) for ends in pairwise([0, *stops])]
 
 
@@ -227,5 +241,9 @@ def _train_batch(estimators, prepared, callbacks):
     else:
         for estimator, members in zip(estimators, member_slices(estimators), strict=True):
             module = estimator._copy_members(net, members)
-            estimator.nets_ = [finished_net(module, net.plain_history(), net.device)]
+            estimator.nets_ = [
+                finished_net(
+                    module, net.plain_history(), net.device, estimator.options("training").precision
+                )
+            ]
     net.raise_if_interrupted()

@@ -155,7 +155,8 @@ class _Watch(Callback):
         owners = [last_step(model) for model in self.models.values()]
         with ExitStack() as lent:
             for k, owner in enumerate(owners):
-                members = slice(k * owner.n_members, (k + 1) * owner.n_members)
+                n_members = len(owner.architecture_.get("seeds", "1"))
+                members = slice(k * n_members, (k + 1) * n_members)
                 lent.enter_context(owner.lend_net(net, members))
             # Networks of crystals train one member after the other, those of a batch all at once.
             n_trainings = getattr(owners[0], "n_trainings", 1)

@@ -288,7 +288,9 @@ def _predict(model, X):
             classes = np.asarray(model.classes_)
             columns = {f"probability {c}": probabilities[:, k] for k, c in enumerate(classes)}
             return {"y_pred": classes[probabilities.argmax(axis=1)], **columns}
-    elif "return_std" in inspect.signature(last.predict).parameters:
+    elif "return_std" in inspect.signature(last.predict).parameters and getattr(
+        last, "_has_spread", True
+    ):
         y_pred, y_std = model.predict(X, return_std=True)
         return {"y_pred": y_pred, "y_std": y_std}
     return {"y_pred": model.predict(X)}

@@ -85,7 +85,7 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
         the elements that have it (Nh to Og, of which next to nothing is known, are an error), NaN,
         or an error of that row, treated as ``on_error`` says.
     preset : str, default="general"
-        Columns for a kind of task, the same as in :func:`trisk.composition_pipeline`:
+        Columns for a kind of task; :func:`trisk.composition_pipeline` knows the same names.
 
         ======================== ==========================================================
         "general", "exfoliation" Magpie statistics
@@ -93,14 +93,12 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
         "band_gap", "glass",     element fractions, Magpie statistics, stoichiometry, valence
         "metallicity"            and atomic orbitals, band centre, transition-metal fraction,
                                  ion properties
-        "published_…"            Magpie statistics, descriptors of the task and mat2vec as in
-                                 the published TRIADS models [1]_ for "steels", "band_gap",
-                                 "metallicity", "glass" and "exfoliation" (where the published
-                                 model has eleven structure descriptors, too)
-        "auto"                   those of "general", "steels" or "band_gap", whichever suits
-                                 the training rows
+        "published_…"            those of the TRIADS models for "steels", "band_gap",
+                                 "metallicity", "glass" and "exfoliation" [1]_
+        "auto"                   those of "general", "steels" or "band_gap", see Notes
         ======================== ==========================================================
 
+        The published model for exfoliation energies adds eleven structure descriptors.
     pretrained : bool or "auto", default=False
         Whether to add the columns of :class:`PretrainedFeaturizer`; ``"auto"`` adds them where
         they help on the training rows.
