@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.featurizers import MagpieFeaturizer
+from trisk.training.callbacks import DurationWarning
 
 # One feature costs less than 132; these carry most of what Magpie knows about band gaps.
 _COLUMNS = [
@@ -505,6 +506,18 @@ def test_progress_bar_shows_only_when_asked(few_features, gaps, small, capsys):
     assert "HybridTRIADSRegressor" in shown.err
     assert "8/8" in shown.err
     assert "train_loss" in shown.err
+
+
+def test_long_training_says_so_after_two_epochs_and_goes_on(few_features, gaps, small, monkeypatch):
+    monkeypatch.setattr(DurationWarning, "longest", 1e-6)
+    model = make(HybridTRIADSRegressor, **small)
+    with pytest.warns(UserWarning, match=r"HybridTRIADSRegressor: training will take .*8 epochs"):
+        model.fit(few_features, gaps)
+    assert len(model.net_.history) == 8
+    monkeypatch.setattr(DurationWarning, "start_up", 0)
+    with pytest.warns(UserWarning, match="minutes") as warned:
+        model.fit(few_features, gaps)
+    assert len(warned) == 1
 
 
 def test_history_tells_every_epoch(fitted, small):

@@ -1,6 +1,7 @@
 """skorch callbacks of the engine; each treats every member of a stack of networks on its own."""
 
 import math
+import warnings
 from contextlib import contextmanager
 from typing import Any
 
@@ -258,6 +259,35 @@ class DivergenceGuard(Callback):
             f"The {what} in epoch {len(net.history)}. A smaller learning_rate or "
             "training__max_grad_norm usually cures this."
         )
+
+
+class DurationWarning(Callback):
+    """Say what a long training takes, as soon as its first epochs tell.
+
+    Parameters
+    ----------
+    n_trainings : int
+        Networks that are trained one after the other.
+    """
+
+    # Seconds; of a short first epoch, most goes into starting up.
+    longest, start_up = 600, 30
+
+    def __init__(self, n_trainings):
+        self.n_trainings = n_trainings
+
+    def on_epoch_end(self, net, **kwargs):
+        """Expect all epochs to take as long as this one."""
+        seconds, done = net.history[-1]["dur"], len(net.history)
+        expected = seconds * net.max_epochs * self.n_trainings
+        if expected > self.longest and done == 1 + (net.history[0]["dur"] < self.start_up):
+            one_of = f" of {self.n_trainings} networks" if self.n_trainings > 1 else ""
+            warnings.warn(
+                f"{net.description}: training will take some {expected / 60:.0f} minutes "
+                f"({net.max_epochs} epochs{one_of}, {seconds:.3g} s each). Fewer n_members or "
+                "max_epochs take less; with checkpoint= a stopped training can go on later.",
+                stacklevel=2,
+            )
 
 
 class ProgressBar(Callback):
