@@ -236,6 +236,7 @@ def test_some_streams_may_be_taken(fitted, structures):
         make(TriForcesRegressor, pretrained=Ridge(), **ENCODER).fit(structures, np.arange(24.0))
 
 
+@pytest.mark.filterwarnings("ignore:.*elements that the training set had not:UserWarning")
 def test_searches_and_cross_validation_keep_the_source(fitted, structures):
     volumes = [s.volume for s in structures]
     model = make(TriForcesRegressor, pretrained=fitted, max_epochs=1, **ENCODER)
