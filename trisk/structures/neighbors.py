@@ -106,8 +106,8 @@ def _into_the_cells(points, lattices, pbc, offsets, rows):
     """Atoms moved to where the search is quick, and the cells from which they came, if any."""
     lattices, counts = lattices[rows], np.diff(offsets)[rows]
     inverses = np.repeat(np.linalg.inv(lattices), counts, axis=0)
-    cells = np.floor(np.einsum("ai,aij->aj", points, inverses)).astype(np.int64)
-    cells *= np.repeat(pbc[rows], counts, axis=0)
+    cells = np.floor(np.einsum("ai,aij->aj", points, inverses))
+    cells = (cells * np.repeat(pbc[rows], counts, axis=0)).astype(np.int64)
     # Atoms just outside may stay there, but not where a lattice vector leads far away.
     short = np.repeat((abs(lattices) < _LONG_VECTOR).all(axis=(1, 2)), counts)
     cells[short & (abs(cells) <= 1).all(axis=1)] = 0
