@@ -1,11 +1,17 @@
+"""Pipelines of formulas and of crystals: presets, defaults, process columns, targets."""
+
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.pipeline import Pipeline
 
-from trisk import HurdleRegressor, composition_pipeline, load_band_gaps
+import trisk
+from trisk import HurdleRegressor, composition_pipeline, load_band_gaps, structure_pipeline
 from trisk.featurizers.composition.presets import PRESETS
 from trisk.pipelines import RECIPES
+from trisk.testing import make_structures
 
 
 def classifies(preset):
@@ -19,7 +25,7 @@ QUICK = {"n_members": 1, "max_epochs": 2, "random_state": 0}
 def test_every_preset_turns_formulas_into_predictions(preset):
     X, y = load_band_gaps()
     X, y = X[:60], y[:60]
-    pipeline = composition_pipeline(preset, **QUICK)
+    pipeline = composition_pipeline(preset, fast=True, **QUICK)
     target = y > 2 if classifies(preset) else y
     assert len(pipeline.fit(X, target).predict(X[:5])) == 5
 
@@ -38,9 +44,32 @@ def test_parameters_override_the_recipe():
     assert composition_pipeline("general", training__patience=5)["model"].training.patience == 5
 
 
+def test_without_arguments__columns_are_chosen_trees_are_stacked_and_spreads_calibrated():
+    X, y = load_band_gaps()
+    pipeline = composition_pipeline(**{**QUICK, "n_members": 2}).fit(X[:80], y[:80])
+    assert pipeline["features"].preset_ in PRESETS
+    assert isinstance(pipeline["features"].pretrained_, bool)
+    assert pipeline["model"].stacked_ is not None
+    low, high = pipeline["model"].predict_interval(pipeline["features"].transform(X[:5]))
+    assert (low < high).all()
+    labels = np.where(y[:80] > 1, "wide", "narrow")
+    classifier = composition_pipeline(classification=True, **QUICK).fit(X[:80], labels)
+    assert classifier["model"].temperature_ != 1
+    assert set(classifier.predict(X[:5])) <= {"wide", "narrow"}
+
+
+@pytest.mark.parametrize("preset", [*sorted(PRESETS), "auto"])
+def test_fast__leaves_the_bare_network(preset):
+    pipeline = composition_pipeline(preset, fast=True)
+    assert (pipeline["model"].stack_with, pipeline["model"].calibrate) == (None, False)
+    assert pipeline["features"].pretrained is False
+    assert composition_pipeline(preset, fast=True, pretrained=True)["features"].pretrained is True
+
+
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_every_preset_has_a_model_to_stack_with(preset):
-    assert composition_pipeline(preset)["model"].stack_with is None
+    bare = preset.startswith("published_")
+    assert (composition_pipeline(preset)["model"].stack_with is None) == bare
     pipeline = composition_pipeline(preset, stack_with="auto", **QUICK)
     expected = {"band_gap": HurdleRegressor, "steels": Pipeline}.get(preset, str)
     assert isinstance(pipeline["model"].stack_with, expected)
@@ -70,7 +99,7 @@ def test_unknown_preset_lists_the_known_ones():
 @pytest.mark.parametrize("preset", ["steels", "metallicity", "exfoliation"])
 def test_fine_tuned_encoder_stands_beside_the_network_from_scratch(preset):
     X, y = load_band_gaps()
-    pipeline = composition_pipeline(preset, pretrained="fine-tuned", **QUICK)
+    pipeline = composition_pipeline(preset, pretrained="fine-tuned", calibrate=False, **QUICK)
     encoder = pipeline["model"].stack_with[-1].set_params(n_members=1, max_epochs=1)
     target = y > 2 if classifies(preset) else y
     pipeline.fit(X[:30], target[:30])
@@ -78,7 +107,7 @@ def test_fine_tuned_encoder_stands_beside_the_network_from_scratch(preset):
     assert type(pipeline["model"].stacked_[-1]) is type(encoder)
     # Without weight for the encoder, the prediction is that of the recipe from scratch.
     pipeline["model"].stacked_weight_ = 0.0
-    scratch = composition_pipeline(preset, **QUICK).fit(X[:30], target[:30])
+    scratch = composition_pipeline(preset, fast=True, **QUICK).fit(X[:30], target[:30])
     answer = "predict_proba" if classifies(preset) else "predict"
     new, old = (getattr(p, answer)(X[30:60]) for p in (pipeline, scratch))
     np.testing.assert_allclose(new, old, rtol=1e-9)
@@ -89,3 +118,96 @@ def test_fine_tuning_takes_no_second_model_to_stack_with():
         composition_pipeline("band_gap", pretrained="fine-tuned", stack_with="auto")
     with pytest.raises(ValueError, match=r"pretrained='default' is none of"):
         composition_pipeline("band_gap", pretrained="default")
+
+
+def make_alloys(n_rows=80):
+    rng = np.random.default_rng(0)
+    carbon = rng.uniform(0.001, 0.02, n_rows)
+    table = pd.DataFrame(
+        {
+            "alloy": [f"Fe{0.9 - c:.4f}Ni0.1C{c:.4f}" for c in carbon],
+            "T (K)": rng.uniform(300, 900, n_rows),
+            "route": rng.choice(["cast", "forged"], n_rows),
+        }
+    )
+    hardness = 100 + 0.2 * table["T (K)"] + 50 * (table["route"] == "forged")
+    table.loc[::9, "T (K)"] = np.nan
+    table.loc[4, "route"] = None
+    return table, hardness
+
+
+@pytest.mark.parametrize("formula", [None, "alloy"])
+def test_process__columns_stand_beside_those_of_the_formula(formula, tmp_path):
+    X, y = make_alloys()
+    process = ["T (K)", "route"]
+    pipeline = composition_pipeline("steels", process=process, formula=formula, fast=True, **QUICK)
+    if formula:
+        X = X.assign(note="not a formula")
+    pipeline.fit(X[:60], y[:60])
+    names = pipeline["features"].get_feature_names_out().tolist()
+    assert names[0] == "ElementFraction H"
+    assert names[236:] == [
+        *("T (K)", "missingindicator_T (K)"),
+        *("route_cast", "route_forged", "route_None"),
+    ]
+    new = X[60:].assign(route="rolled")
+    assert np.isfinite(pipeline.predict(new)).all()
+    trisk.save(pipeline, tmp_path / "model.trisk")
+    loaded = trisk.load(tmp_path / "model.trisk")
+    np.testing.assert_array_equal(loaded.predict(new), pipeline.predict(new))
+    with pytest.raises(ValueError, match="route"):
+        pipeline.predict(X.drop(columns="route"))
+
+
+def test_process__columns_teach_the_network():
+    X, y = make_alloys()
+    settings = {**QUICK, "max_epochs": 60, "n_members": 2}
+    pipeline = composition_pipeline("steels", process=["T (K)", "route"], fast=True, **settings)
+    seen = X["T (K)"][60:].notna()
+    predicted = pipeline.fit(X[:60], y[:60]).predict(X[60:])[seen]
+    assert np.corrcoef(predicted, y[60:][seen])[0, 1] > 0.8
+
+
+def test_positive_target__is_learned_as_its_logarithm():
+    X, y = load_band_gaps()
+    X, y = X[y > 0][:60], np.exp(3 * y[y > 0][:60])
+    pipeline = composition_pipeline("general", target="positive", **{**QUICK, "n_members": 2})
+    pipeline.fit(X, y)
+    assert pipeline["model"].target_scaler_.log
+    center, std = pipeline.predict(X, return_std=True)
+    assert center.min() > 0
+    assert std.min() > 0
+    with pytest.raises(ValueError, match=r"link='log' needs positive targets.*smallest is -1"):
+        clone(pipeline).set_params(model__stack_with=None).fit(X, np.where(y > 50, y, -1))
+    for wrong in ({"target": "bounded"}, {"target": "positive", "classification": True}):
+        for make in (composition_pipeline, structure_pipeline):
+            with pytest.raises(ValueError, match="target="):
+                make(**wrong)
+
+
+@pytest.mark.parametrize("classification", [False, True])
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_structures__both_networks_and_their_mean(classification, pretrained, tmp_path):
+    structures, frequency, kind = make_structures(12)
+    target = None if classification else "positive"
+    model = structure_pipeline(
+        classification=classification, target=target, pretrained=pretrained,
+        max_epochs=1, random_state=0,
+    )  # fmt: skip
+    model.fit(structures, kind if classification else frequency)
+    context = model.estimators_[0]["model"].columns_["context"]
+    assert any(name.startswith("Sensor ") for name in context) == pretrained
+    answer = "predict_proba" if classification else "predict"
+    predicted = getattr(model, answer)(structures)
+    assert len(predicted) == 12
+    assert predicted.min() > 0
+    trisk.save(model, tmp_path / "model.trisk")
+    loaded = trisk.load(tmp_path / "model.trisk")
+    np.testing.assert_allclose(getattr(loaded, answer)(structures), predicted, rtol=1e-12)
+
+
+def test_structures__fast__is_one_network():
+    structures, frequency, _ = make_structures(12)
+    model = structure_pipeline(fast=True, max_epochs=1, random_state=0)
+    assert model.fit(structures, frequency)["model"].architecture_["order"] == 2
+    assert model.predict(structures).shape == (12,)

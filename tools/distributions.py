@@ -21,7 +21,7 @@ from trisk.cli import main
 X, y = trisk.load_band_gaps()
 assert len(trisk.load_prototypes()[0])
 trisk.featurizers.PretrainedFeaturizer().fit_transform(X[:3])
-model = trisk.composition_pipeline("general", n_members=1, max_epochs=1).fit(X[:40], y[:40])
+model = trisk.composition_pipeline(fast=True, n_members=1, max_epochs=1).fit(X[:40], y[:40])
 path = pathlib.Path(tempfile.mkdtemp()) / "model.trisk"
 trisk.save(model, path)
 assert (trisk.load(path).predict(X[:5]) == model.predict(X[:5])).all()

@@ -38,6 +38,7 @@ from .model_selection import optuna_search as optuna_search
 from .persistence import load as load
 from .persistence import save as save
 from .pipelines import composition_pipeline as composition_pipeline
+from .pipelines import structure_pipeline as structure_pipeline
 from .plotting import CalibrationDisplay as CalibrationDisplay
 from .plotting import ParityDisplay as ParityDisplay
 

@@ -39,14 +39,14 @@ def columns(task):
     """Featurizer of the recipe, as every peer gets it."""
     import trisk
 
-    return trisk.composition_pipeline(RECIPES[task], stack_with=None)[:-1]
+    return trisk.composition_pipeline(RECIPES[task], fast=True)[:-1]
 
 
 def pipeline(task, recipe, **parameters):
-    """trisk's pipeline of the recipe."""
+    """trisk's pipeline of the recipe, with nothing that the parameters do not name."""
     import trisk
 
-    return trisk.composition_pipeline(recipe, random_state=0, **parameters)
+    return trisk.composition_pipeline(recipe, fast=True, random_state=0, **parameters)
 
 
 def default_pipeline(task):

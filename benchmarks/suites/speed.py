@@ -93,7 +93,7 @@ def hybrid_step(task):
     import trisk
 
     X, y, folds = data.matbench("steels")
-    pipeline = trisk.composition_pipeline("published_steels", n_members=N_MEMBERS, stack_with=None)
+    pipeline = trisk.composition_pipeline("published_steels", n_members=N_MEMBERS, fast=True)
     table = pipeline[:-1].fit_transform(X.iloc[folds[0][0]])
     network = pipeline[-1].set_params(max_epochs=2, random_state=0)
     n_steps = 2 * (len(table) // plain.BATCH_SIZE)
@@ -107,7 +107,7 @@ def steels_protocol(task):
     import trisk
 
     X, y, folds = data.matbench("steels")
-    recipe = trisk.composition_pipeline("steels", stack_with=None, random_state=0)
+    recipe = trisk.composition_pipeline("steels", fast=True, random_state=0)
     steps = 50, len(folds) * N_SEEDS * plain.N_EPOCHS * (len(folds[0][0]) // plain.BATCH_SIZE)
 
     def ours():
@@ -164,7 +164,7 @@ def fitted():
     import trisk
 
     X, y, _ = data.matbench("steels")
-    model = trisk.composition_pipeline("steels", stack_with=None, max_epochs=2, random_state=0)
+    model = trisk.composition_pipeline("steels", fast=True, max_epochs=2, random_state=0)
     forest = make_pipeline(model[:-1], ExtraTreesRegressor(300, random_state=0))
     return model.fit(X, y), forest.fit(X, y), X.tolist()
 

@@ -397,7 +397,7 @@ def test_few_rows_share_as_evenly_as_they_allow():
 def test_median_trees_pass_through_a_pipeline_with_columns(small, tmp_path):
     network = HybridTRIADSOptions(hidden_dim=16, feedforward_dim=24)
     settings = {"n_members": 2, "max_epochs": 8, "random_state": 0, "network": network}
-    pipeline = composition_pipeline("steels", stack_with="auto", **settings)
+    pipeline = composition_pipeline("steels", pretrained=False, **settings)
     X, y = load_band_gaps()
     pipeline.fit(X[:60], y[:60])
     trees = pipeline["model"].stacked_[-1]

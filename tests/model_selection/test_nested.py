@@ -139,7 +139,7 @@ def test_weights__reach_every_fit(data, search):
 
 def test_formulas__leave_chemical_systems_out():
     X, y = (values[:60] for values in load_band_gaps())
-    model = composition_pipeline("general", **TINY, random_state=0)
+    model = composition_pipeline("general", fast=True, **TINY, random_state=0)
     outer = leave_cluster_out(n_splits=3, random_state=0)
     results = nested_cross_validate(model, X, y, outer=outer, verbose=0)
     assert len(results.predictions) == 60
@@ -153,7 +153,9 @@ def test_shuffled_labels__give_chance_performance(classification):
     y = pd.Series(rng.permutation(y), name="gap")
     space = {"model__network__dropout": FloatDistribution(0.0, 0.4)}
     search = {"n_trials": 2, "random_state": 0, "space": space}
-    model = composition_pipeline("general", classification=classification, **TINY, random_state=0)
+    model = composition_pipeline(
+        "general", classification=classification, fast=True, **TINY, random_state=0
+    )
     target = y > 1 if classification else y
     results = nested_cross_validate(model, X, target, outer=4, inner=2, search=search, verbose=0)
     if classification:

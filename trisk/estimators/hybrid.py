@@ -406,6 +406,9 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     {common}
     {stacking}
     {regressor}
+    link : {"identity", "log"}, default="identity"
+        Whether the network predicts the target or its logarithm. With ``"log"``, for positive
+        targets that span decades, relative errors count.
 
     Attributes
     ----------
@@ -445,6 +448,8 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     ((60,), (60,))
     """
 
+    link: str = "identity"
+
     _texts = _make_texts(
         "Whether the standard deviation that `predict` returns is scaled to the size of held-out\n"
         "        errors, and `predict_interval` given what it needs."
@@ -452,8 +457,20 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     _parameter_constraints = {
         **BaseHybridTRIADS._parameter_constraints,
         **RegressorTask._task_constraints,
+        "link": [StrOptions({"identity", "log"})],
     }
     _search_space = {**BaseHybridTRIADS._search_space, **RegressorTask._task_search_space}
+
+    @property
+    def _log_target(self):
+        return self.link == "log"
+
+    def _scale_target(self, target, weight):
+        if self._log_target and target.min() <= 0:
+            raise ValueError(
+                f"link='log' needs positive targets, but the smallest is {target.min():g}."
+            )
+        return super()._scale_target(target, weight)
 
     def _fit_table(self, X, target, weight, y):
         self.spread_scale_ = np.stack([np.ones(y.shape[1:]), np.zeros(y.shape[1:])])
@@ -494,7 +511,8 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
 
     def _row_losses(self, y, answer):
         """Loss of every row, outputs in units of their scale."""
-        scale = np.where(self.target_scaler_.scale > 0, self.target_scaler_.scale, 1)
+        scale = y.std(axis=0) if self._log_target else self.target_scaler_.scale
+        scale = np.where(scale > 0, scale, 1)
         residual = (answer - y).reshape(len(y), -1) / scale
         losses = {"absolute_error": np.abs, "squared_error": np.square}
         return losses.get(self.loss, lambda r: huber(1.0, r))(residual).mean(1)

@@ -74,7 +74,7 @@ def test_saved_pipeline__carries_its_encoder(tmp_path):
     X, y = load_band_gaps()
     X, y = X[:40], y[:40]
     pipeline = composition_pipeline(
-        "band_gap", pretrained=True, n_members=1, max_epochs=2, random_state=0
+        "band_gap", pretrained=True, fast=True, n_members=1, max_epochs=2, random_state=0
     ).fit(X, y)
     trisk.save(pipeline, tmp_path / "model.trisk")
     loaded = trisk.load(tmp_path / "model.trisk")
