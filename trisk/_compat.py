@@ -5,7 +5,7 @@ Works from scikit-learn 1.6 and optuna 4.3 on; earlier journals stay locked by a
 
 from sklearn.base import _clone_parametrized as clone_parameters
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.validation import _check_feature_names as check_feature_names
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -26,6 +27,7 @@ __all__ = [
     "Options",
     "StrOptions",
     "check_feature_names",
+    "check_feature_names_in",
     "check_method_params",
     "check_sample_weight",
     "clone_parameters",
@@ -35,6 +37,11 @@ __all__ = [
     "validate_parameter_constraints",
     "validate_params",
 ]
+
+
+def safe_indexing(X, rows):
+    """Rows of any collection; of None, None."""
+    return None if X is None else _safe_indexing(X, rows)
 
 
 def stale_trial_retry():

@@ -66,7 +66,7 @@ def test_learns_energies_forces_and_stresses(potential, frames):
 def test_results_come_as_a_frame_and_survive_a_file(potential, frames, tmp_path):
     results = potential.predict(frames[:3])
     table = potential.predict(frames[:3], as_frame=True)
-    assert list(table) == ["energy", "forces", "stress"]
+    assert list(table) == ["energy", "forces", "stress", "energies"]
     potential.save(tmp_path / "potential.trisk")
     loaded = trisk.load(tmp_path / "potential.trisk").predict(frames[:3])
     for name, values in results.items():
@@ -211,7 +211,7 @@ def test_reference_energies_are_fitted():
     assert model.elements_.tolist() == [29, 47]
     means = [np.mean([f.get_potential_energy() / 4 for f in mixed[i::2]]) for i in (0, 1)]
     np.testing.assert_allclose(model.references_, means)
-    with pytest.raises(ValueError, match=r"Row 1 has atoms with atomic number 79"):
+    with pytest.raises(ValueError, match=r"1 of 2 structures have elements .* Au \(rows \[1\]\)"):
         model.predict([mixed[0], bulk("Au")])
 
 

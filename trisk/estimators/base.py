@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -15,6 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
+    assert_all_finite,
     check_array,
     check_consistent_length,
     check_is_fitted,
@@ -22,8 +24,9 @@ from sklearn.utils.validation import (
 )
 
 from trisk._compat import Interval, StrOptions, check_sample_weight
-from trisk.estimators.scaling import TargetScaler
+from trisk.estimators.scaling import TargetScaler, merge_structures
 from trisk.nn import select_members
+from trisk.structures.elements import ELEMENT_SYMBOLS
 from trisk.training.net import finished_net, resolve_device
 from trisk.training.settings import (
     MAX_STEPS,
@@ -98,6 +101,29 @@ def document_parameters(cls):
         text = re.sub(r"(?m)^(?P<line> *(?P<name>\w+) : .*default=).*$", with_default, text)
         cls.__doc__ = cls.__doc__.replace(f"{{{name}}}", text.strip())
     return cls
+
+
+def check_elements(estimator, graphs):
+    """Treat elements that the training structures had not as `unknown_elements` says."""
+    known = getattr(estimator, "elements_", None)
+    if known is None or estimator.unknown_elements == "ignore":
+        return
+    new = ~np.isin(graphs.atomic_numbers, known)
+    if not new.any():
+        return
+    numbers, rows = graphs.atomic_numbers[new], graphs.rows("atom")[new]
+    named = []
+    for number in np.unique(numbers):
+        where = np.unique(rows[numbers == number]).tolist()
+        shown = f"rows {where[:5]}" + (f" and {len(where) - 5} more" if len(where) > 5 else "")
+        named.append(f"{ELEMENT_SYMBOLS[number - 1] if number else 'X'} ({shown})")
+    message = (
+        f"{len(np.unique(rows))} of {len(graphs)} structures have elements that the training set "
+        f"had not: {', '.join(named)}."
+    )
+    if estimator.unknown_elements == "raise":
+        raise ValueError(f"{message} With unknown_elements='warn', predictions for them are tried.")
+    warnings.warn(f"{message} Predictions for them are guesses.", stacklevel=5)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -244,7 +270,7 @@ class NetworkEstimator(BaseEstimator):
         """
         with net.averaged():
             module = self._copy_members(net, members)
-        self.nets_ = [finished_net(module, [], net.device)]
+        self.nets_ = [finished_net(module, [], net.device, self.options("training").precision)]
         try:
             yield
         finally:
@@ -277,7 +303,7 @@ class NetworkEstimator(BaseEstimator):
         return tags
 
     def _read_labels(self, graphs, y, sample_weight):
-        """Structures of positive weight, their targets and weights."""
+        """Distinct structures of positive weight, their targets and weights."""
         y = self._check_target(y)
         check_consistent_length(graphs, y)
         weight = check_sample_weight(
@@ -286,9 +312,11 @@ class NetworkEstimator(BaseEstimator):
         used = np.flatnonzero(weight > 0)
         if len(used) < 2:
             raise ValueError(
-                f"{type(self).__name__} needs at least 2 structures of positive weight to fit."
+                f"{type(self).__name__} needs at least 2 structures of positive weight to fit, "
+                f"but got n_samples={len(used)}."
             )
-        return graphs.take(used), *self._read_target(y[used], weight[used])
+        target, weight = self._read_target(y[used], weight[used])
+        return merge_structures(graphs.take(used), target, weight)
 
     def __sklearn_is_fitted__(self):
         """A fit that failed half-way leaves attributes, but no nets."""
@@ -321,7 +349,11 @@ class NetworkEstimator(BaseEstimator):
             module = self._build(self.architecture_)
             weights = {name: torch.from_numpy(array) for name, array in net["weights"].items()}
             module.load_state_dict(weights)
-            self.nets_.append(finished_net(module.to(device), net["history"], device))
+            self.nets_.append(
+                finished_net(
+                    module.to(device), net["history"], device, self.options("training").precision
+                )
+            )
 
 
 def _plain_net(net):
@@ -361,7 +393,7 @@ def _to_distribution(values):
     return distributions.FloatDistribution(values.low, values.high, log=values.log)
 
 
-def _check_given(estimator, y):
+def check_given(estimator, y):
     if y is None:
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
@@ -400,13 +432,13 @@ class RegressorTask(RegressorMixin):
 
     def _check_target(self, y):
         """Numbers; of several targets of a row some may be missing."""
-        _check_given(self, y)
-        several = np.ndim(y) == 2
-        finite = "allow-nan" if several else True
+        check_given(self, y)
         y = check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=finite
+            y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite="allow-nan"
         )
-        if several and np.isnan(y).all(axis=0).any():
+        if y.ndim == 1:
+            assert_all_finite(y, input_name="y")
+        elif np.isnan(y).all(axis=0).any():
             column = int(np.isnan(y).all(axis=0).argmax())
             raise ValueError(f"Column {column} of y holds no number.")
         return y
@@ -507,7 +539,7 @@ class ClassifierTask(ClassifierMixin):
         return tags
 
     def _check_target(self, y):
-        _check_given(self, y)
+        check_given(self, y)
         return column_or_1d(y, warn=True)
 
     def _read_target(self, y, weight):

@@ -16,6 +16,7 @@ from trisk.estimators.base import (
     ClassifierTask,
     NetworkEstimator,
     RegressorTask,
+    check_elements,
     document_parameters,
 )
 from trisk.estimators.scaling import ColumnScaler
@@ -43,8 +44,15 @@ _FITTED_TEXT = """
         Scaling of the features of atoms, bonds and compositions.
     columns_ : dict
         Names of the columns of the graphs seen in `fit`.
+    elements_ : ndarray of int
+        Atomic numbers of the elements in the training set.
     architecture_ : dict
         Parameters of the network."""
+
+
+_ELEMENTS_TEXT = """
+    unknown_elements : {"warn", "raise", "ignore"}, default="warn"
+        What to do in predictions about structures with elements that the training set had not."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -237,14 +245,16 @@ class BaseGraphTRIADS(NetworkEstimator):
     n_members: int = 4
     max_epochs: int | str = 60
     batch_size: int | str = 32
+    unknown_elements: str = "warn"
 
     _schedule = AutomaticSchedule(n_steps=320, n_rows=250, n_batches=32, smallest=32, largest=512)
     _options = {**NetworkEstimator._options, "network": GraphTRIADSOptions}
     _takes_structures = True
-    _texts = {"fitted": _FITTED_TEXT}
+    _texts = {"fitted": _FITTED_TEXT, "elements": _ELEMENTS_TEXT}
     _parameter_constraints = {
         **NetworkEstimator._parameter_constraints,
         "network": [GraphTRIADSOptions, None],
+        "unknown_elements": [StrOptions({"warn", "raise", "ignore"})],
     }
     _search_space = {
         **NetworkEstimator._search_space,
@@ -292,7 +302,7 @@ class BaseGraphTRIADS(NetworkEstimator):
         graphs = self._check_training_graphs(X, options.physics)
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
         target, loss = self._scale_target(raw, weight)
-        self.columns_ = dict(graphs.names)
+        self.columns_, self.elements_ = dict(graphs.names), np.unique(graphs.atomic_numbers)
         self.scaler_ = GraphScaler.fit(graphs, physics=options.physics)
         graphs = self.scaler_.transform(graphs)
         seeds = member_seeds(self.random_state, self.n_members)
@@ -392,8 +402,9 @@ class BaseGraphTRIADS(NetworkEstimator):
         """Outputs in double precision, arrays with members first; NaN for empty structures."""
         check_is_fitted(self)
         graphs = self._encode(X)
+        check_elements(self, graphs)
         module = self.net_.module_
-        device = next(module.parameters()).device
+        parameter = next(module.parameters())
         rows = np.flatnonzero(graphs.counts("atom") > 0)
         if len(rows) < len(graphs):
             warnings.warn(
@@ -409,7 +420,7 @@ class BaseGraphTRIADS(NetworkEstimator):
         with torch.inference_mode():
             for positions in pack(n_bonds + 1, n_batches) if len(rows) else ():
                 chosen = rows[positions]
-                output = module(collate(graphs.take(chosen), device, torch.float64))
+                output = module(collate(graphs.take(chosen), parameter.device, parameter.dtype))
                 found = output["steps"].cpu().numpy()
                 steps[:, : found.shape[1], chosen] = found
                 # A crystal whose batch is done keeps its answer.
@@ -460,6 +471,7 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     Parameters
     ----------
     {common}
+    {elements}
     {regressor}
     link : {"identity", "log"}, default="identity"
         Whether the network predicts the target or its logarithm. With ``"log"``, for positive
@@ -531,6 +543,7 @@ class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     Parameters
     ----------
     {common}
+    {elements}
     {classifier}
 
     Attributes

@@ -1,5 +1,6 @@
 """TriForces as an interatomic potential: energies, forces and stresses."""
 
+import copy
 from dataclasses import dataclass
 from numbers import Real
 
@@ -10,34 +11,53 @@ from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import Interval
 from trisk.estimators.base import document_parameters
+from trisk.estimators.simulation import (
+    evaluate,
+    make_calculator,
+    make_torch_sim_model,
+    matrix_to_voigt,
+    voigt_to_matrix,
+)
 from trisk.estimators.triforces import SupervisedTriForces, build_encoder, to_batch
 from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork
-from trisk.structures import connect
+from trisk.structures.checks import SHORTEST_BOND
 from trisk.training.datasets import StructureDataset
 from trisk.training.net import resolve_device
 from trisk.training.settings import AutomaticSchedule
 
 RESULTS = ("energy", "forces", "stress")
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+# Shapes of all that is predicted, for each structure or atom.
+_SHAPES = {
+    "energy": (),
+    "forces": (3,),
+    "stress": (3, 3),
+    "energies": (),
+    "energy_std": (),
+    "forces_std": (3,),
+}
+_OF_ATOMS = {"forces", "energies", "forces_std"}
+# Names by which frames carry results of calculations, beside those that ASE knows.
+_KEYS = {
+    "energy": ("REF_energy", "dft_energy", "DFT_energy"),
+    "forces": ("REF_forces", "dft_forces", "dft_force", "DFT_forces"),
+    "stress": (
+        *("REF_stress", "dft_stress", "DFT_stress", "REF_virials", "REF_virial"),
+        *("dft_virials", "dft_virial", "DFT_virial", "virials", "virial"),
+    ),
+}
+# Å; the least distance of atoms in predictions of a potential that knows how they repel.
+_CLOSEST = 0.01
 
 
-def voigt_to_matrix(stress):
-    """Stresses in the order xx, yy, zz, yz, xz, xy → symmetric matrices."""
-    return np.asarray(stress)[..., [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
-
-
-def matrix_to_voigt(stress):
-    """Symmetric matrices → stresses in the order xx, yy, zz, yz, xz, xy."""
-    return np.stack([np.asarray(stress)[..., i, j] for i, j in _VOIGT], axis=-1)
-
-
-def read_targets(X, y, counts):
+def read_targets(X, y, counts, keys=None):
     """Collect what frames carry, or what `y` holds: flat arrays, with NaN for what is missing.
+
+    The `keys` are names by which frames carry energy, forces and stress; None are the usual ones.
 
     Energies ``(n_structures,)`` in eV, forces ``(n_atoms, 3)`` in eV/Å and stresses
     ``(n_structures, 3, 3)`` in eV/Å³, by name.
     """
-    rows = [_results(frame) for frame in X] if y is None else _rows_of(y, len(counts))
+    rows = _results_of(X, keys or {}) if y is None else _rows_of(y, len(counts))
     n = len(counts)
     energy, stress = np.full(n, np.nan), np.full((n, 3, 3), np.nan)
     forces = []
@@ -61,15 +81,35 @@ def read_targets(X, y, counts):
         if np.isnan(energy[row]) and not np.isfinite(of_row).any():
             raise ValueError(
                 f"Row {row} carries neither an energy nor forces. Attach the results of a "
-                "calculation (ase.calculators.singlepoint.SinglePointCalculator) or give y."
+                "calculation (ase.calculators.singlepoint.SinglePointCalculator), say by "
+                "energy_key and forces_key where they are, or give y."
             )
     return {"energy": energy, "forces": np.concatenate(forces), "stress": stress}
 
 
-def _results(frame):
-    """Results that Atoms carry, without computing anything."""
-    calculator = getattr(frame, "calc", None)
-    return dict(getattr(calculator, "results", {}))
+def _results_of(X, keys):
+    """Results that Atoms carry, without computing anything: one dictionary for each."""
+    rows = [_results(frame, keys) for frame in X]
+    for name, key in keys.items():
+        if key is not None and not any(name in row for row in rows):
+            raise ValueError(f"No structure has {key!r} in Atoms.info or Atoms.arrays: {name}_key.")
+    return rows
+
+
+def _results(frame, keys):
+    named = {**getattr(frame, "info", {}), **getattr(frame, "arrays", {})}
+    carried = {**named, **getattr(getattr(frame, "calc", None), "results", {})}
+    found = {}
+    for name in RESULTS:
+        given = keys.get(name)
+        for key in (given,) if given else (*_KEYS[name], name):
+            is_virial = "virial" in key.lower()
+            if name in found or key not in carried or (is_virial and frame.cell.rank < 3):
+                continue
+            values = np.asarray(carried[key], dtype=float)
+            values = values.reshape(3, 3) if values.size == 9 and name == "stress" else values
+            found[name] = -values / frame.get_volume() if is_virial else values
+    return found
 
 
 def _rows_of(y, n_structures):
@@ -103,12 +143,22 @@ class TriForcesPotential(SupervisedTriForces):
     ----------
     {common}
     {fine_tuning}
+    unknown_elements : {"warn", "raise", "ignore"}, default="raise"
+        What to do about structures with elements that the training set had not.
     energy_weight : float, default=1.0
         Weight of the error of energies per atom, relative to their spread.
     forces_weight : float, default=1.0
         Weight of the error of forces, relative to their root mean square.
     stress_weight : float, default=0.1
         Weight of the error of stresses, relative to their root mean square.
+    energy_key, forces_key, stress_key : str or None, default=None
+        Names by which ASE ``Atoms`` carry energies, forces and stresses in ``info`` or
+        ``arrays``; of virials, a name that has "virial" in it. None looks for "REF_energy",
+        "dft_energy" and the like first, and then for the results of a calculator.
+    repulsion : bool, default=True
+        Whether atoms repel each other below 0.7 times the sum of their covalent radii as screened
+        nuclei do [2]_, so that they do not fuse where there is nothing to learn from. The network
+        learns what this leaves; hardly a bond is that short.
 
     Attributes
     ----------
@@ -123,9 +173,16 @@ class TriForcesPotential(SupervisedTriForces):
     --------
     TriForcesRegressor : Any property of structures.
 
+    Notes
+    -----
+    With ``training__validation_fraction``, ``net_.history`` also has mean absolute errors on the
+    rows kept: "valid_energy_meV_per_atom", "valid_forces_meV_per_A", "valid_stress_meV_per_A3".
+
     References
     ----------
     .. [1] TriForces, arXiv:2605.20581, ICML 2026.
+    .. [2] J. F. Ziegler, J. P. Biersack, U. Littmark, "The stopping and range of ions in solids",
+       Pergamon (1985).
 
     Examples
     --------
@@ -152,6 +209,11 @@ class TriForcesPotential(SupervisedTriForces):
     energy_weight: float = 1.0
     forces_weight: float = 1.0
     stress_weight: float = 0.1
+    energy_key: str | None = None
+    forces_key: str | None = None
+    stress_key: str | None = None
+    repulsion: bool = True
+    unknown_elements: str = "raise"
 
     _schedule = AutomaticSchedule(n_steps=4000, n_rows=100, n_batches=40, smallest=2, largest=16)
     _parameter_constraints = {
@@ -159,6 +221,10 @@ class TriForcesPotential(SupervisedTriForces):
         "energy_weight": [Interval(Real, 0, None, closed="left")],
         "forces_weight": [Interval(Real, 0, None, closed="left")],
         "stress_weight": [Interval(Real, 0, None, closed="left")],
+        "energy_key": [str, None],
+        "forces_key": [str, None],
+        "stress_key": [str, None],
+        "repulsion": ["boolean"],
     }
 
     def __sklearn_tags__(self):
@@ -195,7 +261,7 @@ class TriForcesPotential(SupervisedTriForces):
         """
         graphs = self._read_training(X)
         counts = graphs.counts("atom")
-        targets = read_targets(X, y, counts)
+        targets = read_targets(X, y, counts, self._keys())
         self.elements_, self.references_, rest = _fit_references(graphs, targets["energy"])
         scales = {
             "energy_scale": _spread(rest),
@@ -206,6 +272,7 @@ class TriForcesPotential(SupervisedTriForces):
         self.architecture_ = self.options("network")._encoder() | {
             "references": references,
             "scale": scales["forces_scale"],
+            "repulsion": self.repulsion,
         }
         dataset = StructureDataset(
             graphs,
@@ -218,14 +285,39 @@ class TriForcesPotential(SupervisedTriForces):
         self._train(dataset, lambda: PotentialLoss(**weights, **scales))
         return self
 
+    def _keys(self):
+        return {name: getattr(self, f"{name}_key") for name in RESULTS}
+
     def _build(self, architecture):
-        own = ("references", "scale")
+        own = ("references", "scale", "repulsion")
         streams = build_encoder(**{k: v for k, v in architecture.items() if k not in own})
-        references, scale = (architecture[name] for name in own)
-        head = EnergyHead(streams.widths, architecture["hidden_dim"], references, scale)
+        # Files of earlier snapshots know of no repulsion.
+        repulsion = architecture["cutoff"] if architecture.get("repulsion") else None
+        references, scale, width = (architecture[k] for k in ("references", "scale", "hidden_dim"))
+        head = EnergyHead(streams.widths, width, references, scale, repulsion)
         return PotentialNetwork(streams, head)
 
-    def predict(self, X, as_frame=False):
+    @property
+    def _closest(self):
+        """Least distance of atoms in a prediction."""
+        return _CLOSEST if self.architecture_.get("repulsion") else SHORTEST_BOND
+
+    def _modules(self, dtype):
+        """Networks, or copies of them in another precision."""
+        if dtype not in ("float64", "float32", None):
+            raise ValueError(f'dtype must be "float64", "float32" or None, but is {dtype!r}.')
+        modules = [net.module_ for net in self.nets_]
+        own = next(modules[0].parameters())
+        wanted = own.dtype if dtype is None else getattr(torch, dtype)
+        if wanted == own.dtype == torch.float64:
+            return modules
+        modules = [copy.deepcopy(module).to(wanted) for module in modules]
+        for module in modules if own.device.type != "mps" else ():
+            # Large energies, and sums over many atoms, stay in double precision.
+            module.head.references = module.head.references.double()
+        return modules
+
+    def predict(self, X, as_frame=False, return_std=False, dtype=None):
         """Predict energies, forces and stresses.
 
         Parameters
@@ -234,64 +326,59 @@ class TriForcesPotential(SupervisedTriForces):
             Structures of elements in the training set.
         as_frame : bool, default=False
             Whether to return a DataFrame with a row for each structure.
+        return_std : bool, default=False
+            Whether to give the standard deviations of energies and forces over members too.
+        dtype : {"float64", "float32"} or None, default=None
+            Precision of the networks; None is that of ``training__precision``, which is double on
+            a CPU. Single precision is about twice as fast; energies then differ by less than
+            0.1 meV/atom, forces by less than 1 meV/Å.
 
         Returns
         -------
         results : dict or DataFrame
-            "energy": ndarray of shape (n_samples,), total energies in eV. "forces": list of
-            ndarrays of shape (n_atoms, 3), in eV/Å. "stress": ndarray of shape (n_samples, 6),
-            in eV/Å³ and in the order xx, yy, zz, yz, xz, xy, NaN where a structure does not
-            repeat in all directions. As a frame, every cell of the column "stress" is an array
-            of six.
+            "energy": ndarray of shape (n_samples,), total energies in eV. "energies": list of
+            ndarrays of shape (n_atoms,), which add up to them. "forces": list of ndarrays of
+            shape (n_atoms, 3), in eV/Å. "stress": ndarray of shape (n_samples, 6), in eV/Å³ and
+            in the order xx, yy, zz, yz, xz, xy, NaN where a structure does not repeat in all
+            directions. With `return_std`, "energy_std" and "forces_std" of the shapes of energy
+            and forces. As a frame, every cell of the column "stress" is an array of six.
 
         Raises
         ------
         ValueError
-            If a structure has an element that the training set had not.
+            If a structure has an element that the training set had not and
+            ``unknown_elements="raise"``, or a standard deviation is asked of one network.
         """
         check_is_fitted(self)
-        graphs = self._connect(X)
-        results = self._evaluate(graphs)
-        results["forces"] = np.split(results["forces"], graphs.offsets["atom"][1:-1])
+        if return_std and len(self.nets_) == 1:
+            raise ValueError(
+                "return_std=True needs several networks, whose spread it is; set n_members=4 or "
+                "more and fit again."
+            )
+        graphs = self._connect(X, min_distance=self._closest)
+        results = self._evaluate(graphs, dtype)
+        for name in _OF_ATOMS & set(results):
+            results[name] = np.split(results[name], graphs.offsets["atom"][1:-1])
         results["stress"] = matrix_to_voigt(results["stress"])
+        if not return_std:
+            results = {name: values for name, values in results.items() if "_std" not in name}
         if not as_frame:
             return results
         return pd.DataFrame({name: list(values) for name, values in results.items()})
 
-    def _check_elements(self, graphs):
-        unknown = ~np.isin(graphs.atomic_numbers, self.elements_)
-        if unknown.any():
-            atom = int(np.argmax(unknown))
-            row = int(np.searchsorted(graphs.offsets["atom"], atom, side="right")) - 1
-            raise ValueError(
-                f"Row {row} has atoms with atomic number {graphs.atomic_numbers[atom]}, which the "
-                f"training set had not; it had {self.elements_.tolist()}."
-            )
-
-    def _evaluate(self, graphs):
-        """Mean over members of energy, forces and stress, as flat arrays."""
+    def _evaluate(self, graphs, dtype=None):
+        """Results of all structures, as flat arrays by name."""
         self._check_elements(graphs)
-        results = {
-            "energy": np.full(len(graphs), np.nan),
-            "forces": np.full((len(graphs.atomic_numbers), 3), np.nan),
-            "stress": np.full((len(graphs), 3, 3), np.nan),
-        }
-        of_atom = np.repeat(np.arange(len(graphs)), graphs.counts("atom"))
-        for rows, batch in self._predict_batches(graphs):
-            atoms = np.flatnonzero(np.isin(of_atom, rows))
-            outputs = self._evaluate_batch(batch)
-            for name, index in (("energy", rows), ("forces", atoms), ("stress", rows)):
-                results[name][index] = outputs[name]
+        modules, results = self._modules(dtype), {}
+        for name, shape in _SHAPES.items():
+            if len(modules) > 1 or "_std" not in name:
+                n_rows = len(graphs.positions if name in _OF_ATOMS else graphs)
+                results[name] = np.full((n_rows, *shape), np.nan)
+        for rows, atoms, batch in self._predict_batches(graphs, modules[0]):
+            for name, values in evaluate(modules, batch).items():
+                results[name][atoms if name in _OF_ATOMS else rows] = values.cpu().numpy()
         results["stress"][~graphs.pbc.all(axis=1)] = np.nan
         return results
-
-    def _evaluate_batch(self, batch):
-        """Mean over members of energy, forces and stress of one batch."""
-        outputs = [net.module_(batch) for net in self.nets_]
-        return {
-            name: torch.stack([output[name] for output in outputs]).mean(0).cpu().numpy()
-            for name in RESULTS
-        }
 
     def score(self, X, y=None):
         """Coefficient of determination R² of the forces, or of energies where none are known.
@@ -311,7 +398,7 @@ class TriForcesPotential(SupervisedTriForces):
         check_is_fitted(self)
         graphs = self._connect(X)
         counts = graphs.counts("atom")
-        targets, results = read_targets(X, y, counts), self._evaluate(graphs)
+        targets, results = read_targets(X, y, counts, self._keys()), self._evaluate(graphs)
         true, predicted = targets["forces"], results["forces"]
         if not np.isfinite(true).any():
             true, predicted = targets["energy"] / counts, results["energy"] / counts
@@ -319,7 +406,7 @@ class TriForcesPotential(SupervisedTriForces):
         residual = np.square(true - predicted)[known].sum()
         return float(1 - residual / np.square(true - true[known].mean())[known].sum())
 
-    def calculator(self, skin=0.5):
+    def calculator(self, skin=0.5, dtype=None):
         """Make an ASE calculator.
 
         Parameters
@@ -327,15 +414,58 @@ class TriForcesPotential(SupervisedTriForces):
         skin : float, default=0.5
             Neighbours are found within the cutoff and this, in Å, and found anew only when an
             atom has moved by half of it, or the cell or its directions of repetition changed.
+        dtype : {"float64", "float32"} or None, default=None
+            Precision of the networks, as for `predict`.
 
         Returns
         -------
         calculator : ase.calculators.calculator.Calculator
-            With energy, free energy, forces and, for structures that repeat in all directions,
-            stress, for relaxations and molecular dynamics.
+            With energy, energies of atoms, free energy, forces and, for structures that repeat in
+            all directions, stress, for relaxations and molecular dynamics. If there are several
+            members, ``results`` also holds "energy_std" and "forces_std", their spread.
+
+        Notes
+        -----
+        LAMMPS needs no C++ for it: its Python module calls ``fix external`` back, in one process.
+        With ``fix trisk all external pf/callback 1 1`` and ``fix_modify trisk energy yes virial
+        yes``, ``lmp.set_fix_external_callback("trisk", compute, lmp)`` and ``atoms`` that have
+        the calculator, of a cell that stays::
+
+            def compute(lmp, step, n_atoms, tags, x, f):
+                order = np.argsort(tags)
+                atoms.positions[:] = x[order]
+                f[order] = atoms.get_forces()
+                virial = -atoms.get_stress()[[0, 1, 2, 5, 4, 3]] * atoms.get_volume()
+                lmp.fix_external_set_energy_global("trisk", atoms.get_potential_energy())
+                lmp.fix_external_set_virial_global("trisk", virial.tolist())
+
+        There is no pair style for dynamics on several processes.
         """
         check_is_fitted(self)
-        return _make_calculator(self, skin)
+        return make_calculator(self, skin, dtype)
+
+    def torch_sim_model(self, skin=0.5, dtype=None):
+        """Make a model of torch-sim, for dynamics and relaxations of many structures at once.
+
+        Parameters
+        ----------
+        skin : float, default=0.5
+            As for :meth:`calculator`.
+        dtype : {"float64", "float32"} or None, default=None
+            Precision of the networks, as for `predict`, and of the states.
+
+        Returns
+        -------
+        model : torch_sim.models.interface.ModelInterface
+            With energies, forces and stresses, on the potential's device.
+
+        Raises
+        ------
+        ImportError
+            If torch-sim is not installed (``pip install torch-sim-atomistic``).
+        """
+        check_is_fitted(self)
+        return make_torch_sim_model(self, skin, dtype)
 
 
 def _fit_references(graphs, energies):
@@ -357,60 +487,3 @@ def _spread(values):
     known = values[np.isfinite(values)]
     spread = float(np.sqrt(np.mean(np.square(known)))) if len(known) else 0.0
     return spread if spread > 0 else 1.0
-
-
-def _make_calculator(potential, skin):
-    """ASE's base class is imported here: potentials are trained without ASE."""
-    from ase.calculators.calculator import (
-        Calculator,
-        PropertyNotImplementedError,
-        all_changes,
-    )
-
-    class TriForcesCalculator(Calculator):
-        """ASE calculator of a fitted potential, with a list of neighbours for several steps."""
-
-        implemented_properties = ["energy", "free_energy", "forces", "stress"]
-
-        def __init__(self):
-            super().__init__()
-            self.potential = potential
-            self.skin = skin
-            self._found_for = None
-
-        def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-            """Compute energy, forces and stress."""
-            super().calculate(atoms, properties, system_changes)
-            periodic = bool(self.atoms.pbc.all())
-            if "stress" in properties and not periodic:
-                raise PropertyNotImplementedError(
-                    f"there is no stress: pbc is {self.atoms.pbc.tolist()}"
-                )
-            self._update_batch()
-            results = potential._evaluate_batch(self._batch)
-            energy = float(results["energy"][0])
-            self.results = {"energy": energy, "free_energy": energy, "forces": results["forces"]}
-            if periodic:
-                self.results["stress"] = matrix_to_voigt(results["stress"][0])
-
-        def _update_batch(self):
-            """Move the atoms, with new neighbours if the old list no longer holds."""
-            old, new = self._found_for, self.atoms
-            holds = (
-                old is not None
-                and np.array_equal(old.numbers, new.numbers)
-                and np.array_equal(old.pbc, new.pbc)
-                and np.array_equal(old.cell.array, new.cell.array)
-                and np.linalg.norm(old.positions - new.positions, axis=1).max() < skin / 2
-            )
-            if not holds:
-                cutoff = potential.options("network").cutoff
-                graphs = connect([new], cutoff + skin)
-                potential._check_elements(graphs)
-                parameter = next(potential.net_.module_.parameters())
-                self._batch = to_batch(graphs, parameter.device, parameter.dtype)
-                self._found_for = new.copy()
-            positions = torch.as_tensor(new.positions).to(self._batch.positions)
-            self._batch = self._batch.moved(positions)
-
-    return TriForcesCalculator()

@@ -11,7 +11,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import Interval
+from trisk._compat import Interval, check_feature_names_in
 from trisk.estimators.base import document_parameters
 from trisk.estimators.triforces import (
     BaseTriForces,
@@ -190,6 +190,7 @@ class TriForcesPretrainer(BaseTriForces):
         KeyboardInterrupt
             After an interruption; the pre-trainer is then fitted with the weights reached so far.
         """
+        self._validate_params()
         options = self.options("network")
         weights = self._objective_weights(options)
         graphs = self._read_training(X)
@@ -231,7 +232,7 @@ class TriForcesPretrainer(BaseTriForces):
         net.raise_if_interrupted()
         return self
 
-    def _connect(self, X):
+    def _connect(self, X, **limits):
         """Views find neighbours of their own."""
         return read_structures(X)[0] if not self.__sklearn_is_fitted__() else super()._connect(X)
 
@@ -365,6 +366,7 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.one_d_array = True
+        tags.transformer_tags.preserves_dtype = []
         return tags
 
     def fit(self, X, y=None):
@@ -440,7 +442,7 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Ignored.
+            Ignored, but for a check of their number.
 
         Returns
         -------
@@ -448,4 +450,5 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
             The names.
         """
         check_is_fitted(self)
+        check_feature_names_in(self, input_features, generate_names=False)
         return np.asarray(self.columns_, dtype=object)

@@ -55,7 +55,7 @@ class StructureRetriever(BaseEstimator):
         Structures are scaled to this volume in Å³ per atom before they are embedded, so that those
         of one prototype are near each other whatever the size of their atoms; 20 is usual for
         inorganic crystals. The transformer then gets pymatgen's structures. None leaves them as
-        they are.
+        they are, and so are molecules, wires and slabs, which have no volume.
     metric : {"cosine", "euclidean"}, default="cosine"
         Distance. With "cosine", the weighted mean over blocks of one minus the cosine; with
         "euclidean", the root of the weighted mean of the squared distances of the blocks.
@@ -456,6 +456,7 @@ def scale_volumes(structures, volume_per_atom):
     atoms, _ = read_structures(structures)
     volumes = np.abs(np.linalg.det(atoms.lattices))
     factors = np.cbrt(volume_per_atom * atoms.counts() / volumes)
+    factors[~atoms.pbc.all(axis=1)] = 1
     scaled = []
     for row, factor in enumerate(factors):
         own = slice(*atoms.offsets["atom"][row : row + 2])

@@ -1,5 +1,6 @@
 """What happens to numbers before a network sees them; statistics of training rows only."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,11 +114,37 @@ def merge_duplicates(
     Rows of weight zero are left out; weights average one.
     """
     kept = weight > 0
-    # Adding zero turns −0.0 into 0.0, which compare equal but differ in their bytes.
-    rows = np.ascontiguousarray(np.hstack([X[kept], y[kept]]) + 0.0)
+    rows = _plain(np.hstack([X[kept], y[kept]]))
     as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-    _, first, group = np.unique(as_bytes, return_index=True, return_inverse=True)
-    total = np.bincount(group, weights=weight[kept])
+    first, total = _merge(as_bytes, weight[kept])
     unique = rows[first]
     n_columns = X.shape[1]
     return unique[:, :n_columns], unique[:, n_columns:], total / total.mean()
+
+
+def merge_structures(graphs, y: np.ndarray, weight: np.ndarray):
+    """The same for structures, which are equal where atoms, cells and contexts are.
+
+    Returns structures, targets and the sums of the weights.
+    """
+    cells = graphs.lattices.reshape(len(graphs), -1)
+    rows = _plain(np.hstack([cells, graphs.pbc, graphs.context, y]))
+    atoms = _plain(np.column_stack([graphs.atomic_numbers, graphs.positions, graphs.atom_features]))
+    offsets = graphs.offsets["atom"].tolist()
+    digests = b"".join(
+        hashlib.blake2b(atoms[start:end].tobytes() + row.tobytes(), digest_size=16).digest()
+        for start, end, row in zip(offsets, offsets[1:], rows, strict=False)
+    )
+    first, total = _merge(np.frombuffer(digests, dtype="V16"), weight)
+    return graphs.take(first), y[first], total
+
+
+def _plain(values):
+    """Values that are equal in their bytes where they compare equal: no −0.0."""
+    return np.ascontiguousarray(values + 0.0)
+
+
+def _merge(keys, weight):
+    """First place of each distinct key, in the order of keys, and the sum of its weights."""
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return first, np.bincount(group, weights=weight)

@@ -14,14 +14,22 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
-from trisk._compat import Interval, StrOptions, clone_parameters
+from trisk._compat import Interval, StrOptions, check_feature_names_in, clone_parameters
 from trisk.data import data_file
 from trisk.estimators.base import (
     ClassifierTask,
     NetworkEstimator,
     RegressorTask,
+    check_elements,
+    check_given,
     document_parameters,
 )
 from trisk.estimators.scaling import ColumnScaler
@@ -76,7 +84,13 @@ _FITTED_TEXT = """
     architecture_ : dict
         Parameters of the network."""
 
+_ELEMENTS_TEXT = """
+    elements_ : ndarray of int
+        Atomic numbers of the elements in the training set."""
+
 _PROPERTY_TEXT = """
+    unknown_elements : {"warn", "raise", "ignore"}, default="warn"
+        What to do in predictions about structures with elements that the training set had not.
     context : bool, default=False
         Whether the head also sees what a :class:`~trisk.featurizers.CrystalGraphFeaturizer` put
         into the context of its graphs: columns of the composition, and sensors of the structure
@@ -201,6 +215,20 @@ def to_batch(graphs, device="cpu", dtype=torch.float32):
     return batch.to(device)
 
 
+def join_atoms(y, counts):
+    """Values of all atoms, from one array for each structure of so many atoms."""
+    values = [np.asarray(of_atoms, dtype=float) for of_atoms in y]
+    check_consistent_length(values, counts)
+    for row, (of_atoms, count) in enumerate(zip(values, counts, strict=True)):
+        if of_atoms.ndim not in (1, 2) or len(of_atoms) != count:
+            raise ValueError(
+                f"Row {row} has {count} atoms, but y has an array of shape {of_atoms.shape} for "
+                "it; level='atom' takes one number, or one row of numbers, for each atom."
+            )
+    joined = np.concatenate(values)
+    return check_array(joined, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
+
+
 def load_pretrained(source):
     """Bring a fitted TriForces estimator: itself, its file, or weights that come with trisk."""
     if isinstance(source, str | os.PathLike):
@@ -237,6 +265,7 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
         "fine_tuning": FINE_TUNING_TEXT,
         "property": _PROPERTY_TEXT,
         "fitted": _FITTED_TEXT,
+        "elements": _ELEMENTS_TEXT,
         "context": _CONTEXT_TEXT,
     }
     _parameter_constraints = {
@@ -250,6 +279,11 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
         "network__n_layers": Range(1, 4, step=1),
     }
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
     @property
     def n_trainings(self):
         """Networks that `fit` trains, one after the other."""
@@ -258,9 +292,9 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
     def _copy_members(self, net, members):
         return copy.deepcopy(net.module_)
 
-    def _connect(self, X):
+    def _connect(self, X, **limits):
         """Atoms of structures with all neighbours within the cutoff."""
-        return connect(X, self.options("network").cutoff)
+        return connect(X, self.options("network").cutoff, **limits)
 
     def _read_training(self, X):
         """Check the parameters and read structures to train on."""
@@ -276,10 +310,10 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
             )
         return graphs
 
-    def _predict_batches(self, graphs, warning_level=3):
-        """Yield rows with atoms and their batch, in double precision."""
+    def _predict_batches(self, graphs, module=None, warning_level=3):
+        """Yield rows with atoms, these atoms' rows, and their batch for a network."""
         check_is_fitted(self)
-        device = next(self.net_.module_.parameters()).device
+        parameter = next((module or self.net_.module_).parameters())
         rows = np.flatnonzero(graphs.counts("atom") > 0)
         if len(rows) < len(graphs):
             warnings.warn(
@@ -288,8 +322,11 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
             )
         costs = (graphs.counts("atom") + 0.1 * graphs.counts("bond"))[rows]
         n_batches = min(len(rows), math.ceil(costs.sum() / _PREDICTION_COST))
+        of_atom = graphs.rows("atom")
         for part in pack(costs, n_batches) if n_batches else ():
-            yield rows[part], to_batch(graphs.take(rows[part]), device, torch.float64)
+            atoms = np.flatnonzero(np.isin(of_atom, rows[part]))
+            batch = to_batch(graphs.take(rows[part]), parameter.device, parameter.dtype)
+            yield rows[part], atoms, batch
 
     def transform(self, X):
         """Embed structures with the streams of the first network.
@@ -315,10 +352,41 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
         encoder = self.net_.module_.encoder
         values = np.full((len(graphs), sum(encoder.widths.values())), np.nan)
         with torch.no_grad():
-            for rows, batch in self._predict_batches(graphs):
+            for rows, _, batch in self._predict_batches(graphs):
                 blocks = encoder(batch).structures
                 values[rows] = torch.cat([blocks[s] for s in encoder.widths], dim=1).cpu().numpy()
         index = X.index if hasattr(X, "iloc") else None
+        return pd.DataFrame(values, columns=self.get_feature_names_out(), index=index)
+
+    def embed_atoms(self, X):
+        """Embed atoms with the streams of the first network.
+
+        Parameters
+        ----------
+        X : CrystalGraphs or array-like of structures, of length n_samples
+            Structures, as in `transform`.
+
+        Returns
+        -------
+        DataFrame of shape (n_atoms, n_features_out)
+            The columns of `transform`, one row for each atom under its structure and its place
+            there: ``embeddings.loc[3]`` are the atoms of the fourth structure.
+
+        Raises
+        ------
+        ValueError
+            If a structure cannot be used.
+        """
+        check_is_fitted(self)
+        graphs = self._connect(X)
+        encoder = self.net_.module_.encoder
+        values = np.full((len(graphs.positions), sum(encoder.widths.values())), np.nan)
+        with torch.no_grad():
+            for _, atoms, batch in self._predict_batches(graphs):
+                values[atoms] = torch.cat(list(encoder(batch).atoms.values()), dim=1).cpu().numpy()
+        rows = graphs.rows("atom")
+        places = [rows, np.arange(len(rows)) - graphs.offsets["atom"][rows]]
+        index = pd.MultiIndex.from_arrays(places, names=["structure", "atom"])
         return pd.DataFrame(values, columns=self.get_feature_names_out(), index=index)
 
     def get_feature_names_out(self, input_features=None):
@@ -327,7 +395,7 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Ignored.
+            Ignored, but for a check of their number.
 
         Returns
         -------
@@ -335,6 +403,7 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
             The names.
         """
         check_is_fitted(self)
+        check_feature_names_in(self, input_features, generate_names=False)
         widths = self.net_.module_.encoder.widths
         names = [f"{stream} {i}" for stream, width in widths.items() for i in range(width)]
         return np.asarray(names, dtype=object)
@@ -347,9 +416,11 @@ class SupervisedTriForces(BaseTriForces):
     pretrained: Any = None
     fine_tune: str = "full"
     pretrained_rate: float | str = "auto"
+    unknown_elements: str = "warn"
 
     _parameter_constraints = {
         **BaseTriForces._parameter_constraints,
+        "unknown_elements": [StrOptions({"warn", "raise", "ignore"})],
         "pretrained": "no_validation",
         "fine_tune": [StrOptions({"full", "head", "gradual"})],
         "pretrained_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
@@ -362,6 +433,27 @@ class SupervisedTriForces(BaseTriForces):
         twin = clone_parameters(shell)
         twin.pretrained = self.pretrained
         return twin
+
+    def search_space(self):
+        """Tell which parameters are worth tuning; sizes that pre-trained weights set are not.
+
+        Returns
+        -------
+        distributions : dict of str to optuna.distributions.BaseDistribution
+            Values to try, by parameter.
+        """
+        space = super().search_space()
+        backbone = self.options("network").backbone
+        if self.pretrained is not None:
+            del space["network__hidden_dim"]
+        if self.pretrained is not None or isinstance(backbone, torch.nn.Module):
+            del space["network__n_layers"]
+        elif backbone == "mace":
+            space["network__n_layers"].low = 2
+        return space
+
+    def _check_elements(self, graphs):
+        check_elements(self, graphs)
 
     def _train(self, dataset, make_criterion):
         """Fit all networks, one after the other."""
@@ -481,6 +573,7 @@ class PropertyTriForces(SupervisedTriForces):
         """
         graphs = self._with_context(self._read_training(X), X)
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
+        self.elements_ = np.unique(graphs.atomic_numbers)
         sizes = self._sizes(graphs)
         target, loss = self._scale_target(raw / sizes, weight)
         if self.context:
@@ -494,10 +587,11 @@ class PropertyTriForces(SupervisedTriForces):
             "dropout": options.dropout,
             "n_context": graphs.context.shape[1],
         }
+        targets = {"target": target * sizes, "weight": weight / weight.mean()}
         dataset = StructureDataset(
             self._scale_context(graphs),
             to_batch,
-            {"target": target * sizes, "weight": weight / weight.mean()},
+            *(({}, targets) if self._pooling == "none" else (targets, {})),
             device=resolve_device(self.device),
         )
         self._train(dataset, lambda: PropertyLoss(loss))
@@ -555,12 +649,15 @@ class PropertyTriForces(SupervisedTriForces):
     def _answer(self, X):
         check_is_fitted(self)
         graphs = self._scale_context(self._with_context(self._connect(X), X))
-        shape = (len(self.nets_), len(graphs), self.architecture_["n_outputs"])
-        outputs = np.full(shape, np.nan)
+        self._check_elements(graphs)
+        of_atoms = self.architecture_["pooling"] == "none"
+        n_rows = len(graphs.positions) if of_atoms else len(graphs)
+        outputs = np.full((len(self.nets_), n_rows, self.architecture_["n_outputs"]), np.nan)
         with torch.no_grad():
-            for rows, batch in self._predict_batches(graphs, warning_level=5):
+            for rows, atoms, batch in self._predict_batches(graphs, warning_level=5):
                 for member, net in enumerate(self.nets_):
-                    outputs[member, rows] = net.module_(batch).cpu().numpy()
+                    places = atoms if of_atoms else rows
+                    outputs[member, places] = net.module_(batch).cpu().numpy()
         return self._combine_structures(outputs, graphs)
 
     def _combine_structures(self, outputs, graphs):
@@ -584,6 +681,11 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
     pooling : {"attention", "mean", "sum"}, default="attention"
         For properties that a supercell shares, averages over atoms weighted by attention, which
         can follow the few atoms that matter, or the mean; for extensive ones, the sum.
+    level : {"structure", "atom"}, default="structure"
+        What has the property: a structure, or each atom, such as a charge, a magnetic moment or a
+        chemical shift. ``y`` is then a list of arrays of shape (n_atoms,) or (n_atoms,
+        n_outputs), in which NaN is a missing value, and so is what `predict` gives; `pooling` has
+        no effect, and weights of structures are those of their atoms.
 
     Attributes
     ----------
@@ -593,6 +695,7 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
         Centre and scale of the target (per atom, with sum pooling).
     single_target_ : bool
         Whether the target was one-dimensional.
+    {elements}
     {context}
 
     See Also
@@ -616,24 +719,73 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
     """
 
     pooling: str = "attention"
+    level: str = "structure"
 
     _parameter_constraints = {
         **PropertyTriForces._parameter_constraints,
         **RegressorTask._task_constraints,
         "pooling": [StrOptions({"mean", "attention", "sum"})],
+        "level": [StrOptions({"structure", "atom"})],
     }
     _has_steps = False
 
     @property
     def _pooling(self):
-        return self.pooling
+        return "none" if self.level == "atom" else self.pooling
 
     def _sizes(self, graphs):
-        counts = graphs.counts("atom") if self.pooling == "sum" else np.ones(len(graphs))
-        return np.maximum(counts, 1)[:, None].astype(float)
+        if self._pooling != "sum":
+            return 1.0
+        return np.maximum(graphs.counts("atom"), 1)[:, None].astype(float)
+
+    def _read_labels(self, graphs, y, sample_weight):
+        """With ``level="atom"``, targets and weights of all atoms."""
+        if self.level == "structure":
+            return super()._read_labels(graphs, y, sample_weight)
+        check_given(self, y)
+        counts = graphs.counts("atom")
+        values = join_atoms(y, counts)
+        weight = np.ones(len(counts))
+        if sample_weight is not None:
+            weight = column_or_1d(sample_weight, dtype=np.float64)
+            check_consistent_length(graphs, weight)
+        used = np.repeat(weight, counts) > 0
+        if used.sum() < 2:
+            raise ValueError("TriForcesRegressor needs at least 2 atoms of positive weight to fit.")
+        graphs = graphs.take(np.flatnonzero(weight > 0))
+        return graphs, *self._read_target(values[used], np.repeat(weight, counts)[used])
 
     def _combine_structures(self, outputs, graphs):
-        return self._combine(outputs, self._sizes(graphs))
+        combined = self._combine(outputs, self._sizes(graphs))
+        if self.level == "structure":
+            return combined
+        return tuple(np.split(values, graphs.offsets["atom"][1:-1]) for values in combined)
+
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination R² of the predictions, over all atoms if these have them.
+
+        Parameters
+        ----------
+        X : CrystalGraphs or array-like of structures, of length n_samples
+            Structures.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or list of arrays
+            True values, as in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of structures.
+
+        Returns
+        -------
+        score : float
+            R², the mean over outputs.
+        """
+        if self.level == "structure":
+            return super().score(X, y, sample_weight)
+        found = self.predict(X)
+        counts = [len(values) for values in found]
+        true, found = join_atoms(y, counts), np.concatenate(found)
+        known = np.isfinite(true.reshape(len(true), -1)).all(axis=1)
+        weight = None if sample_weight is None else np.repeat(sample_weight, counts)[known]
+        return r2_score(true[known], found[known], sample_weight=weight)
 
 
 @document_parameters
@@ -657,6 +809,7 @@ class TriForcesClassifier(ClassifierTask, PropertyTriForces):
     {fitted}
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    {elements}
     {context}
 
     See Also

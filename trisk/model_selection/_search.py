@@ -48,7 +48,12 @@ def search_space(estimator):
     >>> "model__learning_rate" in search_space(composition_pipeline("steels"))
     True
     """
-    parts = {"": estimator} | {f"{k}__": v for k, v in estimator.get_params(deep=True).items()}
+    parts = {"": estimator} | {
+        f"{name}__": part
+        for name, part in estimator.get_params(deep=True).items()
+        # What is fitted already stays as it is.
+        if not {"pretrained", "pretrainer"} & set(name.split("__"))
+    }
     return {
         f"{prefix}{name}": distribution
         for prefix, part in parts.items()
@@ -57,7 +62,7 @@ def search_space(estimator):
     }
 
 
-def optuna_search(estimator, X, y, *, groups=None, params=None, **settings):
+def optuna_search(estimator, X, y=None, *, groups=None, params=None, **settings):
     """Tune an estimator by cross-validation and fit it on all rows with what was found.
 
     The same as :class:`OptunaSearch` and its ``fit``.
@@ -67,7 +72,7 @@ def optuna_search(estimator, X, y, *, groups=None, params=None, **settings):
     estimator : estimator
         What to tune, alone or in a pipeline.
     X, y : array-like of shape (n_samples, ...)
-        Inputs and targets.
+        Inputs and targets; None where the inputs carry them, as frames of a potential do.
     groups : array-like of shape (n_samples,), default=None
         Group labels for the splitter.
     params : dict, default=None
@@ -191,7 +196,7 @@ class OptunaSearch(BaseSearchCV):
     random_state: int | None = None
     verbose: int = 1
 
-    def fit(self, X, y, groups=None, **params):
+    def fit(self, X, y=None, groups=None, **params):
         """Run the trials that the study still lacks, and fit with the best parameters.
 
         Parameters
@@ -233,7 +238,12 @@ class OptunaSearch(BaseSearchCV):
                 f"n_jobs={self.n_jobs} processes need a storage that they can share: pass "
                 "storage='study.log' (a journal file) or the URL of a database."
             )
-        made_of = joblib.hash((type(self.estimator).__name__, np.asarray(y), folds))
+        values: Any
+        try:
+            values = np.asarray(y)
+        except ValueError:  # an array for each structure, with a value for each of its atoms
+            values = [np.asarray(of_structure) for of_structure in y]
+        made_of = joblib.hash((type(self.estimator).__name__, values, folds))
         objective = Objective(self.estimator, space, X, y, folds, self.scorer_, params)
         if n_jobs > 1:
             joblib.Parallel(n_jobs=n_jobs)(
@@ -243,13 +253,15 @@ class OptunaSearch(BaseSearchCV):
             self.study_, _ = self._open_study(made_of)
         else:
             self.study_ = _run_trials(self, made_of, objective, self.verbose)
-        if not self.study_.get_trials(deepcopy=False, states=FINISHED[:1]):
+        completed = self.study_.get_trials(states=FINISHED[:1])
+        if not completed:
             raise ValueError(
                 "No trial came to an end: all were pruned, diverged or ran out of time "
                 f"(timeout={self.timeout!r})."
             )
-        self.best_params_ = self.study_.best_params
-        self.best_score_ = self.study_.best_value
+        # PostgreSQL refuses the query of study.best_trial by psycopg 3 until Optuna 4.5.
+        best = max(completed, key=lambda trial: trial.value)
+        self.best_params_, self.best_score_ = best.params, best.value
         if self.refit:
             started = time.perf_counter()
             self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)

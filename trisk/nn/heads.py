@@ -6,14 +6,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trisk.nn.batch import N_ELEMENTS, CrystalBatch
+from trisk.nn.basis import smooth_cutoff
+from trisk.nn.batch import N_ELEMENTS, CrystalBatch, Segments
 from trisk.nn.members import MemberDropout, RandomStreams, SeededNetwork
 from trisk.nn.streams import StreamEmbeddings, TriForcesEncoder
+from trisk.structures.elements import element_property
 
-#: Ways to come from atoms to a structure.
-POOLINGS = ("attention", "mean", "sum")
+#: Ways to come from atoms to a structure, and to stay with atoms.
+POOLINGS = ("attention", "mean", "sum", "none")
 
 _N_HEADS = 4
+
+# e² / (4 π ε₀) in eV Å; the screening length in Å; terms of the universal screening function.
+_COULOMB, _SCREENING = 14.399645, 0.46850
+_SCREENING_FACTORS = (0.18175, 0.50986, 0.28022, 0.02817)
+_SCREENING_RATES = (3.19980, 0.94229, 0.40290, 0.20162)
+# Part of the sum of two covalent radii below which hardly a bond is known.
+_SHORTEST_BOND = 0.7
 
 
 def _layers(n_inputs: int, hidden_dim: int, n_outputs: int) -> nn.Sequential:
@@ -64,7 +73,7 @@ class StreamHead(nn.Module):
 
 
 class PropertyHead(StreamHead):
-    """Properties of structures from the blocks of all streams, ``(n_structures, n_outputs)``.
+    """Properties of structures or atoms from the blocks of all streams, ``(n_rows, n_outputs)``.
 
     Atoms pass one layer and are pooled: by an average weighted by attention or the mean, for
     intensive properties, or by the sum for extensive ones. Attention lets the average follow the
@@ -72,7 +81,8 @@ class PropertyHead(StreamHead):
     its four heads have a part of the columns each, and a supercell gives what its cell gives. Two
     more layers follow, with dropout, that also see the blocks of the structure and `n_context`
     further columns, which pass one layer. With the sum, each atom has its own contribution, for
-    which it sees the columns of its structure, and nothing follows.
+    which it sees the columns of its structure, and nothing follows. With ``"none"``, these
+    contributions are the outputs.
     """
 
     _of_targets = ("readout.2.",)
@@ -93,7 +103,7 @@ class PropertyHead(StreamHead):
         self.pooling = pooling
         self.of_atom = nn.Sequential(nn.Linear(sum(widths.values()), hidden_dim), nn.SiLU())
         self.dropout = MemberDropout(dropout)
-        read = {"atoms": hidden_dim} | ({} if pooling == "sum" else widths)
+        read = {"atoms": hidden_dim} | ({} if pooling in ("sum", "none") else widths)
         if pooling == "attention":
             self.logits = nn.Linear(hidden_dim, math.gcd(hidden_dim, _N_HEADS))
         self.of_context = None
@@ -106,9 +116,10 @@ class PropertyHead(StreamHead):
     def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
         of_atom = self.of_atom(torch.cat(list(embeddings.atoms.values()), dim=1))
         context = [] if self.of_context is None else [self.of_context(batch.context)]
-        if self.pooling == "sum":
+        if self.pooling in ("sum", "none"):
             context = [batch.structures.gather(block) for block in context]
-            return batch.structures.sum(self._read([of_atom, *context]))
+            of_atoms = self._read([of_atom, *context])
+            return of_atoms if self.pooling == "none" else batch.structures.sum(of_atoms)
         pooled = self._average(of_atom, batch)
         return self._read([pooled, *embeddings.structures.values(), *context])
 
@@ -123,12 +134,58 @@ class PropertyHead(StreamHead):
         return batch.structures.sum((weights * heads).flatten(1))
 
 
+class ShortRangeRepulsion(nn.Module):
+    """Energies in eV by which atoms repel each other where no bond is as short, ``(n_atoms, 1)``.
+
+    The universal potential of screened nuclei [1]_, half a pair's for each atom, times a smooth
+    cutoff at 0.7 times the sum of the covalent radii or at the `cutoff` in Å, whichever is less.
+
+    References
+    ----------
+    .. [1] J. F. Ziegler, J. P. Biersack, U. Littmark, "The stopping and range of ions in solids",
+       Pergamon (1985).
+    """
+
+    radii: Tensor
+    screening: Tensor
+    factors: Tensor
+    rates: Tensor
+
+    def __init__(self, cutoff: float):
+        super().__init__()
+        self.cutoff = cutoff
+        radii = torch.tensor(element_property("covalent radius") / 100).nan_to_num()
+        for name, values in {
+            "radii": _SHORTEST_BOND * radii,
+            "screening": torch.arange(N_ELEMENTS) ** 0.23 / _SCREENING,
+            "factors": torch.tensor(_SCREENING_FACTORS),
+            "rates": torch.tensor(_SCREENING_RATES),
+        }.items():
+            self.register_buffer(name, values.to(torch.get_default_dtype()), persistent=False)
+
+    def forward(self, batch: CrystalBatch) -> Tensor:
+        first, second = (
+            batch.atomic_numbers.index_select(0, atoms)
+            for atoms in (batch.centers, batch.neighbors)
+        )
+        ranges = (self.radii[first] + self.radii[second]).clamp_max(self.cutoff)
+        near = (batch.lengths < ranges).nonzero().squeeze(1)
+        first, second = first[near], second[near]
+        lengths = batch.lengths.index_select(0, near)
+        decays = (self.screening[first] + self.screening[second]).unsqueeze(1) * self.rates
+        screened = torch.exp(-lengths.unsqueeze(1) * decays) @ self.factors
+        energies = 0.5 * _COULOMB * (first * second) / lengths * screened
+        energies = energies * smooth_cutoff(lengths / ranges[near])
+        return Segments(batch.centers[near], len(batch.atomic_numbers)).sum(energies.unsqueeze(1))
+
+
 class EnergyHead(StreamHead):
     """Extensive energy ``(n_structures,)``: a sum over atoms, with references and a scale.
 
     The `references` are energies of an atom by its atomic number, zero for elements that are not
     named; the `scale` is a factor on the output of the network, in their unit. The term of the
-    composition is added, so it changes energies and leaves forces as they are to the bit.
+    composition is added, so it changes energies and leaves forces as they are to the bit. With a
+    `repulsion`, a cutoff in Å, so is a :class:`ShortRangeRepulsion`.
     """
 
     _of_targets = ("of_atom.2.", "of_composition.2.")
@@ -140,8 +197,10 @@ class EnergyHead(StreamHead):
         hidden_dim: int,
         references: dict[int, float] | None = None,
         scale: float = 1.0,
+        repulsion: float | None = None,
     ):
         super().__init__()
+        self.repulsion = None if repulsion is None else ShortRangeRepulsion(repulsion)
         self.of_atom = _readout(sum(widths.values()), hidden_dim, 1)
         self._blocks = {"of_atom.0.weight": widths}
         self.of_composition = (
@@ -152,12 +211,17 @@ class EnergyHead(StreamHead):
         for number, energy in (references or {}).items():
             self.references[number] = energy
 
-    def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
+    def of_atoms(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
+        """Energies of the atoms, ``(n_atoms, 1)``."""
         energies = self.of_atom(torch.cat(list(embeddings.atoms.values()), dim=1))
         if self.of_composition is not None:
             energies = energies + self.of_composition(embeddings.atoms["composition"])
         references = self.references.index_select(0, batch.atomic_numbers).unsqueeze(1)
-        return batch.structures.sum(self.scale * energies + references).squeeze(1)
+        energies = self.scale * energies + references
+        return energies if self.repulsion is None else energies + self.repulsion(batch)
+
+    def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
+        return batch.structures.sum(self.of_atoms(embeddings, batch)).squeeze(1)
 
 
 class PropertyNetwork(SeededNetwork):
@@ -176,10 +240,10 @@ class PotentialNetwork(SeededNetwork):
     """Encoder and energy head, with the derivatives of the energy.
 
     `forward` takes a :class:`CrystalBatch` and gives a dictionary with ``energy``
-    ``(n_structures,)``, ``forces`` ``(n_atoms, 3)``, which are −dE/dx, and ``stress``
-    ``(n_structures, 3, 3)``, which is dE/dε over the volume at ε = 0. All streams see the same
-    positions and strain, and one call of autograd gives both derivatives. In training mode they
-    can be differentiated again.
+    ``(n_structures,)``, ``energies`` ``(n_atoms,)``, which add up to it, ``forces``
+    ``(n_atoms, 3)``, which are −dE/dx, and ``stress`` ``(n_structures, 3, 3)``, which is dE/dε
+    over the volume at ε = 0. All streams see the same positions and strain, and one call of
+    autograd gives both derivatives. In training mode they can be differentiated again.
     """
 
     def __init__(self, encoder: TriForcesEncoder, head: EnergyHead):
@@ -192,7 +256,8 @@ class PotentialNetwork(SeededNetwork):
             positions = batch.positions.detach().requires_grad_()
             strain = torch.zeros_like(batch.lattices).requires_grad_()
             strained = batch.moved(positions).strained(strain)
-            energy = self.head(self.encoder(strained), strained)
+            energies = self.head.of_atoms(self.encoder(strained), strained)
+            energy = batch.structures.sum(energies).squeeze(1)
             gradients = torch.autograd.grad(
                 energy.sum(),
                 (positions, strain),
@@ -201,7 +266,12 @@ class PotentialNetwork(SeededNetwork):
             )
         stress = gradients[1] / batch.volumes.view(-1, 1, 1)
         energy = energy if self.training else energy.detach()
-        return {"energy": energy, "forces": -gradients[0], "stress": stress}
+        return {
+            "energy": energy,
+            "energies": energies.detach().squeeze(1),
+            "forces": -gradients[0],
+            "stress": stress,
+        }
 
 
 class PretrainingNetwork(SeededNetwork):

@@ -126,14 +126,29 @@ class PotentialLoss(nn.Module):
         )
 
     def forward(self, output: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
+        errors = self._errors(output, targets)
+        weighted = [w * _mean_length(e) for w, e in zip(self.weights, errors, strict=True)]
+        return torch.stack(weighted).sum()
+
+    def measure(
+        self, output: dict[str, Tensor], targets: dict[str, Tensor]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Sums of absolute errors in the units of their names, and how many there are."""
+        errors = zip(
+            ("energy_meV_per_atom", "forces_meV_per_A", "stress_meV_per_A3"),
+            self._errors(output, targets),
+            strict=True,
+        )
+        return {name: (1e3 * e.abs().nansum(), e.isfinite().sum()) for name, e in errors}
+
+    @staticmethod
+    def _errors(output: dict[str, Tensor], targets: dict[str, Tensor]) -> tuple[Tensor, ...]:
         energy = (output["energy"] - targets["energy"]) / targets["n_atoms"]
-        errors = (
+        return (
             energy.unsqueeze(1),
             output["forces"] - targets["forces"],
             (output["stress"] - targets["stress"]).flatten(1),
         )
-        weighted = [w * _mean_length(e) for w, e in zip(self.weights, errors, strict=True)]
-        return torch.stack(weighted).sum()
 
 
 def _mean_length(errors: Tensor) -> Tensor:

@@ -151,6 +151,18 @@ def describe_structure(value):
     return f"...{lines[0][-77:]}" if is_path else f"{lines[0][:77]}..."
 
 
+def is_source(value):
+    """Whether a value is a path, text, dict or row of a structure, and not a formula."""
+    if isinstance(value, str):
+        name = value.strip().lower()
+        if "\n" in name or (name[:1] == "{" and '"' in name):
+            return True
+        name = name.removesuffix(".gz").removesuffix(".bz2")
+        return name.endswith(tuple(_PARSERS)) or "poscar" in name or "contcar" in name
+    is_dict = isinstance(value, Mapping) and "sites" in value
+    return is_dict or isinstance(value, os.PathLike) or hasattr(value, "toatoms")
+
+
 def _read_chunk(values):
     return [_read(value) for value in values]
 

@@ -54,8 +54,8 @@ class BaseCompositionFeaturizer(TableFeaturizer):
         Parameters
         ----------
         X : array-like of shape (n_samples,) or (n_samples, 1)
-            Formula strings, dicts, pymatgen ``Composition`` or ``Structure`` objects, ASE
-            ``Atoms``, or a mixture.
+            Formula strings, dicts, pymatgen ``Composition`` objects, structures of any kind that
+            :func:`trisk.structures.read_structures` takes (also paths of files), or a mixture.
         y : None
             Ignored.
 
@@ -72,8 +72,8 @@ class BaseCompositionFeaturizer(TableFeaturizer):
         Parameters
         ----------
         X : array-like of shape (n_samples,) or (n_samples, 1)
-            Formula strings, dicts, pymatgen ``Composition`` or ``Structure`` objects, ASE
-            ``Atoms``, or a mixture.
+            Formula strings, dicts, pymatgen ``Composition`` objects, structures of any kind that
+            :func:`trisk.structures.read_structures` takes (also paths of files), or a mixture.
 
         Returns
         -------

@@ -7,13 +7,15 @@ left is read one by one, which also finds out what is wrong.
 import difflib
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 
 from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
+from trisk.structures.readers import describe_structure, is_source, read_structures
 from trisk.structures.rows import RowError, as_value_list
 
 #: A longer formula, or one with deeper brackets, is refused: it is a mistake, not a material.
@@ -123,6 +125,14 @@ def parse_compositions(X, featurizer="parser"):
     left[text_rows[plain]] = False
 
     parsed, errors = {}, []
+    sources = [row for row in np.flatnonzero(left).tolist() if is_source(values[row])]
+    if sources:
+        left[sources] = False
+        atoms, faults = read_structures([values[row] for row in sources], on_error="nan")
+        formulas[sources] = [describe_structure(values[row]) for row in sources]
+        errors += [replace(e, row=sources[e.row], featurizer=featurizer) for e in faults]
+        numbers = np.split(atoms.atomic_numbers, atoms.offsets["atom"][1:-1])
+        parsed = {row: Counter(found.tolist()) for row, found in zip(sources, numbers, strict=True)}
     for row in np.flatnonzero(left).tolist():
         value = values[row]
         try:
@@ -136,6 +146,7 @@ def parse_compositions(X, featurizer="parser"):
             shortened = f"{text[: _LONGEST_SHOWN - 3]}..."
             formulas[row] = text if len(text) <= _LONGEST_SHOWN else shortened
             errors.append(RowError(row, formulas[row], featurizer, str(error)))
+    errors.sort(key=lambda error: error.row)
     pairs = [(row, z, amount) for row, found in parsed.items() for z, amount in found.items()]
     one_by_one = np.array(pairs, dtype=float).reshape(-1, 3).T
     rows = np.append(np.repeat(text_rows, lengths), one_by_one[0].astype(np.int64))
