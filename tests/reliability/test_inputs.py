@@ -152,6 +152,21 @@ def test_strange_but_possible_cells__are_searched_quickly():
     assert time.process_time() - started < 5
 
 
+def test_what_fuzzing_found__is_read_or_refused_in_little_memory():
+    tracemalloc.start()
+    far = Atoms("Rb", positions=[[1e300, 1e280, 0]], cell=[3, 4, 5])  # repeats nowhere
+    points = [(9.987, -5.6e-11, -0.07), (1.22, -6.7e-15, -0.41), (7.12, -3.9e-11, -0.63)]
+    cell = [[-5.87, -0.44, -0.29], [-1e12, -5.78, -0.48], [-0.37, -0.38, -3.28]]
+    long = Atoms("RbCsSe", scaled_positions=points, cell=cell, pbc=True)
+    boundary = {"matrix": np.eye(3).tolist(), "pbc": "x"}
+    site = {"species": [{"element": "H", "occu": 1}], "abc": [0, 0, 0]}
+    values = [far, long, {"lattice": boundary, "sites": [site]}]
+    for featurizer in _READERS.structures:
+        assert _READERS.read(featurizer, values)[2] == "refused"
+    assert tracemalloc.get_traced_memory()[1] < 1e8
+    tracemalloc.stop()
+
+
 def test_more_atoms__take_more_time_in_proportion():
     atoms = bulk("NaCl", "rocksalt", 5.64, cubic=True)
     small, large = atoms.repeat((5, 5, 5)), atoms.repeat((10, 10, 10))
