@@ -244,8 +244,12 @@ def run_study(storage, log, delay, queue):
     queue.put(search.trials_dataframe()["alpha"].tolist())
 
 
-# Python 3.12 warns of forks beside threads; the children use none.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+pytestmark = [
+    # Python 3.12 warns of forks beside threads; the children use none.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+    # Of a journal that a process had locked when it was killed.
+    pytest.mark.filterwarnings("ignore:The existing lock file has not been released:UserWarning"),
+]
 
 
 def start(storage, log, delay=0.1):
