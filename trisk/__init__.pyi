@@ -30,6 +30,7 @@ from .featurizers import Mat2VecFeaturizer as Mat2VecFeaturizer
 from .featurizers import PotentialFeaturizer as PotentialFeaturizer
 from .featurizers import PowerSpectrumFeaturizer as PowerSpectrumFeaturizer
 from .featurizers import SpringModelFeaturizer as SpringModelFeaturizer
+from .model_selection import compare as compare
 from .model_selection import cross_validate as cross_validate
 from .model_selection import leave_cluster_out as leave_cluster_out
 from .model_selection import matbench_folds as matbench_folds

@@ -213,10 +213,7 @@ def composition_pipeline(
         if isinstance(settings["stack_with"], str) and settings["stack_with"] == "auto":
             # A recipe is shared: whoever changes a pipeline must not change the recipe.
             settings["stack_with"] = clone(recipe.stack_with, safe=False)
-    if len(process):
-        featurizer = _beside_process(featurizer, list(process), formula)
-    elif formula is not None:
-        featurizer = _of_columns([("composition", featurizer, formula)])
+    featurizer = formula_columns(featurizer, process, formula)
     estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
     model = clone(estimator()).set_params(**_copies(settings))
     return Pipeline([("features", featurizer), ("model", model)])
@@ -245,8 +242,12 @@ def _of_columns(parts):
     return made.set_output(transform="pandas")
 
 
-def _beside_process(featurizer, process, formula):
-    """Columns of the formula beside those of the process."""
+def formula_columns(featurizer, process=(), formula=None):
+    """Columns of the formula, which are all there is or one column, and those of the process."""
+    if not len(process):
+        return (
+            featurizer if formula is None else _of_columns([("composition", featurizer, formula)])
+        )
     numbers = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     values = _of_columns(
@@ -257,7 +258,7 @@ def _beside_process(featurizer, process, formula):
     )
     others = "|".join(map(re.escape, process))
     column = make_column_selector(rf"^(?!(?:{others})$)") if formula is None else formula
-    return _of_columns([("composition", featurizer, column), ("process", values, process)])
+    return _of_columns([("composition", featurizer, column), ("process", values, list(process))])
 
 
 def structure_pipeline(
@@ -306,12 +307,11 @@ def structure_pipeline(
     """
     link = _of_target(target, classification)
     graph_network = GraphTRIADSClassifier if classification else GraphTRIADSRegressor
-    graphs = {"order": 2, "structure": [SpringModelFeaturizer(), TriForcesSensors()]}
-    if fast or not pretrained:
-        del graphs["structure"]
+    scratch = fast or not pretrained
+    sensors = None if scratch else [SpringModelFeaturizer(), TriForcesSensors()]
+    graphs = CrystalGraphFeaturizer(order=2, structure=sensors)
     settings = {"n_members": 1, "max_epochs": "auto", "network__order": 2, **link, **parameters}
-    steps = [("graphs", CrystalGraphFeaturizer(**graphs))]
-    first = Pipeline([*steps, ("model", graph_network().set_params(**settings))])
+    first = Pipeline([("graphs", graphs), ("model", graph_network().set_params(**settings))])
     if fast:
         return first
     streams = TriForcesClassifier if classification else TriForcesRegressor

@@ -208,7 +208,7 @@ class HybridTRIADSOptions(Options):
 class BaseHybridTRIADS(TableNetwork):
     """Table in, scaled columns to the network; a second model beside it."""
 
-    n_members: int | str = "auto"
+    n_members: Any = "auto"
     stack_with: Any = None
     stack_only: str | None = None
     n_neighbors: int | str | None = "auto"

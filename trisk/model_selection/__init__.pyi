@@ -1,5 +1,7 @@
 from ._clusters import LeaveClusterOut as LeaveClusterOut
 from ._clusters import leave_cluster_out as leave_cluster_out
+from ._compare import Comparison as Comparison
+from ._compare import compare as compare
 from ._cross_validation import cross_validate as cross_validate
 from ._folds import fit_folds as fit_folds
 from ._matbench import matbench_folds as matbench_folds

@@ -186,8 +186,9 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
 
     def _choose(self, X, y):
         """The preset, and whether to add pre-trained columns."""
-        presets = _CANDIDATES if self.preset == "auto" else (self.preset,)
-        presets = (None,) if self.blocks is not None else presets
+        presets: list[str | None] = [self.preset] if self.blocks is None else [None]
+        if presets == ["auto"]:
+            presets = [*_CANDIDATES]
         of_encoder = (False, True) if self.pretrained == "auto" else (bool(self.pretrained),)
         candidates = [(preset, added) for added in of_encoder for preset in presets]
         if len(candidates) == 1:

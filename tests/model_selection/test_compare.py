@@ -1,0 +1,108 @@
+"""Models on the same folds: what is compared, how rows are grouped, what is shown."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import is_classifier
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold
+
+from trisk import MagpieFeaturizer, compare, load_band_gaps
+from trisk.model_selection._compare import (
+    default_models,
+    grouped_folds,
+    holds_classes,
+    material_labels,
+    rows_of,
+)
+from trisk.testing import make_structures
+
+mpl.use("agg")
+SMALL = {"n_members": 2, "max_epochs": 2, "batch_size": 64}
+
+
+def small(models):
+    """The same models, hardly trained."""
+    for name, model in models.items():
+        last = model[-1] if hasattr(model, "steps") else model
+        given = {"trisk": SMALL, "ExtraTrees": {"n_estimators": 5, "n_jobs": None}}.get(name, {})
+        last.set_params(**(given | ({"max_iter": 3} if name == "boosted trees" else {})))
+    return models
+
+
+def test_formulas__default_models_in_one_table():
+    X, y = (values[:80] for values in load_band_gaps())
+    models = small(default_models(X, classification=False, random_state=0))
+    found = compare(X, y, models=models, cv=2)
+    assert found.table.index.tolist() == ["trisk", "ExtraTrees", "boosted trees", "guess"]
+    assert found.table.loc["trisk", "difference"] == 0
+    scores = {name: r.folds["mae"] for name, r in found.results.items()}
+    gap = scores["guess"] - scores["trisk"]
+    assert found.table.loc["guess", "difference"] == pytest.approx(gap.mean())
+    assert found.table.loc["guess", "difference_std"] == pytest.approx(gap.std(ddof=0))
+    assert (found.table["seconds"] > 0).all()
+    assert repr(found).startswith("mae (eV), 2 shuffled folds\n")
+    assert "<table" in found._repr_html_()
+    display = found.parity()
+    assert len(display.legend_.get_texts()) == 2
+    assert found.parity(["guess"]).text_.startswith("guess: MAE")
+
+
+def test_equal_formulas__stay_in_one_fold_and_it_is_said():
+    X, y = (values[:30] for values in load_band_gaps())
+    X, y = pd.concat([X] * 3, ignore_index=True), pd.concat([y] * 3, ignore_index=True)
+    found = compare(X, y, models={"guess": DummyRegressor()})
+    assert "rows of each of 30 distinct materials in one fold" in repr(found)
+    fold = found.results["guess"].predictions["fold"]
+    assert (fold.groupby(X).nunique() == 1).all()
+    assert material_labels(["Fe2O3", "O6Fe4", "FeO"]).tolist()[:2] == [1, 1]
+    labels = np.arange(90) % 9
+    folds, note = grouped_folds(X, y, 3, groups=labels)
+    assert all(not set(labels[train]) & set(labels[test]) for train, test in folds)
+    assert "9 groups" in note
+    folds, note = grouped_folds(X, y, KFold(4))
+    assert note == "4 folds"
+    folds, _ = grouped_folds(X, y > 1, 3, classification=True)
+    assert len(folds) == 3
+
+
+def test_process_columns_beside_formulas():
+    X, y = (values[:60] for values in load_band_gaps())
+    table = pd.DataFrame({"T (K)": np.arange(60.0), "dry": ["N", "Y"] * 30, "material": X})
+    assert rows_of(table) == ("formulas", "material")
+    models = small(default_models(table, classification=False, random_state=0))
+    found = compare(table, y, models=models, cv=2)
+    names = found.results["ExtraTrees"].estimators[0][:-1].get_feature_names_out()
+    assert {"T (K)", "dry_N", "dry_Y"} < set(names)
+
+
+@pytest.mark.parametrize("classification", [False, True])
+def test_structures__get_networks_and_trees(classification):
+    structures, frequency, kind = make_structures(16)
+    models = default_models(structures, classification=classification, random_state=0)
+    assert type(models.pop("trisk")).__name__.startswith("Voting")
+    y = kind == "fluorite" if classification else frequency
+    found = compare(structures, y, models=small(models), cv=2, classification=classification)
+    assert is_classifier(found.results["ExtraTrees"].estimators[0]) == classification
+    assert found.metric == ("roc_auc" if classification else "mae")
+    assert rows_of(pd.DataFrame({"structure": structures}))[0] == "structures"
+    if classification:
+        with pytest.raises(ValueError, match="for numbers"):
+            found.parity()
+
+
+def test_tables__and_classes_by_the_looks_of_targets():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = (X[:, 0] > 0).astype(int)
+    models = small(default_models(X, classification=True, random_state=0))
+    found = compare(X, y, models=models, cv=2)
+    assert found.metric == "roc_auc"
+    assert "Zeros and ones are classes" in repr(found)
+    found = compare(X, y, models={"line": Ridge()}, cv=2, classification=False)
+    assert found.metric == "mae"
+    assert [holds_classes(v) for v in (["a", "b"], [True, False], [0, 2, 1], [0.5, 1.0])] == [
+        *(True, True, False, False)
+    ]
+    assert rows_of(MagpieFeaturizer().fit_transform(["Fe", "Al"]))[0] == "table"

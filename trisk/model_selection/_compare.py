@@ -1,0 +1,288 @@
+"""trisk's pipeline beside a forest, boosted trees and a guess, on the same folds."""
+
+from dataclasses import dataclass, field
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from trisk.model_selection._folds import shuffled_folds
+from trisk.model_selection._nested import CrossValidationResults, nested_cross_validate
+
+# Rows that tell what a column holds.
+_ROWS_READ = 100
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Scores of several models on the same folds.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_models, 5)
+        By model: mean and standard deviation of the score over folds, mean and standard
+        deviation of its difference to the first model fold by fold, and seconds to fit a fold.
+    results : dict of str to CrossValidationResults
+        Everything about each model: all scores of all folds, predictions, fitted estimators.
+    metric : str
+        What the score is.
+    notes : list of str
+        What was decided about folds and targets.
+    """
+
+    table: pd.DataFrame
+    results: dict[str, CrossValidationResults]
+    metric: str
+    notes: list[str] = field(default_factory=list)
+
+    def parity(self, models=None, *, ax=None):
+        """Draw held-out predictions of some models against actual values.
+
+        Parameters
+        ----------
+        models : list of str, default=None
+            Names; None takes the first model and the best of the others.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on; a new figure if None.
+
+        Returns
+        -------
+        display : ParityDisplay
+            The display of the last of them; they share its axes.
+
+        Raises
+        ------
+        ValueError
+            If the targets are classes.
+        """
+        from trisk.plotting import ParityDisplay
+
+        if models is None:
+            first, *others = self.table.index
+            models = [first, *self.table.loc[others, "mean"].nsmallest(1).index]
+        for name in models:
+            found = self.results[name]
+            if found.classification:
+                raise ValueError("A parity plot is for numbers; results[name].displays() has more.")
+            rows = found.predictions
+            display = ParityDisplay.from_predictions(
+                rows["y_true"], rows["y_pred"], folds=rows["fold"], name=name, ax=ax,
+                quantity=found.quantity, unit=found.unit,
+            )  # fmt: skip
+            ax = display.ax_
+        return display
+
+    def _shown(self):
+        """Title and table as text."""
+        unit = next(iter(self.results.values())).unit
+        title = f"{self.metric}{f' ({unit})' if unit else ''}, {self.notes[0]}"
+        digits = {"mean": ".4g", "std": ".2g", "difference": "+.3g", "difference_std": ".2g"}
+        shown = self.table.apply(
+            lambda column: [format(v, digits.get(column.name, ".3g")) for v in column]
+        )
+        return title, shown
+
+    def __repr__(self):
+        title, shown = self._shown()
+        return "\n".join([title, shown.to_string(), *self.notes[1:]])
+
+    def _repr_html_(self):
+        title, shown = self._shown()
+        notes = "".join(f"<p>{note}</p>" for note in self.notes[1:])
+        return f"<p><b>{title}</b></p>{shown.to_html()}{notes}"
+
+
+def compare(X, y, *, models=None, cv=5, groups=None, classification=None, random_state=0):
+    """Cross-validate trisk's pipeline beside a forest, boosted trees and a guess.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...)
+        Formulas; a DataFrame of a formula column and columns of the process; structures; or a
+        table of numbers.
+    y : array-like of shape (n_samples,)
+        Targets; ``y.attrs["quantity"]`` and ``y.attrs["unit"]`` label the results.
+    models : dict of str to estimator, default=None
+        What to compare. None takes what suits X: ``"trisk"`` (:func:`trisk.composition_pipeline`,
+        :func:`trisk.structure_pipeline` or a stacked HybridTRIADS), ``"ExtraTrees"`` and
+        ``"boosted trees"`` (on Magpie statistics, with a spring model's frequencies for
+        structures, or on the table), and ``"guess"`` (the median, or shares of classes).
+    cv : int, splitter or iterable, default=5
+        Folds, the same for all models. A number means shuffled folds that keep rows of equal
+        formula (of equal values, in a table) together, as they would leak; a note says so.
+    groups : array-like of shape (n_samples,), default=None
+        Labels of rows to keep together instead.
+    classification : bool or None, default=None
+        Whether targets are classes; None says so of booleans, text, and zeros and ones.
+    random_state : int, default=0
+        Seed of the folds and the models.
+
+    Returns
+    -------
+    comparison : Comparison
+        With a ``table``, ``results`` in full, ``parity()``, and a representation in notebooks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from sklearn.linear_model import Ridge
+    >>> from trisk import compare
+    >>> X = np.random.default_rng(0).normal(size=(50, 3))
+    >>> models = {"line": Ridge(), "guess": DummyRegressor()}
+    >>> compare(X, X[:, 0], models=models).table["mean"].round(1).tolist()
+    [0.0, 0.9]
+    """
+    notes = []
+    if classification is None:
+        classification = holds_classes(y)
+        if classification and np.asarray(y).dtype.kind in "iuf":
+            notes.append("Zeros and ones are classes; classification=False takes them as numbers.")
+    folds, note = grouped_folds(
+        X, y, cv, groups=groups, classification=classification, random_state=random_state
+    )
+    if models is None:
+        models = default_models(X, classification=classification, random_state=random_state)
+    results = {}
+    for name, model in models.items():
+        results[name] = nested_cross_validate(model, X, y, outer=folds, verbose=0)
+    metric = "roc_auc" if classification else "mae"
+    first = next(iter(results.values())).folds[metric]
+    rows = {}
+    for name, found in results.items():
+        score, difference = found.folds[metric], found.folds[metric] - first
+        rows[name] = {
+            "mean": score.mean(),
+            "std": score.std(ddof=0),
+            "difference": difference.mean(),
+            "difference_std": difference.std(ddof=0),
+            "seconds": found.folds["fit_seconds"].mean(),
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return Comparison(table, results, metric, [note, *notes])
+
+
+def holds_classes(y):
+    """Whether targets look like classes: booleans, text, or zeros and ones."""
+    values = np.asarray(y)
+    if values.dtype.kind not in "iuf":
+        return True
+    return set(np.unique(values).tolist()) == {0, 1}
+
+
+def grouped_folds(X, y, cv, *, groups=None, classification=False, random_state=0):
+    """Folds, shuffled and without equal materials on both sides where a number is given.
+
+    Returns them and what to say of them.
+    """
+    if not isinstance(cv, Integral):
+        folds = shuffled_folds(cv, X, y, groups, classification=classification)
+        return folds, f"{len(folds)} folds"
+    labels = material_labels(X) if groups is None else groups
+    n_rows, n_groups = len(labels), len(np.unique(labels))
+    if n_groups == n_rows:
+        folds = shuffled_folds(cv, X, y, classification=classification, random_state=random_state)
+        return folds, f"{cv} shuffled folds"
+    splitter = StratifiedGroupKFold if classification else GroupKFold
+    folds = splitter(int(cv), shuffle=True, random_state=random_state)
+    what = "distinct materials" if groups is None else "groups"
+    return (
+        list(folds.split(np.zeros(n_rows), np.asarray(y), labels)),
+        f"{cv} shuffled folds, rows of each of {n_groups} {what} in one fold",
+    )
+
+
+def material_labels(X):
+    """A number per row that rows of equal reduced formula, or of equal values, share."""
+    kind, formula = rows_of(X)
+    if kind == "structures":
+        from trisk.structures import read_structures
+
+        atoms, _ = read_structures(X)
+        values = np.zeros((len(atoms), 120))
+        np.add.at(values, (atoms.rows("atom"), atoms.atomic_numbers), 1)
+        values /= np.maximum(values.sum(1, keepdims=True), 1)
+    elif kind == "formulas":
+        from trisk.featurizers import ElementFractionFeaturizer
+
+        formulas = X if formula is None else X[formula]
+        values = ElementFractionFeaturizer().fit_transform(formulas).to_numpy()
+    else:
+        values = np.asarray(X, dtype=float)
+    return np.unique(np.round(values, 6), axis=0, return_inverse=True)[1].ravel()
+
+
+def rows_of(X):
+    """What rows are ("formulas", "structures" or "table"), and the formula column of a frame."""
+    from trisk.featurizers.composition.formulas import parse_compositions
+    from trisk.structures import CrystalGraphs
+
+    if isinstance(X, CrystalGraphs):
+        return "structures", None
+    if hasattr(X, "columns") and len(X.columns) == 1:
+        X = X.iloc[:, 0]
+    if hasattr(X, "columns"):
+        found = {}
+        for name in X.columns:
+            values = X[name].dropna()
+            if pd.api.types.is_numeric_dtype(values) or values.empty:
+                continue
+            if not parse_compositions(values[:_ROWS_READ].tolist())[1]:
+                found[name] = values.nunique()
+        if found:
+            return "formulas", max(found, key=found.__getitem__)
+        return "table", None
+    values = list(X[:_ROWS_READ])
+    first = values[0]
+    if isinstance(first, int | float | np.number | list | tuple | np.ndarray):
+        return "table", None
+    _, errors = parse_compositions(values)
+    has_sites = hasattr(first, "cart_coords") or hasattr(first, "get_positions")
+    return ("structures" if errors or has_sites else "formulas"), None
+
+
+def default_models(X, *, classification, random_state):
+    """Models for rows of any kind, trisk's first."""
+    from trisk import pipelines
+    from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
+    from trisk.featurizers import CrystalGraphFeaturizer, MagpieFeaturizer, SpringModelFeaturizer
+
+    kind, formula = rows_of(X)
+    about = {"classification": classification, "random_state": random_state}
+    if kind == "formulas":
+        process = [] if formula is None else [c for c in X.columns if c != formula]
+        main = pipelines.composition_pipeline(process=process, formula=formula, **about)
+        features = [pipelines.formula_columns(MagpieFeaturizer(), process, formula)]
+    elif kind == "structures":
+        main = pipelines.structure_pipeline(**about)
+        graphs = CrystalGraphFeaturizer(
+            order=0, composition=["magpie"], structure=[SpringModelFeaturizer()]
+        )
+        features = [graphs, FunctionTransformer(_context)]
+    else:
+        network = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
+        main = network(stack_with="auto", calibrate=True, random_state=random_state)
+        features = []
+    forest = ExtraTreesClassifier if classification else ExtraTreesRegressor
+    boosted = HistGradientBoostingClassifier if classification else HistGradientBoostingRegressor
+    guess = DummyClassifier() if classification else DummyRegressor(strategy="median")
+    return {
+        "trisk": main,
+        "ExtraTrees": make_pipeline(*features, forest(300, n_jobs=-1, random_state=random_state)),
+        "boosted trees": make_pipeline(*features, boosted(random_state=random_state)),
+        "guess": guess,
+    }
+
+
+def _context(graphs):
+    return graphs.context
