@@ -1,11 +1,16 @@
 # Two commands do everything on a machine that has Python 3.11 or newer: `make demo`, `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+PYTHON := python
+SHELL := bash
+endif
 
-.PHONY: demo test test-slow test-minimum test-newest lint install dist sbom
+.PHONY: demo test test-slow test-minimum test-newest coverage docs linkcheck lint install dist sbom
 
 demo: .venv/.installed-core
-	$(BIN)/python examples/band_gaps.py --out demo
+	$(BIN)/python examples/band_gaps.py demo
 
 test: .venv/.installed-dev lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal
@@ -18,6 +23,19 @@ test-slow: .venv/.installed-dev
 # pyproject.toml declares (constraints-minimum.txt), or with the newest there are.
 test-minimum test-newest: .venv/.installed-core
 	$(BIN)/python -m tools.versions $(subst test-,,$@)
+
+# The tests again, with the share of the lines they run; less than the floor is an error.
+coverage: .venv/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal --cov=trisk --cov-fail-under=80
+
+# The documentation site, in docs/_build/html. It needs no network; a warning is an error.
+docs: .venv/.installed-docs
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+# Do links to other sites answer? This one needs a network.
+linkcheck: .venv/.installed-docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b linkcheck -D plot_gallery=0 docs docs/_build/linkcheck
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -38,14 +56,19 @@ sbom: .venv/.installed-core
 	mkdir -p dist
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --of JSON -o dist/trisk.cdx.json $(BIN)/python
 
-.venv/bin/python:
+.venv/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trisk needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
+	touch $@
 
-.venv/.installed-core: .venv/bin/python pyproject.toml constraints.txt
+.venv/.installed-core: pyproject.toml constraints.txt | .venv/.created
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
 .venv/.installed-dev: .venv/.installed-core
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/.installed-docs: .venv/.installed-core
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@

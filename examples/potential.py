@@ -1,13 +1,11 @@
-"""Fit an interatomic potential to energies, forces and stresses, relax a cell, run dynamics.
-
-    python examples/potential.py
-
-The reference is ASE's effective-medium potential for copper and silver, which needs no download
-and no DFT; the frames of your own calculations, read by ase.io.read, take its place. Takes a
-minute or two on one core.
 """
+An interatomic potential
+========================
 
-import argparse
+A potential is fitted to energies, forces and stresses, relaxes a cell and runs dynamics. The
+reference is ASE's effective-medium potential for copper and silver; frames of your own
+calculations, read by ``ase.io.read``, take its place. A minute on one core.
+"""
 
 import numpy as np
 from ase import units
@@ -17,7 +15,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
+from matplotlib import pyplot as plt
 
+from trisk import ParityDisplay
 from trisk.estimators import TriForcesOptions, TriForcesPotential
 
 
@@ -32,71 +32,79 @@ def make_frames(n_frames, seed):
         frame.set_cell(frame.cell.array @ strain, scale_atoms=True)
         frame.positions += 0.1 * rng.standard_normal((4, 3))
         frame.calc = EMT()
-        energy, forces = frame.get_potential_energy(), frame.get_forces()
-        results = {"energy": energy, "forces": forces, "stress": frame.get_stress()}
+        results = {
+            "energy": frame.get_potential_energy(),
+            "forces": frame.get_forces(),
+            "stress": frame.get_stress(),
+        }
         frame.calc = SinglePointCalculator(frame, **results)
         frames.append(frame)
     return frames
 
 
-def print_errors(potential, frames):
-    """Mean absolute errors on frames that training did not see."""
-    results = potential.predict(frames)
-    energies = np.array([frame.get_potential_energy() for frame in frames])
-    forces = np.concatenate([frame.get_forces() for frame in frames])
-    stresses = np.array([frame.get_stress() for frame in frames])
-    print(f"energy {1e3 * np.abs(results['energy'] - energies).mean() / 4:.1f} meV/atom, ", end="")
-    print(f"forces {1e3 * np.abs(np.concatenate(results['forces']) - forces).mean():.0f} meV/Å ",
-          end="")  # fmt: skip
-    print(f"(their mean size {1e3 * np.abs(forces).mean():.0f}), ", end="")
-    print(f"stress {1e3 * np.abs(results['stress'] - stresses).mean():.2f} meV/Å³")
+training, test = make_frames(120, 0), make_frames(30, 1)
+
+# %%
+# Fit, and compare with frames that training did not see.
+
+potential = TriForcesPotential(
+    network=TriForcesOptions(hidden_dim=32, n_layers=2, cutoff=4.5),
+    batch_size=8,
+    max_epochs=50,
+    random_state=0,
+)
+potential.fit(training)
+
+predicted = potential.predict(test)
+energies = np.array([frame.get_potential_energy() for frame in test])
+stresses = np.array([frame.get_stress() for frame in test])
+forces = np.concatenate([frame.get_forces() for frame in test])
+found = np.concatenate(predicted["forces"])
+print(f"energy {1e3 * np.abs(predicted['energy'] - energies).mean() / 4:.1f} meV/atom")
+print(f"forces {1e3 * np.abs(found - forces).mean():.0f} meV/Å, ", end="")
+print(f"their mean size {1e3 * np.abs(forces).mean():.0f}")
+print(f"stress {1e3 * np.abs(predicted['stress'] - stresses).mean():.2f} meV/Å³")
+
+ParityDisplay.from_predictions(forces.ravel(), found.ravel(), quantity="force", unit="eV/Å")
+plt.show()
+
+# %%
+# Relax positions and cell of AgCu3 together, with the potential and with its reference.
+
+crystal = bulk("Cu", a=3.75, cubic=True)
+crystal.numbers[0] = 47
+crystal.rattle(0.05, seed=0)
+for name, calculator in (("potential", potential.calculator()), ("reference", EMT())):
+    relaxed = crystal.copy()
+    relaxed.calc = calculator
+    BFGS(FrechetCellFilter(relaxed), logfile=None).run(fmax=0.01, steps=200)
+    print(f"AgCu3 relaxed by the {name}: a = {relaxed.get_volume() ** (1 / 3):.3f} Å")
+
+# %%
+# Dynamics at constant energy: forces are exact derivatives, so the total energy stays.
+
+atoms = crystal.repeat(2)
+atoms.calc = potential.calculator()
+momenta = np.random.default_rng(0).normal(size=(len(atoms), 3))
+atoms.set_momenta(momenta * np.sqrt(atoms.get_masses() * units.kB * 300)[:, None])
+dynamics = VelocityVerlet(atoms, 2 * units.fs)
+total, kinetic = [], []
 
 
-def relax(crystal, calculator):
-    """Relax positions and cell together."""
-    crystal = crystal.copy()
-    crystal.calc = calculator
-    BFGS(FrechetCellFilter(crystal), logfile=None).run(fmax=0.01, steps=200)
-    return crystal
+def record():
+    """Energies per atom, in meV."""
+    total.append(1e3 * atoms.get_total_energy() / len(atoms))
+    kinetic.append(1e3 * atoms.get_kinetic_energy() / len(atoms))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a few frames and epochs")
-    quick = parser.parse_args().quick
+dynamics.attach(record)
+dynamics.run(300)
 
-    training, test = make_frames(20 if quick else 200, 0), make_frames(5 if quick else 50, 1)
-    potential = TriForcesPotential(
-        network=TriForcesOptions(hidden_dim=16 if quick else 32, n_layers=2, cutoff=4.5),
-        batch_size=8,
-        max_epochs=5 if quick else 60,
-        learning_rate=5e-3,
-        random_state=0,
-        verbose=1,
-    )
-    potential.fit(training)
-    print("On frames that it has not seen: ", end="")
-    print_errors(potential, test)
-
-    crystal = bulk("Cu", a=3.75, cubic=True)
-    crystal.numbers[0] = 47
-    crystal.rattle(0.05, seed=0)
-    for name, calculator in (("potential", potential.calculator()), ("reference", EMT())):
-        relaxed = relax(crystal, calculator)
-        edge = relaxed.get_volume() ** (1 / 3)
-        print(f"AgCu3 relaxed by the {name}: a = {edge:.3f} Å")
-
-    crystal = crystal.repeat(2)
-    crystal.calc = potential.calculator()
-    momenta = np.random.default_rng(0).normal(size=(len(crystal), 3))
-    crystal.set_momenta(momenta * np.sqrt(crystal.get_masses() * units.kB * 300)[:, None])
-    dynamics = VelocityVerlet(crystal, 2 * units.fs)
-    energies = []
-    dynamics.attach(lambda: energies.append(crystal.get_total_energy() / len(crystal)))
-    dynamics.run(20 if quick else 500)
-    print(f"Total energy over {2 * (len(energies) - 1)} fs at constant energy: changed by at most "
-          f"{1e3 * np.ptp(energies):.3f} meV/atom")  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()
+fig, ax = plt.subplots(figsize=(7, 3.5))
+time = 2 * np.arange(len(total))
+ax.plot(time, np.array(kinetic) - kinetic[0], label="kinetic")
+ax.plot(time, np.array(total) - total[0], label="total")
+ax.set(xlabel="time (fs)", ylabel="change (meV/atom)")
+ax.legend(frameon=False)
+plt.show()
+print(f"The total energy changes by at most {np.ptp(total):.3f} meV/atom.")

@@ -1,13 +1,14 @@
-"""The examples and the README's code run as a user runs them."""
+"""The examples and the README's code run as a user runs them, with short trainings."""
 
-import functools
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from short import shortened
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -15,8 +16,9 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 def run_script(path, *arguments, cwd):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    short = str(ROOT / "tests" / "short.py")
     done = subprocess.run(
-        [sys.executable, "-W", "error::FutureWarning", str(path), *arguments],
+        [sys.executable, "-W", "error::FutureWarning", short, str(path), *arguments],
         cwd=cwd,
         env=environment,
         capture_output=True,
@@ -32,10 +34,8 @@ def test_there_are_examples_to_run():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_example_runs_without_warnings(path, tmp_path, request):
-    if "load_matbench" in path.read_text(encoding="utf-8"):
-        request.getfixturevalue("matbench_dir")
-    done = run_script(path, "--quick", cwd=tmp_path)
+def test_example_runs_without_warnings(path, tmp_path):
+    done = run_script(path, cwd=tmp_path)
     assert done.stdout
     assert "Warning" not in done.stderr
 
@@ -43,16 +43,16 @@ def test_example_runs_without_warnings(path, tmp_path, request):
 def test_band_gaps_example_writes_what_it_says(tmp_path):
     import trisk
 
-    done = run_script(ROOT / "examples" / "band_gaps.py", "--quick", "--out", "here", cwd=tmp_path)
-    assert "the loaded model predicts the same: True" in done.stdout
-    scores = (tmp_path / "here" / "scores.md").read_text(encoding="utf-8")
-    assert "| HybridTRIADS |" in scores
-    assert "| ExtraTrees |" in scores
-    assert "| HybridTRIADS, pre-trained columns |" in scores
-    assert scores in done.stdout
-    table = (tmp_path / "here" / "predictions.csv").read_text(encoding="utf-8").splitlines()
-    assert table[0].startswith("formula,measured,fold,HybridTRIADS,ExtraTrees,")
-    assert len(table) == 1 + len(trisk.load_band_gaps()[0])
+    done = run_script(ROOT / "examples" / "band_gaps.py", "here", cwd=tmp_path)
+    assert "The loaded model predicts the same: True" in done.stdout
+    scores = pd.read_csv(tmp_path / "here" / "scores.csv", index_col=0)
+    models = ["HybridTRIADS", "ExtraTrees"]
+    models += [f"{name}, pre-trained columns" for name in models]
+    assert scores.index.tolist() == models
+    table = pd.read_csv(tmp_path / "here" / "predictions.csv")
+    assert table.columns.tolist() == [*models, "formula", "measured"]
+    assert table.notna().all(axis=None)
+    assert len(table) == len(trisk.load_band_gaps()[0])
     assert (tmp_path / "here" / "parity.png").read_bytes().startswith(b"\x89PNG")
     assert trisk.load(tmp_path / "here" / "band_gaps.trisk").predict(["GaAs"]).shape == (1,)
 
@@ -61,7 +61,7 @@ def test_band_gaps_example_predicts_only_formulas_outside_its_table():
     import trisk
 
     source = (ROOT / "examples" / "band_gaps.py").read_text(encoding="utf-8")
-    new = re.findall(r'^    "([A-Z][\w.]+)": [\d.]+,$', source, flags=re.MULTILINE)
+    new = re.findall(r'^ +"([A-Z][\w.]+)": [\d.]+,$', source, flags=re.MULTILINE)
     assert len(new) > 3
     assert not set(new) & set(trisk.load_band_gaps()[0])
 
@@ -71,18 +71,17 @@ def readme_blocks():
     return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
-def test_readme_first_example_has_at_most_six_lines():
-    lines = [line for line in readme_blocks()[0].splitlines() if line.strip()]
-    assert 0 < len(lines) <= 6
+def test_readme_examples_have_at_most_six_lines():
+    formulas, crystals = readme_blocks()
+    for block in (formulas, crystals):
+        assert 0 < len([line for line in block.splitlines() if line.strip()]) <= 6
 
 
 @pytest.mark.parametrize("block", range(len(readme_blocks())))
 def test_readme_code_runs(block, monkeypatch, tmp_path, capsys):
-    """Each block by itself, with one short training in place of the default one."""
-    import trisk
+    from trisk.training.settings import AutomaticSchedule
 
-    quick = functools.partial(trisk.HybridTRIADSRegressor, n_members=2, max_epochs=2)
-    monkeypatch.setattr(trisk, "HybridTRIADSRegressor", quick, raising=False)
+    monkeypatch.setattr(AutomaticSchedule, "resolve", shortened)
     monkeypatch.chdir(tmp_path)
     exec(compile(readme_blocks()[block], "README.md", "exec"), {})
     assert capsys.readouterr().out

@@ -1,0 +1,96 @@
+"""Every block of Python on the site runs, in the order of its page; so do the commands."""
+
+import re
+import shlex
+import sys
+import warnings
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+from trisk.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS / "extensions"))
+
+#: Optional comment in front of a block: <!-- needs: matbench -->.
+_BLOCK = re.compile(r"(?:<!-- needs: (\w+) -->\n)?```(python|bash)\n(.*?)```", re.DOTALL)
+
+
+def pages():
+    found = [*DOCS.glob("*.md"), *DOCS.glob("guide/*.md"), *DOCS.glob("networks/*.md")]
+    return {str(path.relative_to(DOCS)): path.read_text(encoding="utf-8") for path in found}
+
+
+def blocks(text, language):
+    return [(need, code) for need, of, code in _BLOCK.findall(text) if of == language]
+
+
+WITH_CODE = sorted(name for name, text in pages().items() if blocks(text, "python"))
+
+
+def test_the_first_pages_have_code():
+    assert {"index.md", "start.md", "numbers.md", "guide/formulas.md"} <= set(WITH_CODE)
+
+
+@pytest.mark.parametrize("page", WITH_CODE)
+def test_code_runs(page, own_data, few_rows, short_trainings, monkeypatch, request):
+    mpl.use("agg")
+    namespace = {}
+    for number, (need, code) in enumerate(blocks(pages()[page], "python"), start=1):
+        if need == "matbench":
+            try:
+                request.getfixturevalue("matbench_dir")
+            except pytest.skip.Exception:
+                continue
+        monkeypatch.chdir(ROOT if need == "repository" else own_data)
+        with warnings.catch_warnings():
+            # Trainings of two epochs: scikit-learn and Optuna may say that they are short.
+            warnings.simplefilter("ignore", UserWarning)
+            exec(compile(code, f"{page}, block {number}", "exec"), namespace)
+
+
+def test_commands_of_the_first_page_run(own_data, short_trainings, capsys):
+    lines = [line for _, code in blocks(pages()["start.md"], "bash") for line in code.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.startswith("trisk ")]
+    assert [command[1] for command in commands] == ["fit", "predict", "report"]
+    for command in commands:
+        assert main(command[1:]) == 0, capsys.readouterr().err
+
+
+def test_numbers_in_pages_are_in_the_results():
+    from numbers_of_results import score
+
+    sources = [*pages().values(), *(p.read_text("utf-8") for p in DOCS.glob("drawings/*.svg"))]
+    found = [call for text in sources for call in re.findall(r"\{\{ (score\(.*?\)) \}\}", text)]
+    assert len(found) > 50
+    for call in found:
+        assert eval(call, {"score": score}), call
+
+
+def test_every_public_name_is_in_the_reference():
+    from api import public_names
+
+    listed = set()
+    for path in DOCS.glob("reference/*.rst"):
+        text = path.read_text(encoding="utf-8")
+        listed |= {name.split(".")[-1] for name in re.findall(r"^   ([\w.]+)$", text, re.M)}
+    assert set(public_names()) <= listed
+
+
+def test_every_example_has_a_place_in_the_gallery():
+    from api import EXAMPLES
+
+    assert sorted(EXAMPLES) == sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+
+
+def test_glossary_is_short():
+    assert 8 <= len(re.findall(r"^[A-Z][\w -]+$", pages()["glossary.md"], re.M)) <= 15
+
+
+def test_readme_is_short():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    outside = re.sub(r"<!-- results:begin -->.*<!-- results:end -->", "", text, flags=re.DOTALL)
+    assert len(outside.split()) <= 600
