@@ -1,5 +1,7 @@
 """A potential in simulations: repulsion, dynamics, precision, spread, torch-sim, frames' keys."""
 
+import sys
+
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -272,7 +274,7 @@ def test_torch_sim_runs_many_structures_at_once(potential, frames):
 
 
 def test_torch_sim_is_named_where_it_is_missing(potential, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torch_sim", None)
+    monkeypatch.setitem(sys.modules, "torch_sim.models.interface", None)
     with pytest.raises(ImportError, match="pip install torch-sim-atomistic"):
         potential.torch_sim_model()
 

@@ -24,7 +24,7 @@ _ERRORS_SHOWN = 5
 
 # What a text may ask of a parser. Each bound is far above what structures need.
 _LONGEST_TEXT = 10_000_000  # characters, after decompression
-_LONGEST_PATH = 4096
+_LONGEST_NAME = 255  # of a file
 _LONGEST_LINE = {"CIF": 2_048, "XYZ": 100_000}  # the CIF's is that of the standard
 _MOST_QUOTES = 64  # in a line of a CIF, whose rest pymatgen searches at each
 _MOST_OPERATIONS = 192  # of a space group in its conventional cell
@@ -155,14 +155,11 @@ def describe_structure(value):
 def is_source(value):
     """Whether a value is a path, text, dict or row of a structure, and not a formula."""
     if isinstance(value, str):
-        name = value.strip()
-        if "\n" in name or (name[:1] == "{" and '"' in name):
+        if "_cell_length_a" in value or '"sites"' in value:
             return True
-        if len(name) > _LONGEST_PATH:
-            return False
-        name = name.lower().removesuffix(".gz").removesuffix(".bz2")
+        name = value[-_LONGEST_NAME:].lower().removesuffix(".gz").removesuffix(".bz2")
         return name.endswith(tuple(_PARSERS)) or "poscar" in name or "contcar" in name
-    is_dict = isinstance(value, Mapping) and "sites" in value
+    is_dict = isinstance(value, dict) and "sites" in value
     return is_dict or isinstance(value, os.PathLike) or hasattr(value, "toatoms")
 
 

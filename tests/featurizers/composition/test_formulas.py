@@ -43,7 +43,7 @@ UNREADABLE = [
     ("Al2O3.2SiO2.2H2O", "may be a decimal point"),
     ("CuSO4·5HxO", "unknown element 'Hx'"),
     ('{"lattice": {"a": 3.0}}' * 20, "does not belong in a formula"),
-    ("~unknown/NaCl.cif", "'~' at character 1 does not belong"),
+    ("~unknown/NaCl.cif", "there is no such file"),
     ("data/" * 80, "unknown element 'data'"),
     ("Fe₂O₃", "subscript.*plain digits"),
     ("2Fe", "the number '2' does not follow"),
