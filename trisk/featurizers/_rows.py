@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import StrOptions, check_feature_names
+from trisk._compat import StrOptions, check_feature_names, check_feature_names_in
 from trisk.structures.rows import as_value_list
 
 _ERRORS_SHOWN = 5
@@ -158,9 +158,7 @@ class TableFeaturizer(RowFeaturizer):
             The names.
         """
         check_is_fitted(self)
-        seen = getattr(self, "feature_names_in_", input_features)
-        if input_features is not None and list(input_features) != list(seen):
-            raise ValueError(f"input_features is not the column {list(seen)} that fit saw")
+        check_feature_names_in(self, input_features, generate_names=False)
         return np.asarray(self._feature_names(), dtype=object)
 
     def _set_up(self):

@@ -167,6 +167,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
 
     _parameter_constraints = {
         **StructureFeaturizer._parameter_constraints,
+        "calculator": "no_validation",
         "sensors": ["array-like"],
         "relax": [StrOptions({"cell", "positions"}), None],
         "max_force": [Interval(Real, 0, None, closed="neither")],
@@ -177,6 +178,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
         "mesh_length": [Interval(Real, 0, None, closed="neither")],
         "batch_atoms": [Interval(Integral, 1, None, closed="left")],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+        "memory": [str, PathLike, None],
         "potential_name": [str, None],
         "verbose": ["verbose"],
     }
