@@ -53,6 +53,7 @@ html_math_renderer = "mathml"
 autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "groupwise"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 codeautolink_autodoc_inject = False
@@ -83,6 +84,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = "trisk"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+# Pages without pages below them.
+html_sidebars = {page: [] for page in ("start", "choose", "glossary", "migration", "changelog")}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

@@ -9,7 +9,7 @@ def _visit_inline(translator, node):
 
 
 def _visit_block(translator, node):
-    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    translator.body.append(f'<div class="equation">{convert(node.astext(), display="block")}</div>')
     raise _skip()
 
 

@@ -40,7 +40,7 @@ class Score:
             known = sorted(rows or read_tables())
             raise LookupError(f"docs/results.md has no {table!r}, {row!r}, {column!r}; has {known}")
         number = rows[row][column].strip("*")
-        return number if spread else number.partition(" ")[0]
+        return number.replace(" ± ", "\N{NBSP}±\N{NBSP}") if spread else number.partition(" ")[0]
 
 
 score = Score()
