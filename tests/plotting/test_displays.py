@@ -220,7 +220,7 @@ def test_graph_estimators__cross_validated_one_by_one(crystals):
     model = make_pipeline(
         CrystalGraphFeaturizer(order=1),
         GraphTRIADSRegressor(
-            network=GraphTRIADSOptions(**GRAPHS), n_members=1, max_epochs=1, random_state=0
+            network=GraphTRIADSOptions(**GRAPHS), n_members=2, max_epochs=1, random_state=0
         ),
     )
     results = nested_cross_validate(model, X, y, outer=2, verbose=0)
