@@ -101,7 +101,8 @@ def examples_of_readme(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     assert blocks
     path = tmp_path / "examples_of_readme.py"
-    path.write_text("\n".join(blocks) + "\nreveal_type(X)\nreveal_type(MagpieFeaturizer)\n")
+    revealed = ["reveal_type(X)", "reveal_type(MagpieFeaturizer)"]
+    path.write_text("\n".join([blocks[0], *revealed, *blocks[1:]]) + "\n")
     return path
 
 
