@@ -128,14 +128,19 @@ def merge_structures(graphs, y: np.ndarray, weight: np.ndarray):
     Returns structures, targets and the sums of the weights.
     """
     cells = graphs.lattices.reshape(len(graphs), -1)
-    rows = _plain(np.hstack([cells, graphs.pbc, graphs.context, y]))
+    rows = _plain(np.hstack([cells, graphs.pbc, graphs.context]))
     atoms = _plain(np.column_stack([graphs.atomic_numbers, graphs.positions, graphs.atom_features]))
     offsets = graphs.offsets["atom"].tolist()
-    digests = b"".join(
-        hashlib.blake2b(atoms[start:end].tobytes() + row.tobytes(), digest_size=16).digest()
-        for start, end, row in zip(offsets, offsets[1:], rows, strict=False)
+
+    def digest(array, size):
+        return hashlib.blake2b(array.tobytes(), digest_size=size).digest()
+
+    # Structures come in an order that no target changes.
+    keys = b"".join(
+        digest(atoms[start:end], 16) + digest(row, 16) + digest(target, 16)
+        for start, end, row, target in zip(offsets, offsets[1:], rows, _plain(y), strict=False)
     )
-    first, total = _merge(np.frombuffer(digests, dtype="V16"), weight)
+    first, total = _merge(np.frombuffer(keys, dtype="V48"), weight)
     return graphs.take(first), y[first], total
 
 
