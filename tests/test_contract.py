@@ -49,7 +49,7 @@ def _of_scikit_learn():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("case", "estimator", "check"), _of_scikit_learn())
+@pytest.mark.parametrize(("case", "estimator", "check"), list(_of_scikit_learn()))
 def test_of_scikit_learn(case, estimator, check):
     if contract.is_declared(case, check):
         with pytest.raises((AssertionError, ValueError)):  # else it need not be declared
@@ -58,7 +58,7 @@ def test_of_scikit_learn(case, estimator, check):
         check(estimator)
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name.replace(" ", "_"))
+@pytest.mark.parametrize("case", list(CASES.values()), ids=lambda case: case.name.replace(" ", "_"))
 def test_nearly_all_checks_run_on_every_class(case):
     checks = list(case.checks())
     assert len(checks) > 40
@@ -216,7 +216,7 @@ def _of_trisk():
 
 
 @pytest.mark.filterwarnings("ignore:.*elements that the training set had not:UserWarning")
-@pytest.mark.parametrize(("estimator", "check"), _of_trisk())
+@pytest.mark.parametrize(("estimator", "check"), list(_of_trisk()))
 def test_of_structure_estimators(estimator, check):
     try:
         check(estimator)

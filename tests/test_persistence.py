@@ -49,7 +49,6 @@ import trisk.featurizers
 from trisk.datasets import load_band_gaps
 from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.featurizers import CompositionFeaturizer, MagpieFeaturizer, Mat2VecFeaturizer
-from trisk.featurizers.composition.base import BaseCompositionFeaturizer
 from trisk.persistence import ModelFileError, load, save
 
 

@@ -6,6 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from functools import cache, partial, wraps
 from pathlib import Path
+from typing import Any
 from unittest import SkipTest
 
 import numpy as np
@@ -221,7 +222,8 @@ def on_tables(estimator, convert, *, answer=None):
     >>> len(results) > 40, {result["status"] for result in results} <= {"passed", "skipped"}
     (True, True)
     """
-    return _tables_class(type(estimator), convert, answer)(**estimator.get_params(deep=False))
+    bridged: Any = _tables_class(type(estimator), convert, answer)  # type: ignore[arg-type]
+    return bridged(**estimator.get_params(deep=False))
 
 
 @cache

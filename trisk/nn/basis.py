@@ -80,4 +80,5 @@ def real_spherical_harmonics(directions: Tensor) -> Tensor:
     Values of unit vectors ``(n_vectors, 3)`` are multiplied by :math:`\sqrt{4 \pi}`, so that the
     squares of degree l add up to 2 l + 1.
     """
-    return torch.stack(harmonics.real_spherical_harmonics(*directions.unbind(-1), 4), dim=-1)
+    x, y, z = directions.unbind(-1)
+    return torch.stack(harmonics.real_spherical_harmonics(x, y, z, MAX_DEGREE), dim=-1)

@@ -167,7 +167,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
 
     _parameter_constraints = {
         **StructureFeaturizer._parameter_constraints,
-        "calculator": "no_validation",
+        "calculator": "no_validation",  # type: ignore[dict-item]
         "sensors": ["array-like"],
         "relax": [StrOptions({"cell", "positions"}), None],
         "max_force": [Interval(Real, 0, None, closed="neither")],
