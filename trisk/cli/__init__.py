@@ -1,4 +1,4 @@
-"""The command line: ``trisk fit``, ``predict``, ``report`` and ``bench``."""
+"""The command line: ``trisk fit``, ``predict`` and ``report``."""
 
 from trisk.cli._main import main
 

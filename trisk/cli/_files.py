@@ -3,6 +3,7 @@
 import difflib
 import json
 import math
+import re
 import shutil
 import sys
 import warnings
@@ -10,23 +11,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 _SHOWN = 5
 _MODEL, _FACTS = "model.trisk", "model.json"
 _TEXT = (str, type(None))
-#: What ``model.json`` holds, and as what.
+#: What ``model.json`` holds, and as what; ``material`` is the column of formulas or structures.
 _KINDS: dict[str, Any] = {
-    "formula": str,
+    "material": str,
+    "structures": bool,
+    "process": dict,
     "target": str,
     "unit": _TEXT,
     "classification": bool,
     "classes": (list, type(None)),
-    "preset": str,
+    "preset": _TEXT,
     "table": str,
     "n_rows": int,
     "validation": _TEXT,
     "scores": (dict, type(None)),
+    "forest": (dict, type(None)),
     "seconds": (int, float),
     "made": str,
     "versions": dict,
@@ -38,6 +43,8 @@ _BESIDE = {"folds.csv", "predictions.csv", "trials.csv", "parity.png", "calibrat
 _DIGITS = r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)? *%?"
 _DECIMAL_COMMA = r" *[+-]?\d+,\d+(?:[eE][+-]?\d+)? *"
 _THOUSANDS = r" *[+-]?[1-9]\d{0,2},\d{3} *"
+_UNIT = r".*\[(?P<unit>[^\[\]]+)\] *"
+_STRUCTURES = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz", ".json", ".cif.gz")
 
 
 class CommandError(Exception):
@@ -45,17 +52,32 @@ class CommandError(Exception):
 
 
 def read_table(path):
-    """Read a CSV file as text, so that what a command passes on stays as it was."""
+    """Read a CSV or Excel file as text, so that what a command passes on stays as it was.
+
+    Of a folder the names of its structure files are the only column.
+    """
+    if Path(path).is_dir():
+        names = sorted(p.name for p in Path(path).iterdir() if _is_structure(p))
+        if not names:
+            raise CommandError(f"The folder {str(path)!r} holds no {', '.join(_STRUCTURES)} files.")
+        return pd.DataFrame({"file": names})
     if not Path(path).is_file():
         raise CommandError(f"There is no file {path!r}.")
     # "NA" may be meant as sodium (Na) typed in capitals: only an empty cell is missing.
-    settings = {"dtype": str, "keep_default_na": False, "na_values": [""], "index_col": False}
+    settings: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = _read_any_csv(path, settings)
+            if Path(path).suffix == ".xlsx":
+                table = pd.read_excel(path, **settings)
+            else:
+                table = _read_any_csv(path, settings | {"index_col": False})
+    except ImportError as error:
+        raise CommandError(
+            f"{path!r} needs the package openpyxl (pip install openpyxl); or save it as CSV."
+        ) from error
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
-        raise CommandError(f"{path!r} cannot be read as a CSV table: {error}") from error
+        raise CommandError(f"{path!r} cannot be read as a table: {error}") from error
     if table.empty:
         raise CommandError(f"{path!r} holds no rows.")
     return table
@@ -74,6 +96,10 @@ def _read_any_csv(path, settings):
         return pd.read_csv(path, sep=separator, encoding="latin-1", **settings)
 
 
+def _is_structure(path):
+    return path.name.lower().endswith(_STRUCTURES) or path.name.upper().startswith("POSCAR")
+
+
 def column(table, name, path):
     """A column by name, or an error that lists the columns."""
     if name in table:
@@ -84,20 +110,31 @@ def column(table, name, path):
     raise CommandError(f"{path!r} has no column {name!r}.{hint} Its columns are {columns}.")
 
 
-def read_target(target, *, classification):
-    """The column to predict, and whether it holds classes: booleans, words, or what is asked for.
+def unit_in(name):
+    """Unit that a name such as "yield strength [MPa]" ends in, or None."""
+    found = re.fullmatch(_UNIT, name)
+    return found and found["unit"]
 
+
+def read_target(target, *, classification):
+    """The column to predict, and whether it holds classes.
+
+    Those are booleans, words, zeros and ones, or what is asked for; with False it holds numbers.
     Values that are no numbers stay text where most are.
     """
     values = target.dropna()
-    if set(values.str.lower()) <= {"true", "false"}:
+    if set(values.str.lower()) <= {"true", "false"} and classification is not False:
         return target.map(lambda v: v if pd.isna(v) else v.lower() == "true"), True
     target = _with_decimal_points(target)
     numbers = pd.to_numeric(target, errors="coerce")
+    complete = numbers.notna().equals(target.notna())
+    if classification is None and complete and set(numbers.dropna()) == {0, 1}:
+        _say(f"{target.name!r} holds zeros and ones: they are classes (--regression: numbers).")
+        classification = True
     if classification:
-        return (numbers if numbers.notna().equals(target.notna()) else target), True
+        return (numbers if complete else target), True
     words = target[target.notna() & numbers.isna()]
-    if len(words) <= len(values) / 2:
+    if len(words) <= len(values) / 2 or classification is False:
         return target, False
     looks = words[words.str.fullmatch(_DIGITS)]
     if len(looks) > len(words) / 2:
@@ -125,6 +162,56 @@ def _with_decimal_points(target):
             "separate decimals or thousands: write a decimal point, or no comma."
         )
     return target.where(~target.index.isin(with_comma.index), target.str.replace(",", "."))
+
+
+def _say(text):
+    print(text, file=sys.stderr)
+
+
+def read_process(table, names, path, kinds=None):
+    """Columns of the process as numbers or text, and which they are ("number" or "text")."""
+    columns, found = {}, {}
+    for name in names:
+        values = _with_decimal_points(column(table, name, path))
+        numbers = pd.to_numeric(values, errors="coerce")
+        wrong = values[values.notna() & numbers.isna()]
+        kind = (kinds or {}).get(name) or ("text" if len(wrong) else "number")
+        if kind == "number" and len(wrong):
+            first = f"line {wrong.index[0] + 2}: {wrong.iloc[0]!r}"
+            raise CommandError(f"{first} in {name!r} is no number.")
+        if kinds is None and kind == "text" and values.nunique() > len(values) / 2:
+            raise CommandError(
+                f"Column {name!r} holds {values.nunique()} different texts in {len(values)} rows, "
+                f"such as {wrong.iloc[0]!r}: write numbers without units."
+            )
+        columns[name], found[name] = numbers if kind == "number" else values, kind
+    return pd.DataFrame(columns, index=table.index), found
+
+
+def read_crystals(values, folder):
+    """Paths or texts of CIFs in a column, as the reader takes them, and problems by position."""
+    from trisk.structures import read_structures
+
+    given = [value if isinstance(value, str) else "" for value in values]
+    paths = [text if "\n" in text else str(_find(Path(folder) / text)) for text in given]
+    _, errors = read_structures(paths, on_error="nan")
+    problems = {error.row: f"{given[error.row][:60]!r}: {error.cause}" for error in errors}
+    missing = values.isna().to_numpy().nonzero()[0]
+    sources = pd.Series(paths, index=values.index, dtype=object)
+    return sources, problems | {int(row): "has no structure" for row in missing}
+
+
+def _find(path):
+    """A file whose name may lack its suffix."""
+    with_suffix = path.with_name(f"{path.name}.cif")
+    return with_suffix if not path.is_file() and with_suffix.is_file() else path
+
+
+def rounded(values, spread=None):
+    """Numbers without digits that mean nothing: to the second digit of a typical spread."""
+    finite = np.asarray(values if spread is None else spread, dtype=float)
+    scale = np.nanstd(finite) / 100 if spread is None else np.nanmedian(finite)
+    return np.round(values, max(0, 1 - math.floor(math.log10(scale)))) if scale > 0 else values
 
 
 def formula_problems(formulas):

@@ -1,11 +1,15 @@
 """``trisk fit``: from a table to a validated model in a folder."""
 
 import sys
+from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from trisk.cli import _files
 from trisk.cli._files import CommandError
@@ -22,67 +26,138 @@ def run(options):
         raise CommandError(
             f"{options.out!r} holds a model already. Pass --overwrite to replace it."
         )
-    X, y, classification = _read(options)
+    data = read(options)
     check_device(options.device)
-    estimator = make_pipeline(options, options.preset, classification, quiet=bool(options.trials))
+    estimator = make_pipeline(options, data)
     started = datetime.now(UTC)
     with _files.replacing(folder, resumable=bool(options.trials)) as work:
-        scores = _validate(options, estimator, X, y, work)
-        model = _fit(options, estimator, X, y, work)
+        scores, forest, validation = _validate(options, estimator, data, work)
+        model = _fit(options, estimator, data, work)
         facts = {
-            "formula": options.formula,
+            "material": data.material,
+            "structures": data.structures,
+            "process": data.process,
             "target": options.target,
-            "unit": options.unit,
-            "classification": classification,
-            "classes": np.asarray(model.classes_).tolist() if classification else None,
-            "preset": options.preset,
+            "unit": data.y.attrs["unit"],
+            "classification": data.classification,
+            "classes": np.asarray(model.classes_).tolist() if data.classification else None,
+            "preset": None if data.structures else options.preset,
             "table": Path(options.table).name,
-            "n_rows": len(y),
-            "validation": _describe_validation(options),
+            "n_rows": len(data.y),
+            "validation": validation,
             "scores": scores,
+            "forest": forest,
             "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
             "made": f"{started:%Y-%m-%d %H:%M} UTC",
             "versions": {name: version(name) for name in _PACKAGES},
-            "parameters": _parameters(model["model"]),
+            "parameters": _parameters(getattr(model, "steps", [("", model)])[-1][1]),
         }
         _files.write_model(work, model, facts)
-    print(f"{folder / 'model.trisk'}: fitted on {len(y)} rows")
+    print(f"{folder / 'model.trisk'}: fitted on {len(data.y)} rows")
 
 
-def _read(options):
-    """Formulas and targets of usable rows, and whether the targets are classes."""
-    table = _files.read_table(options.table)
-    formulas = _files.column(table, options.formula, options.table)
-    target = _files.column(table, options.target, options.table)
-    target, classification = _files.read_target(target, classification=options.classification)
+@dataclass(frozen=True)
+class Data:
+    """What a model is fitted to, and what it was made of.
+
+    ``material`` is the column of formulas or structures, ``names`` what stands in it, ``process``
+    the kind of each further column.
+    """
+
+    X: Any
+    y: pd.Series
+    classification: bool
+    material: str
+    names: pd.Series
+    structures: bool
+    process: dict[str, str]
+
+
+def read(options):
+    """Usable rows of the table that a command line names."""
+    path, folder = options.table, Path(options.table).parent
+    if Path(path).is_dir():
+        if options.targets is None:
+            raise CommandError(f"{path!r} is a folder: pass --targets with a table of its files.")
+        path, folder = options.targets, Path(path)
+    table = _files.read_table(path)
+    structures = options.structure is not None or path == options.targets
+    if structures:
+        material = options.structure or str(table.columns[0])
+    else:
+        material = options.formula or _find_formulas(table, path)
+    names = _files.column(table, material, path)
+    target = _files.column(table, options.target, path)
+    asked = options.classification
+    if asked is None and options.preset.endswith(("glass", "metallicity")) and not structures:
+        print(f"--preset {options.preset} is a classification (--regression: numbers)")
+        asked = True
+    target, classification = _files.read_target(target, classification=asked)
     problems = _files.target_problems(target, classification)
-    problems |= _files.formula_problems(formulas)
+    process, kinds = _files.read_process(table, options.process, path)
+    if structures:
+        crystals, unusable = _files.read_crystals(names, folder)
+    else:
+        unusable = _files.formula_problems(names)
+    problems |= unusable
     _files.handle_problems(problems, len(table), skip=options.skip_bad_rows)
     kept = [row for row in range(len(table)) if row not in problems]
-    X, y = formulas.iloc[kept], target.iloc[kept]
+    y = target.iloc[kept]
     y = y.infer_objects() if classification else y.astype(float)
-    y.attrs = {"quantity": options.target, "unit": options.unit}
+    y.attrs = {"quantity": options.target, "unit": options.unit or _files.unit_in(options.target)}
     if y.nunique() < 2:
         raise CommandError(f"All rows have the same {options.target!r}: {y.iloc[0]}.")
-    return X, y, classification
+    X = names.iloc[kept]
+    if structures:
+        if kinds:
+            raise CommandError("--process is for formulas; structures take no further columns.")
+        X = crystals.iloc[kept]
+    elif kinds:
+        X = process.iloc[kept].assign(**{material: X})
+    return Data(X, y, classification, material, names.iloc[kept], structures, kinds)
 
 
-def make_pipeline(options, preset, classification, *, quiet=False):
-    """The preset's pipeline, with what the command line gives."""
+def _find_formulas(table, path):
+    """The column that holds formulas, where no option says so."""
+    from trisk.model_selection._compare import rows_of
+
+    name = rows_of(table.assign(**{"": "no formula"}))[1]
+    if name is None:
+        raise CommandError(f"No column of {path!r} holds formulas: pass --formula or --structure.")
+    print(f"formulas: column {name!r}", file=sys.stderr)
+    return name
+
+
+def make_pipeline(options, data):
+    """The pipeline, with what the command line gives."""
     from trisk.featurizers.composition.presets import PRESETS
-    from trisk.pipelines import composition_pipeline
+    from trisk.pipelines import composition_pipeline, structure_pipeline
 
-    if preset not in PRESETS:
-        raise CommandError(f"There is no preset {preset!r}; there are {sorted(PRESETS)}.")
     given = {"n_members": options.members, "max_epochs": options.epochs}
-    return composition_pipeline(
-        preset,
-        classification=classification,
-        random_state=options.seed,
-        device=options.device,
-        verbose=int(not options.quiet and not quiet),
+    settings = {
+        "classification": data.classification,
+        "fast": options.fast,
+        "random_state": options.seed,
+        "device": options.device,
+        "verbose": int(not options.quiet and not getattr(options, "trials", None)),
         **{name: value for name, value in given.items() if value is not None},
-    )
+    }
+    if getattr(options, "positive", False):
+        settings["target"] = "positive"
+    if data.structures:
+        return structure_pipeline(pretrained=not options.no_pretraining, **settings)
+    if options.preset not in {*PRESETS, "auto"}:
+        names = ["auto", *sorted(PRESETS)]
+        raise CommandError(f"There is no preset {options.preset!r}; there are {names}.")
+    if options.no_stacking:
+        settings["stack_with"] = None
+    if options.no_calibration:
+        settings["calibrate"] = False
+    if options.no_pretraining:
+        settings["pretrained"] = False
+    if data.process:
+        settings |= {"process": list(data.process), "formula": data.material}
+    return composition_pipeline(options.preset, **settings)
 
 
 def check_device(name):
@@ -97,48 +172,79 @@ def check_device(name):
         raise CommandError(f"--device {name!r} cannot be used: {reason}") from error
 
 
-def _outer(options, n_rows):
-    """Folds of the validation."""
+def _outer(options, data):
+    """Folds of the validation, and what to say of them."""
     from trisk.model_selection import leave_cluster_out
+    from trisk.model_selection._compare import grouped_folds
 
+    if options.cv:
+        labels = data.X[data.material] if data.process else data.X
+        about = {"classification": data.classification, "random_state": options.seed}
+        return grouped_folds(labels, data.y, options.cv, **about)
+    settings: dict[str, Any] = {"n_splits": 5, "random_state": options.seed}
     if options.leave_out == "element":
-        return leave_cluster_out("element", min_test_size=max(2, n_rows // 50))
-    if options.leave_out:
-        return leave_cluster_out(options.leave_out, n_splits=5, random_state=options.seed)
-    return options.cv
+        settings = {"min_test_size": max(2, len(data.y) // 50)}
+    if data.structures:
+        settings["materials"] = _contents(data.X)
+    elif data.process:
+        settings["materials"] = data.names.tolist()
+    what = options.leave_out.replace("_", " ")
+    folds = leave_cluster_out(options.leave_out, **settings)
+    return folds, f"test rows of another {what} than training rows"
 
 
-def _describe_validation(options):
-    if options.leave_out:
-        return f"test rows of another {options.leave_out.replace('_', ' ')} than training rows"
-    return f"{options.cv} shuffled folds" if options.cv else None
+def _contents(sources):
+    """Elements and their numbers in each structure."""
+    from trisk.structures import read_structures
+    from trisk.structures.elements import ELEMENT_SYMBOLS
+
+    crystals, _ = read_structures(sources)
+    ends = np.cumsum(crystals.counts("atom"))[:-1]
+    symbols = np.array(ELEMENT_SYMBOLS)[crystals.atomic_numbers - 1]
+    return [dict(Counter(part.tolist())) for part in np.split(symbols, ends)]
 
 
-def _validate(options, estimator, X, y, folder):
-    """Cross-validate if asked to; print and write the scores."""
+def _validate(options, estimator, data, folder):
+    """Cross-validate if asked to, a forest too; print and give scores of both."""
     if not (options.cv or options.leave_out):
-        return None
+        return None, None, None
     from trisk.model_selection import nested_cross_validate
+    from trisk.model_selection._compare import default_models
 
     search = {"n_trials": options.trials, **_study(options, folder)} if options.trials else None
-    settings = {"outer": _outer(options, len(y)), "search": search}
     try:
-        results = nested_cross_validate(estimator, X, y, verbose=int(not options.quiet), **settings)
+        outer, described = _outer(options, data)
+        settings = {"outer": outer, "verbose": int(not options.quiet)}
+        results = nested_cross_validate(estimator, data.X, data.y, search=search, **settings)
+        about = {"classification": data.classification, "random_state": options.seed}
+        forest = default_models(data.X, **about)["ExtraTrees"]
+        beside = nested_cross_validate(forest, data.X, data.y, outer=outer, verbose=0)
     except ValueError as error:
         raise CommandError(f"Validation is not possible: {error}") from error
-    results.predictions.insert(0, "formula", X.loc[results.predictions.index])
+    results.predictions.insert(0, "formula", data.names.loc[results.predictions.index])
     results.save(folder)
-    scores = {c: results.folds[c].tolist() for c in SCORES if c in results.folds}
-    print_scores(scores, options.unit, _describe_validation(options))
-    return scores
+    scores, of_forest = (
+        {c: found.folds[c].tolist() for c in SCORES if c in found.folds}
+        for found in (results, beside)
+    )
+    print_scores(scores, data.y.attrs["unit"], described, of_forest)
+    return scores, of_forest, described
 
 
-def print_scores(scores, unit, folds):
-    """Print mean and standard deviation over folds."""
+def print_scores(scores, unit, folds, forest=None):
+    """Print mean and standard deviation over folds, those of a forest beside them."""
     print(f"{folds}, mean ± standard deviation:")
     for name, values in scores.items():
         of_unit = f" {unit}" if unit and name in ("mae", "rmse") else ""
-        print(f"  {name:18s} {np.mean(values):.4g} ± {np.std(values):.2g}{of_unit}")
+        shown = f"{shown_score(values)}{of_unit}"
+        beside = f"  (forest {shown_score(forest[name])})" if forest else ""
+        print(f"  {name:18s} {shown}{beside}")
+
+
+def shown_score(values):
+    """Mean and standard deviation, to three digits or the second one of the deviation."""
+    mean, deviation = np.mean(values), np.std(values)
+    return f"{_files.rounded(mean, [deviation or 1e-3 * abs(mean)]):.6g} ± {deviation:.2g}"
 
 
 def _study(options, folder):
@@ -146,9 +252,9 @@ def _study(options, folder):
     return {"storage": str(folder / "study.db"), "random_state": options.seed}
 
 
-def _fit(options, estimator, X, y, folder):
+def _fit(options, estimator, data, folder):
     if not options.trials:
-        return estimator.fit(X, y)
+        return estimator.fit(data.X, data.y)
     from sklearn.base import is_classifier
 
     from trisk.model_selection import optuna_search
@@ -161,7 +267,7 @@ def _fit(options, estimator, X, y, folder):
         **_study(options, folder),
     }
     try:
-        search = optuna_search(estimator, X, y, **settings)
+        search = optuna_search(estimator, data.X, data.y, **settings)
     except ValueError as error:
         raise CommandError(f"The search is not possible: {error}") from error
     search.trials_dataframe().to_csv(folder / "trials.csv")

@@ -12,25 +12,34 @@ _CODES = """exit codes:
   2    a command line that cannot be understood
   130  interrupted
 """
+_PRESETS = """presets (columns and settings; how each was chosen is in the documentation):
+  auto           chooses columns by what a forest finds in the training rows
+  general        Magpie statistics
+  steels         element fractions and their logarithms
+  band_gap       all descriptors, for targets of which many are zero
+  exfoliation    Magpie statistics
+  metallicity    all descriptors, a classification
+  glass          all descriptors, a classification
+  published_steels, published_band_gap, published_metallicity, published_glass,
+  published_exfoliation  columns, network and training of the TRIADS paper
+
+"""
 _EXAMPLES = {
     "fit": """examples:
-  trisk fit alloys.csv --formula composition --target "yield strength" --unit MPa --out model/
-  trisk fit gaps.csv --formula formula --target gap --preset band_gap --cv 5 --out model/
+  trisk fit alloys.csv --target "yield strength [MPa]" --cv 5 --out model/
+  trisk fit alloys.xlsx --formula alloy --target hardness --process temperature route --out model/
   trisk fit glasses.csv --formula alloy --target glassy --leave-out chemical_system --out model/
-  trisk fit alloys.csv --formula alloy --target hardness --cv 5 --trials 30 --out model/
+  trisk fit gaps.csv --formula formula --target gap --fast --trials 30 --out model/
+  trisk fit cifs/ --targets energies.csv --target "energy [eV]" --cv 5 --out model/
 """,
     "predict": """examples:
   trisk predict model/ new.csv --out predicted.csv
-  trisk predict model/ new.csv --formula alloy > predicted.csv
+  trisk predict model/ new.csv --material alloy > predicted.csv
+  trisk predict model/ more_cifs/ --out predicted.csv
 """,
     "report": """examples:
   trisk report model/
   trisk report model/ --out report.html
-""",
-    "bench": """examples:
-  trisk bench matbench_steels
-  trisk bench matbench_steels --members 2 --out steels/
-  trisk bench expt_gap --record gap.json.gz
 """,
 }
 
@@ -56,7 +65,7 @@ def main(arguments=None):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="trisk",
-        description="Predict properties of materials from formulas.",
+        description="Predict properties of materials from formulas or crystal structures.",
         epilog=f"'trisk COMMAND --help' explains each command with examples.\n\n{_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,7 +73,7 @@ def _parser():
 
     parser.add_argument("--version", action="version", version=f"trisk {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_fit, _add_predict, _add_report, _add_bench):
+    for add in (_add_fit, _add_predict, _add_report):
         add(commands)
     return parser
 
@@ -74,27 +83,61 @@ def _add(commands, name, description):
         name,
         help=description[0].lower() + description[1:],
         description=f"{description}.",
-        epilog=f"{_EXAMPLES[name]}\n{_CODES}",
+        epilog=f"{_EXAMPLES[name]}\n{_PRESETS if name == 'fit' else ''}{_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
 def _add_fit(commands):
-    fit = _add(commands, "fit", "Fit a model to a table of formulas and a property")
-    fit.add_argument("table", help="CSV file (may be compressed) with a header line")
-    fit.add_argument("--formula", required=True, metavar="COLUMN", help="column of formulas")
+    fit = _add(commands, "fit", "Fit a model to a table of formulas or crystals and a property")
+    fit.add_argument(
+        "table",
+        help="CSV file (may be compressed) or Excel file with a header line, or a folder of "
+        "structure files",
+    )
+    material = fit.add_mutually_exclusive_group()
+    material.add_argument(
+        "--formula", metavar="COLUMN", help="column of formulas (default: the one that holds some)"
+    )
+    material.add_argument(
+        "--structure",
+        metavar="COLUMN",
+        help="column of structures: files beside the table or in the folder, or texts of CIFs "
+        "(default for a folder: the first column)",
+    )
+    fit.add_argument("--targets", metavar="FILE", help="table that goes with a folder")
     fit.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
     fit.add_argument("--out", required=True, metavar="FOLDER", help="where the model goes")
-    fit.add_argument("--unit", help="unit of the target, for tables and plots")
-    fit.add_argument("--preset", default="general", help="kind of task (default: general)")
     fit.add_argument(
-        "--classification",
-        action="store_true",
-        help="classes even if the target is a number; text and true/false always are classes",
+        "--process",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="columns beside the formula, such as temperatures; cells may be empty",
     )
+    fit.add_argument("--unit", help="unit of the target (default: that in 'target [unit]')")
+    fit.add_argument("--preset", default="auto", help="kind of task, see below (default: auto)")
+    kind = fit.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--classification",
+        action="store_const",
+        const=True,
+        help="classes even if the target is a number; text, true/false and 0/1 always are",
+    )
+    kind.add_argument(
+        "--regression",
+        dest="classification",
+        action="store_const",
+        const=False,
+        help="numbers even if the target is 0 or 1",
+    )
+    fit.add_argument("--positive", action="store_true", help="learn the logarithm of the target")
     folds = fit.add_mutually_exclusive_group()
     folds.add_argument(
-        "--cv", type=_whole(2), metavar="N", help="validate on N shuffled folds first"
+        "--cv",
+        type=_whole(2),
+        metavar="N",
+        help="validate on N shuffled folds first, a forest beside; equal formulas stay together",
     )
     folds.add_argument(
         "--leave-out",
@@ -114,10 +157,17 @@ def _add_fit(commands):
 
 
 def _add_predict(commands):
-    predict = _add(commands, "predict", "Predict a property of the formulas of a table")
+    predict = _add(commands, "predict", "Predict a property of the materials of a table")
     predict.add_argument("model", help="folder that 'trisk fit' wrote")
-    predict.add_argument("table", help="CSV file with a column of formulas")
-    predict.add_argument("--formula", metavar="COLUMN", help="its name, if not as in training")
+    predict.add_argument(
+        "table", help="CSV or Excel file with a column of materials, or a folder of structure files"
+    )
+    predict.add_argument(
+        "--material",
+        "--formula",
+        metavar="COLUMN",
+        help="column of formulas or structures, if not named as in training",
+    )
     predict.add_argument("--out", metavar="FILE", help="CSV file to write (default: the screen)")
     predict.add_argument(
         "--skip-bad-rows", action="store_true", help="leave unusable rows without a prediction"
@@ -132,19 +182,11 @@ def _add_report(commands):
     )
 
 
-def _add_bench(commands):
-    bench = _add(commands, "bench", "Score a preset on the official folds of a Matbench task")
-    bench.add_argument("task", help="such as matbench_steels; the prefix may be left out")
-    bench.add_argument("--preset", help="preset (default: the one made for the task)")
-    bench.add_argument("--out", metavar="FOLDER", help="where tables and plots go")
-    bench.add_argument(
-        "--record", metavar="FILE", help="leaderboard file (.json.gz) for the matbench package"
-    )
-    bench.add_argument("--no-forest", action="store_true", help="no forest for comparison")
-    _add_training(bench)
-
-
 def _add_training(command):
+    command.add_argument("--fast", action="store_true", help="the bare network: none of the three")
+    command.add_argument("--no-stacking", action="store_true", help="no forest in the model")
+    command.add_argument("--no-calibration", action="store_true", help="spreads as they are")
+    command.add_argument("--no-pretraining", action="store_true", help="no pre-trained columns")
     command.add_argument("--members", type=_whole(1), metavar="N", help="networks per ensemble")
     command.add_argument("--epochs", type=_whole(1), metavar="N", help="epochs of training")
     command.add_argument("--device", default="auto", help="torch device (default: auto)")

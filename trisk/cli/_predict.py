@@ -1,6 +1,7 @@
 """``trisk predict``: a model's predictions beside the rows of a table."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -13,11 +14,21 @@ def run(options):
     _files.check_writable(options.out)
     facts = _files.read_facts(options.model)
     table = _files.read_table(options.table)
-    formulas = _files.column(table, options.formula or facts["formula"], options.table)
-    problems = _files.formula_problems(formulas)
+    is_folder = Path(options.table).is_dir()
+    name = options.material or ("file" if is_folder else facts["material"])
+    materials = _files.column(table, name, options.table)
+    if facts["structures"]:
+        folder = options.table if is_folder else Path(options.table).parent
+        X, problems = _files.read_crystals(materials, folder)
+    else:
+        X, problems = materials, _files.formula_problems(materials)
     _files.handle_problems(problems, len(table), skip=options.skip_bad_rows)
     good = np.array([row not in problems for row in range(len(table))])
-    columns = _predict(_files.read_model(options.model), formulas[good], facts)
+    X = X[good]
+    if facts["process"]:
+        process, _ = _files.read_process(table, facts["process"], options.table, facts["process"])
+        X = process[good].assign(**{facts["material"]: X})
+    columns = _predict(_files.read_model(options.model), X, facts)
     if taken := [name for name in columns if name in table]:
         names = " and ".join(map(repr, taken))
         raise CommandError(f"{options.table!r} has {names} already: rename what is there.")
@@ -34,7 +45,15 @@ def _predict(model, X, facts):
     if facts["classification"]:
         probabilities = model.predict_proba(X)
         best = np.asarray(model.classes_)[probabilities.argmax(axis=1)]
-        by_class = {f"probability {c}": probabilities[:, k] for k, c in enumerate(model.classes_)}
+        shown = np.round(probabilities, 4)
+        by_class = {f"probability {c}": shown[:, k] for k, c in enumerate(model.classes_)}
         return {f"predicted {target}": best, **by_class}
+    last = getattr(model, "steps", [("", model)])[-1][1]
+    if not getattr(last, "_has_spread", False):
+        return {f"predicted {target}": _files.rounded(model.predict(X))}
     mean, spread = model.predict(X, return_std=True)
-    return {f"predicted {target}": mean, "spread of members": spread}
+    what = "standard deviation" if last.get_params().get("calibrate") else "spread of members"
+    return {
+        f"predicted {target}": _files.rounded(mean, spread),
+        what: _files.rounded(spread, spread),
+    }

@@ -89,28 +89,37 @@ def _summary(facts):
     unit = f" in {facts['unit']}" if facts["unit"] else ""
     rows = [
         ("predicts", facts["target"] + unit),
-        ("from", f"formulas, column “{facts['formula']}”"),
+        ("from", f"{_kind(facts)}, column “{facts['material']}”"),
         ("fitted on", f"{facts['n_rows']} rows of {facts['table']}"),
-        ("preset", facts["preset"]),
+        ("preset", facts["preset"] or "of crystals"),
         ("made", f"{facts['made']}, in {facts['seconds']} s"),
         ("with", ", ".join(f"{name} {v}" for name, v in facts["versions"].items())),
     ]
+    if facts["process"]:
+        rows[1] = ("from", f"{rows[1][1]}, and {', '.join(facts['process'])}")
     if facts["classes"]:
-        rows.insert(1, ("classes", ", ".join(map(str, facts["classes"]))))
+        rows.insert(2, ("classes", ", ".join(map(str, facts["classes"]))))
     return _table(rows, numbers=False)
+
+
+def _kind(facts):
+    return "structures" if facts["structures"] else "formulas"
 
 
 def _scores(facts):
     if not facts["scores"]:
         return _section("Scores", "<p>The model was fitted without validation (--cv).</p>")
     table, rows = pd.DataFrame(facts["scores"]), []
+    forest = pd.DataFrame(facts["forest"] or {})
     header = ["", "mean", "standard deviation", *(f"fold {k}" for k in table.index)]
     for name in facts["scores"]:
-        values = table[name]
         unit = f", {facts['unit']}" if facts["unit"] and name in ("mae", "rmse") else ""
-        mean, *shown = (f"{v:.4g}" for v in [values.mean(), *values])
-        deviation = f"{values.std(ddof=0):.2g}"
-        rows.append([_SCORE_NAMES.get(name, name) + unit, mean, deviation, *shown])
+        named = {_SCORE_NAMES.get(name, name) + unit: table[name]}
+        if name in forest:
+            named["– of a forest"] = forest[name]
+        for label, values in named.items():
+            mean, *shown = (f"{v:.4g}" for v in [values.mean(), *values])
+            rows.append([label, mean, f"{values.std(ddof=0):.2g}", *shown])
     note = f"<p>Rows left out in turn: {html.escape(str(facts['validation']))}.</p>"
     return _section("Scores", note + _table(rows, header))
 
@@ -167,7 +176,8 @@ def _training(model):
 
     from trisk.plotting._base import COLORS, plain_axes
 
-    history = model[-1].net_.history
+    network = model if hasattr(model, "steps") else model.estimators_[0]
+    history = network[-1].net_.history
     figure, ax = plt.subplots(figsize=(5.2, 3), layout="constrained")
     ax.plot([epoch["epoch"] for epoch in history], history[:, "train_loss"], color=COLORS[0])
     ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
@@ -198,7 +208,9 @@ def _use(folder, facts):
         f"import trisk\nmodel = trisk.load({str(folder / 'model.trisk')!r})\n"
         "model.predict(['Fe0.7Cr0.18Ni0.12'])"
     )
-    column = html.escape(facts["formula"])
+    if facts["structures"] or facts["process"]:
+        code = code.rpartition("\n")[0]
+    column = html.escape(facts["material"])
     return _section(
         "Use",
         f"<pre>{command}</pre><p>where new.csv has a column “{column}”, or in Python:</p>"
