@@ -218,9 +218,9 @@ def on_tables(estimator, convert, *, answer=None):
     >>> from sklearn.utils.estimator_checks import check_estimator
     >>> from trisk.featurizers import StoichiometryFeaturizer
     >>> from trisk.testing import on_tables, table_to_formulas
-    >>> results = check_estimator(on_tables(StoichiometryFeaturizer(), table_to_formulas))
-    >>> len(results) > 40, {result["status"] for result in results} <= {"passed", "skipped"}
-    (True, True)
+    >>> bridged = on_tables(StoichiometryFeaturizer(), table_to_formulas)
+    >>> len(check_estimator(bridged, on_skip=None)) > 40
+    True
     """
     bridged: Any = _tables_class(type(estimator), convert, answer)  # type: ignore[arg-type]
     return bridged(**estimator.get_params(deep=False))

@@ -253,21 +253,8 @@ class NetworkEstimator(BaseEstimator):
         return self.nets_[0]
 
     @contextmanager
-    def lend_net(self, net, members):
-        """Predict for a while with some members of a net that is still training.
-
-        Parameters
-        ----------
-        net : Net
-            The net.
-        members : slice
-            This estimator's members of it.
-
-        Yields
-        ------
-        None
-            While the estimator predicts with it.
-        """
+    def _lend_net(self, net, members):
+        """Predict for a while with some members of a net that is still training."""
         with net.averaged():
             module = self._copy_members(net, members)
         self.nets_ = [finished_net(module, [], net.device, self.options("training").precision)]

@@ -538,7 +538,7 @@ class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
 
     Every cycle of the recursion passes messages from dihedral angles to bond angles to bonds to
     atoms with one set of weights; each is supervised, and a gate ends the recursion of each
-    crystal [1]_. Takes the graphs of a :class:`trisk.featurizers.CrystalGraphFeaturizer`.
+    crystal. Takes the graphs of a :class:`trisk.featurizers.CrystalGraphFeaturizer`.
 
     Parameters
     ----------
@@ -557,10 +557,6 @@ class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     --------
     GraphTRIADSRegressor : The same network for numbers.
     trisk.featurizers.CrystalGraphFeaturizer : Structures to graphs.
-
-    References
-    ----------
-    .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026.
 
     Examples
     --------

@@ -585,7 +585,7 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     """Recursive network for two or more classes on composition features or any numeric table.
 
     An ensemble of small networks that refine their answer in a few weight-tied steps, each of
-    them supervised [1]_. Members' probabilities are averaged.
+    them supervised. Members' probabilities are averaged.
 
     Parameters
     ----------
@@ -610,10 +610,6 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     Notes
     -----
     {sizes}
-
-    References
-    ----------
-    .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026.
 
     Examples
     --------

@@ -79,12 +79,6 @@ class TableNetwork(NetworkEstimator):
         """
         return fit_together([(self, X, y, sample_weight)])[0]
 
-    @property
-    def trains_with_others(self):
-        """Whether nothing that happens to one network ends the training of all."""
-        patience = self.options("training").patience
-        return self.callbacks is None and patience is None and self.checkpoint is None
-
     def _prepare(self, X, y, sample_weight):
         """Validate and scale; return the training set and the kind of loss."""
         self._validate_params()

@@ -794,7 +794,7 @@ class TriForcesClassifier(ClassifierTask, PropertyTriForces):
     """Three streams on structures, for classes.
 
     One stream sees the composition, one the structure without its elements, one both together;
-    their named blocks feed one head [1]_. Members' probabilities are averaged.
+    their named blocks feed one head. Members' probabilities are averaged.
 
     Parameters
     ----------
@@ -815,10 +815,6 @@ class TriForcesClassifier(ClassifierTask, PropertyTriForces):
     See Also
     --------
     TriForcesRegressor : The same for numbers.
-
-    References
-    ----------
-    .. [1] TriForces, arXiv:2605.20581, ICML 2026.
 
     Examples
     --------

@@ -123,7 +123,7 @@ def score_folds(estimator, X, y, folds, scorer, *, params=None, report=None):
     for fold, (train, _) in enumerate(folds):
         model = clone(estimator)
         network = last_step(model)
-        if report and hasattr(network, "lend_net"):
+        if report and hasattr(network, "_lend_net"):
             network.set_params(
                 callbacks=[*(network.callbacks or ()), _Watch({fold: model}, update)]
             )
@@ -157,7 +157,7 @@ class _Watch(Callback):
             for k, owner in enumerate(owners):
                 n_members = len(owner.architecture_.get("seeds", "1"))
                 members = slice(k * n_members, (k + 1) * n_members)
-                lent.enter_context(owner.lend_net(net, members))
+                lent.enter_context(owner._lend_net(net, members))
             # Networks of crystals train one member after the other, those of a batch all at once.
             n_trainings = getattr(owners[0], "n_trainings", 1)
             self.update(self.models, done / net.max_epochs / n_trainings)

@@ -75,13 +75,6 @@ class TrainingOptions(Options):
     precision : {"auto", "double", "single"}, default="auto"
         Of predictions: ``"auto"`` is double on a CPU and single elsewhere, where double is slow
         or absent. Training is in single precision.
-
-    Examples
-    --------
-    >>> from trisk.estimators import HybridTRIADSRegressor, TrainingOptions
-    >>> model = HybridTRIADSRegressor(training=TrainingOptions(validation_fraction=0.2))
-    >>> model.set_params(training__patience=20).training.patience
-    20
     """
 
     weight_decay: float = 1e-2
