@@ -64,10 +64,11 @@ def test_standard_deviation_is_that_of_the_stated_distribution(share):
     rng = np.random.default_rng(0)
     for noise in (rng.normal(size=1000), rng.lognormal(size=1000)):
         y = np.where(rng.uniform(size=1000) < share, noise, 0)
-        model = HurdleRegressor(DummyClassifier(), DummyRegressor()).fit(np.zeros((1000, 1)), y)
+        model = HurdleRegressor(DummyClassifier(), DummyRegressor(), random_state=0)
+        model.fit(np.zeros((1000, 1)), y)
         center, std = model.predict(np.zeros((2, 1)), return_std=True)
         np.testing.assert_array_equal(center, model.predict(np.zeros((2, 1))))
-        np.testing.assert_allclose(std, y.std(), rtol=0.02)
+        np.testing.assert_allclose(std, y.std(), rtol=0.05)
     mean = model.set_params(statistic="mean")
     with pytest.raises(ValueError, match='needs statistic="median"'):
         mean.predict(np.zeros((2, 1)), return_std=True)
