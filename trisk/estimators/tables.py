@@ -86,6 +86,8 @@ class TableNetwork(NetworkEstimator):
         self._check_table(X)
         weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weight > 0
+        if not used.any():  # scikit-learn before 1.7 lets this pass
+            raise ValueError("All weights in sample_weight are zero.")
         target, weight = self._read_target(y[used], weight[used])
         X, target, weight = merge_duplicates(X[used], target, weight)
         scaled, loss = self._scale_target(target, weight)
