@@ -556,7 +556,6 @@ class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     See Also
     --------
     GraphTRIADSRegressor : The same network for numbers.
-    trisk.featurizers.CrystalGraphFeaturizer : Structures to graphs.
 
     Examples
     --------

@@ -605,7 +605,6 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     See Also
     --------
     HybridTRIADSRegressor : The same network for numbers.
-    trisk.featurizers.CompositionFeaturizer : Formulas to columns.
 
     Notes
     -----
