@@ -64,8 +64,8 @@ print(scores.to_string())
 for suffix in columns:
     gap = errors[f"HybridTRIADS{suffix}"] - errors[f"ExtraTrees{suffix}"]
     print(
-        f"HybridTRIADS{suffix} minus ExtraTrees{suffix}: {gap.mean():+.3f} ± {gap.std(ddof=0):.3f} eV; "
-        f"better in {(gap < 0).sum()} of {len(gap)} folds."
+        f"HybridTRIADS{suffix} minus ExtraTrees{suffix}: {gap.mean():+.3f} ± "
+        f"{gap.std(ddof=0):.3f} eV; better in {(gap < 0).sum()} of {len(gap)} folds."
     )
 
 # %%
