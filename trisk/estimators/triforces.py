@@ -311,7 +311,7 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
         return graphs
 
     def _predict_batches(self, graphs, module=None, warning_level=3):
-        """Yield rows with atoms, these atoms' rows, and their batch for a network."""
+        """Yield rows with atoms, the slice of their atoms, and their batch for a network."""
         check_is_fitted(self)
         parameter = next((module or self.net_.module_).parameters())
         rows = np.flatnonzero(graphs.counts("atom") > 0)
@@ -322,11 +322,11 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
             )
         costs = (graphs.counts("atom") + 0.1 * graphs.counts("bond"))[rows]
         n_batches = min(len(rows), math.ceil(costs.sum() / _PREDICTION_COST))
-        of_atom = graphs.rows("atom")
+        starts = graphs.offsets["atom"]
         for part in pack(costs, n_batches) if n_batches else ():
-            atoms = np.flatnonzero(np.isin(of_atom, rows[part]))
-            batch = to_batch(graphs.take(rows[part]), parameter.device, parameter.dtype)
-            yield rows[part], atoms, batch
+            chosen = rows[part]  # in order, and what lies between them has no atoms
+            atoms = slice(starts[chosen[0]], starts[chosen[-1] + 1])
+            yield chosen, atoms, to_batch(graphs.take(chosen), parameter.device, parameter.dtype)
 
     def transform(self, X):
         """Embed structures with the streams of the first network.
