@@ -9,8 +9,9 @@ import torch
 from sklearn.utils.validation import check_non_negative
 
 from trisk._encoder_weights import encoder_sizes, read_encoder
-from trisk.estimators.base import ClassifierTask, RegressorTask, document_parameters
+from trisk.estimators.base import document_parameters
 from trisk.estimators.tables import TableNetwork, TrainingSet, read_columns
+from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import CompositionEncoderNetwork
 from trisk.structures.elements import N_ELEMENTS
 from trisk.training.datasets import member_seeds

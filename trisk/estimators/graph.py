@@ -12,14 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import Interval, StrOptions
 from trisk._compat import Options as AnyOf
-from trisk.estimators.base import (
-    ClassifierTask,
-    NetworkEstimator,
-    RegressorTask,
-    check_elements,
-    document_parameters,
-)
+from trisk.estimators.base import NetworkEstimator, check_elements, document_parameters
 from trisk.estimators.scaling import ColumnScaler
+from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import DeepSupervisionLoss, GraphBatch, GraphTRIADSNetwork
 from trisk.structures import CrystalGraphs
 from trisk.training.datasets import (

@@ -14,12 +14,7 @@ from scipy.special import huber
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import HasMethods, Interval, StrOptions
-from trisk.estimators.base import (
-    COMMON_TEXT,
-    ClassifierTask,
-    RegressorTask,
-    document_parameters,
-)
+from trisk.estimators.base import COMMON_TEXT, document_parameters
 from trisk.estimators.columns import divide_columns, hide_columns, token_names
 from trisk.estimators.neighbors import NeighborDraws
 from trisk.estimators.scaling import ColumnScaler
@@ -33,6 +28,7 @@ from trisk.estimators.stacking import (
     temper,
 )
 from trisk.estimators.tables import TableNetwork, TrainingSet, read_columns
+from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import HybridTRIADSNetwork, InputLayout
 from trisk.training.datasets import member_seeds
 from trisk.training.settings import MAX_LAYERS, MAX_STEPS, WIDTH, Choice, Options, Range

@@ -24,15 +24,9 @@ from sklearn.utils.validation import (
 
 from trisk._compat import Interval, StrOptions, check_feature_names_in, clone_parameters
 from trisk.data import data_file
-from trisk.estimators.base import (
-    ClassifierTask,
-    NetworkEstimator,
-    RegressorTask,
-    check_elements,
-    check_given,
-    document_parameters,
-)
+from trisk.estimators.base import NetworkEstimator, check_elements, document_parameters
 from trisk.estimators.scaling import ColumnScaler
+from trisk.estimators.tasks import ClassifierTask, RegressorTask, check_given
 from trisk.nn import (
     BACKBONES,
     STREAMS,

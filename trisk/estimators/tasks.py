@@ -1,0 +1,290 @@
+"""What an estimator with networks is trained for: numbers or classes."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_array,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from trisk._compat import StrOptions
+from trisk.estimators.scaling import TargetScaler
+from trisk.training.settings import Choice
+
+
+def check_given(estimator, y):
+    if y is None:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+
+
+def _recurs(estimator):
+    return estimator._has_steps
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class RegressorTask(RegressorMixin):
+    """One or more numbers as target, standardised; members' answers are combined in its unit."""
+
+    loss: str = "absolute_error"
+    aggregation: str = "mean"
+
+    _y_checks = {"y_numeric": True, "multi_output": True}
+    _has_steps = True
+    _task_constraints = {
+        "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
+        "aggregation": [StrOptions({"mean", "median"})],
+    }
+    _task_search_space = {"loss": Choice(("absolute_error", "squared_error", "huber"))}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.regressor_tags.poor_score = self._poor_score
+        return tags
+
+    def _check_target(self, y):
+        """Numbers; of several targets of a row some may be missing."""
+        check_given(self, y)
+        y = check_array(
+            y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite="allow-nan"
+        )
+        if y.ndim == 1:
+            assert_all_finite(y, input_name="y")
+        elif np.isnan(y).all(axis=0).any():
+            column = int(np.isnan(y).all(axis=0).argmax())
+            raise ValueError(f"Column {column} of y holds no number.")
+        return y
+
+    @property
+    def _log_target(self):
+        """Whether the network learns the logarithm of the target."""
+        return False
+
+    def _read_target(self, y, weight):
+        """Targets of rows with weight, ``(n_samples, n_outputs)``, and the weights."""
+        self.single_target_ = y.ndim == 1
+        return np.asarray(y, dtype=np.float64).reshape(len(y), -1), weight
+
+    def _scale_target(self, target, weight):
+        """Scaled targets and the kind of loss."""
+        self.target_scaler_ = TargetScaler.fit(target, weight, log=self._log_target)
+        return self.target_scaler_.transform(target), self.loss
+
+    def _original_target(self, target):
+        return target[:, 0] if self.single_target_ else target
+
+    def _combine(self, outputs, sizes=1.0):
+        """Centre and spread of members' outputs ``(K, n_samples, n_outputs)``."""
+        predictions = self.target_scaler_.inverse_transform(outputs / sizes) * sizes
+        if self.single_target_:
+            predictions = predictions[..., 0]
+        combine = np.median if self.aggregation == "median" else np.mean
+        return combine(predictions, axis=0), predictions.std(axis=0)
+
+    @property
+    def _has_spread(self):
+        """Whether several networks can disagree."""
+        return sum(net.n_members for net in self.nets_) > 1
+
+    def _check_spread(self):
+        check_is_fitted(self)
+        if not self._has_spread:
+            raise ValueError(
+                "One network has no spread: fit with n_members=2 or more for standard deviations."
+            )
+
+    def predict(self, X, return_std=False):
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+        return_std : bool, default=False
+            Whether to return the standard deviation over members too, of which there must be
+            two or more.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Prediction, in the unit of the target; NaN for a structure without atoms.
+        y_std : ndarray of the same shape
+            Spread of the members, only with `return_std`.
+        """
+        if return_std:
+            self._check_spread()
+        center, spread = self._answer(X)
+        return (center, spread) if return_std else center
+
+    @available_if(_recurs)
+    def staged_predict(self, X):
+        """Predict after each recursion step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Yields
+        ------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Prediction after steps 1, 2, …
+        """
+        for center, _ in self._staged_answers(X):
+            yield center
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ClassifierTask(ClassifierMixin):
+    """Labels as target, rows weighted by their class; members' probabilities are averaged."""
+
+    class_weight: dict | str | None = None
+
+    _y_checks: ClassVar[dict[str, bool]] = {}
+    _has_steps = True
+    _task_constraints = {"class_weight": [dict, StrOptions({"balanced"}), None]}
+    _task_search_space = {"class_weight": Choice((None, "balanced"))}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = self._poor_score
+        return tags
+
+    def _check_target(self, y):
+        check_given(self, y)
+        return column_or_1d(y, warn=True)
+
+    def _read_target(self, y, weight):
+        """Positions in ``classes_`` of rows with weight, ``(n_samples, 1)``, and their weights."""
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes in y, but all have "
+                f"the class {self.classes_.tolist()[0]!r}."
+            )
+        if self.class_weight == "balanced":
+            of_class = weight.sum() / (len(self.classes_) * np.bincount(labels, weights=weight))
+        else:
+            of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        for value, wrong in zip(of_class, ~(np.isfinite(of_class) & (of_class >= 0)), strict=True):
+            if wrong:
+                raise ValueError(f"class_weight holds {value}; weights are finite and positive.")
+        return labels.reshape(-1, 1), weight * of_class[labels]
+
+    def _scale_target(self, target, weight):
+        """Class probabilities and the kind of loss."""
+        return np.eye(len(self.classes_))[target[:, 0].astype(np.intp)], "cross_entropy"
+
+    def _original_target(self, target):
+        return self.classes_[target[:, 0].astype(np.intp)]
+
+    def _combine(self, outputs):
+        """Mean probabilities of members' logits ``(K, n_samples, n_classes)``; no spread."""
+        shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
+        probabilities = (shifted / shifted.sum(-1, keepdims=True)).mean(axis=0)
+        return probabilities, np.zeros_like(probabilities)
+
+    def predict_proba(self, X):
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; NaN for a structure without atoms.
+        """
+        return self._answer(X)[0]
+
+    def predict_log_proba(self, X):
+        """Predict the logarithms of class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Returns
+        -------
+        logarithms : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X):
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Labels.
+
+        Raises
+        ------
+        ValueError
+            If a structure has no atoms, because a featurizer could not read it.
+        """
+        return self._labels(self.predict_proba(X))
+
+    def _labels(self, probabilities):
+        missing = np.flatnonzero(np.isnan(probabilities).any(axis=1))
+        if len(missing):
+            raise ValueError(
+                f"The structures in rows {missing[:5].tolist()} have no atoms, so there is no "
+                "class to predict. Leave these rows out, or use predict_proba, which gives NaN for "
+                "them."
+            )
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    @available_if(_recurs)
+    def staged_predict_proba(self, X):
+        """Predict class probabilities after each recursion step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Yields
+        ------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            Probabilities after steps 1, 2, …
+        """
+        for probabilities, _ in self._staged_answers(X):
+            yield probabilities
+
+    @available_if(_recurs)
+    def staged_predict(self, X):
+        """Predict the most probable class after each recursion step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Yields
+        ------
+        y : ndarray of shape (n_samples,)
+            Labels after steps 1, 2, …
+        """
+        for probabilities in self.staged_predict_proba(X):
+            yield self._labels(probabilities)
