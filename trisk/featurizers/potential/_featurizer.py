@@ -94,12 +94,9 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
 
     Attributes
     ----------
-    n_features_in_ : int
-        Always 1.
+    {attributes}
     n_features_out_ : int
         Number of columns given out.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column seen in ``fit``; only if it was a DataFrame.
 
     See Also
     --------
@@ -200,24 +197,6 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     verbose: int = 0
 
     def transform(self, X):
-        """Measure structures.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Structures: pymatgen ``Structure`` objects or their dicts, ASE ``Atoms``, paths of
-            files (CIF, POSCAR, …), texts of CIFs, or a mixture.
-
-        Returns
-        -------
-        pandas.DataFrame of shape (n_samples, n_features_out)
-            One row per structure, under the index of X if X is a pandas object.
-
-        Raises
-        ------
-        FeaturizationError
-            With ``on_error="raise"``, when a structure cannot be measured.
-        """
         structures, errors = self._read(X)
         if errors and self.on_error == "raise":
             self._report(errors, len(structures))
