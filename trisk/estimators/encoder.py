@@ -174,10 +174,7 @@ class CompositionEncoderRegressor(RegressorTask, BaseCompositionEncoder):
 class CompositionEncoderClassifier(ClassifierTask, BaseCompositionEncoder):
     """Pre-trained encoder of compositions, trained on for two or more classes.
 
-    Attention among the elements of a composition, weighted by their fractions, that learned
-    calculated formation energies and band gaps of 92,000 formulas; a head reads its embedding.
-    Takes the table of element fractions that
-    :class:`trisk.featurizers.ElementFractionFeaturizer` gives.
+    As :class:`CompositionEncoderRegressor`; the probabilities of all members are averaged.
 
     Parameters
     ----------
@@ -196,18 +193,6 @@ class CompositionEncoderClassifier(ClassifierTask, BaseCompositionEncoder):
     --------
     CompositionEncoderRegressor : The same encoder for numbers.
     trisk.featurizers.PretrainedFeaturizer : The encoder as it is, as columns.
-
-    Examples
-    --------
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from trisk import load_band_gaps
-    >>> from trisk.estimators import CompositionEncoderClassifier
-    >>> from trisk.featurizers import ElementFractionFeaturizer
-    >>> X, y = load_band_gaps()
-    >>> encoder = CompositionEncoderClassifier(n_members=1, max_epochs=2, random_state=0)
-    >>> model = make_pipeline(ElementFractionFeaturizer(), encoder).fit(X[:60], y[:60] > 2)
-    >>> model.predict_proba(["GaAs", "NaCl"]).shape
-    (2, 2)
     """
 
     _parameter_constraints = {

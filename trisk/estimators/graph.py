@@ -135,13 +135,9 @@ class GraphTRIADSOptions(Options):
 
 @dataclass(frozen=True)
 class GraphScaler:
-    """Scaling of all features of crystal graphs, measured on training rows.
+    """Scaling of the features of atoms, of compositions and of the logarithms of bonds' sensors.
 
-    Attributes
-    ----------
-    atoms, context, sensors : ColumnScaler or None
-        Scaling of the features of atoms, of compositions and of the logarithms of the bonds'
-        physics sensors; None where there are no such columns.
+    It is measured on training rows, and None where there are no such columns.
     """
 
     atoms: ColumnScaler
@@ -262,34 +258,6 @@ class BaseGraphTRIADS(NetworkEstimator):
     }
 
     def fit(self, X, y, sample_weight=None):
-        """Fit the ensemble.
-
-        Parameters
-        ----------
-        X : CrystalGraphs of shape (n_samples,)
-            Graphs, as :class:`trisk.featurizers.CrystalGraphFeaturizer` gives them.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        TypeError
-            If `X` is not a :class:`~trisk.structures.CrystalGraphs`.
-        ValueError
-            On structures without atoms, graphs without the sensors that ``physics`` asks for,
-            too few rows, one class only, or weights that are all zero.
-        FloatingPointError
-            If the loss diverges.
-        KeyboardInterrupt
-            After an interruption; the estimator is then fitted with the weights reached so far.
-        """
         self._validate_params()
         # A fit that fails must not leave the nets of an earlier one beside new scalers.
         self.__dict__.pop("nets_", None)
@@ -531,9 +499,7 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
 class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     """Recursive network on crystal graphs for two or more classes.
 
-    Every cycle of the recursion passes messages from dihedral angles to bond angles to bonds to
-    atoms with one set of weights; each is supervised, and a gate ends the recursion of each
-    crystal. Takes the graphs of a :class:`trisk.featurizers.CrystalGraphFeaturizer`.
+    As :class:`GraphTRIADSRegressor`; the probabilities of all members are averaged.
 
     Parameters
     ----------

@@ -514,23 +514,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
         return losses.get(self.loss, lambda r: huber(1.0, r))(residual).mean(1)
 
     def predict(self, X, return_std=False):
-        """Predict the target.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Table with the columns seen in `fit`.
-        return_std : bool, default=False
-            Whether to return a standard deviation too.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Prediction, in the unit of the target.
-        y_std : ndarray of the same shape
-            Only with `return_std`: the spread of the members and of the stacked model around
-            them, scaled to the size of held-out errors where `calibrate` is set.
-        """
         if return_std:
             self._check_spread()
         center, spread = self._answer(X)
@@ -580,8 +563,7 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
 class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     """Recursive network for two or more classes on composition features or any numeric table.
 
-    An ensemble of small networks that refine their answer in a few weight-tied steps, each of
-    them supervised. Members' probabilities are averaged.
+    As :class:`HybridTRIADSRegressor`; the probabilities of all members are averaged.
 
     Parameters
     ----------

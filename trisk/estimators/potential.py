@@ -232,7 +232,7 @@ class TriForcesPotential(SupervisedTriForces):
         tags.target_tags.required = False
         return tags
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None):  # type: ignore[override]
         """Fit to energies, forces and stresses; some may be missing in some structures.
 
         Parameters

@@ -166,7 +166,7 @@ class TriForcesPretrainer(BaseTriForces):
             raise TypeError(f"{str(source)!r} holds a {type(found).__name__}, not a {cls.__name__}")
         return found
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None):  # type: ignore[override]
         """Train the streams.
 
         Parameters

@@ -429,13 +429,7 @@ class SupervisedTriForces(BaseTriForces):
         return twin
 
     def search_space(self):
-        """Tell which parameters are worth tuning; sizes that pre-trained weights set are not.
-
-        Returns
-        -------
-        distributions : dict of str to optuna.distributions.BaseDistribution
-            Values to try, by parameter.
-        """
+        # Sizes that pre-trained weights set are not worth tuning.
         space = super().search_space()
         backbone = self.options("network").backbone
         if self.pretrained is not None:
@@ -540,31 +534,6 @@ class PropertyTriForces(SupervisedTriForces):
     }
 
     def fit(self, X, y, sample_weight=None):
-        """Fit the ensemble.
-
-        Parameters
-        ----------
-        X : CrystalGraphs or array-like of structures, of length n_samples
-            Structures of any kind that :func:`trisk.structures.read_structures` takes.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of structures in the loss.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a structure cannot be used, or targets are missing, infinite or too few.
-        FloatingPointError
-            If the loss diverges.
-        KeyboardInterrupt
-            After an interruption; the estimator is then fitted with the weights reached so far.
-        """
         graphs = self._with_context(self._read_training(X), X)
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
         self.elements_ = np.unique(graphs.atomic_numbers)
@@ -787,8 +756,7 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
 class TriForcesClassifier(ClassifierTask, PropertyTriForces):
     """Three streams on structures, for classes.
 
-    One stream sees the composition, one the structure without its elements, one both together;
-    their named blocks feed one head. Members' probabilities are averaged.
+    As :class:`TriForcesRegressor`; the probabilities of all members are averaged.
 
     Parameters
     ----------
