@@ -15,12 +15,8 @@ _LARGEST_TARGET = 1e150
 class ColumnScaler:
     """Centre and scale of every column.
 
-    Attributes
-    ----------
-    center, scale : ndarray of shape (n_columns,)
-        A column x becomes (x − center) / scale; a constant column becomes zero.
-    smooth_clip : bool
-        Whether the scaled value then becomes x / √(1 + (x/3)²), so that no outlier exceeds 3.
+    A column x becomes (x − center) / scale, a constant one zero; with `smooth_clip` the scaled
+    value then becomes x / √(1 + (x/3)²), so that no outlier exceeds 3.
     """
 
     center: np.ndarray
@@ -67,13 +63,8 @@ class ColumnScaler:
 class TargetScaler:
     """Mean and standard deviation of every target, or of its logarithm.
 
-    Attributes
-    ----------
-    center, scale : ndarray of shape (n_outputs,)
-        A target y becomes (y − center) / scale; a constant target becomes zero and is predicted
-        exactly.
-    log : bool
-        Whether logarithms take the place of the targets.
+    A target y becomes (y − center) / scale; a constant target becomes zero and is predicted
+    exactly.
     """
 
     center: np.ndarray
@@ -109,9 +100,7 @@ def merge_duplicates(
     """Merge equal rows into one with the sum of their weights, in an order of their own.
 
     After this a weight of two and a row given twice are the same thing, and a fit does not
-    depend on the order of rows.
-
-    Rows of weight zero are left out; weights average one.
+    depend on the order of rows. Rows of weight zero are left out; weights average one.
     """
     kept = weight > 0
     rows = _plain(np.hstack([X[kept], y[kept]]))

@@ -26,15 +26,9 @@ class DropoutSeeds(Callback):
 class LearningRate(Callback):
     """Set the rate of every group of parameters from the progress of the training.
 
-    Parameters
-    ----------
-    schedule : {"cosine", "constant"}
-        Warm-up over 5 % of the steps and a cosine to zero, or no change.
-    n_steps, steps_per_epoch : int
-        Steps of the whole training and of an epoch.
-    averaging_start : int or None
-        Epoch at which plain averaging starts. The cosine then falls to a tenth by that epoch,
-        and the rate is half the initial one from there on, as published.
+    The `schedule` is a warm-up over 5 % of the steps and a cosine to zero, or "constant". With an
+    epoch at which plain averaging starts, `averaging_start`, the cosine falls to a tenth by that
+    epoch, and the rate is half the initial one from there on, as published.
     """
 
     def __init__(self, schedule, n_steps, steps_per_epoch, averaging_start):
@@ -87,14 +81,8 @@ class GradientClipping(Callback):
 class WeightAveraging(Callback):
     """Keep an average of the weights along training and use it for validation and prediction.
 
-    Parameters
-    ----------
-    kind : {"ema", "swa"}
-        Exponential moving average over steps, or plain average over the epochs after `start`.
-    decay : float
-        Decay of the moving average; it warms up as (1 + t) / (10 + t).
-    start : int
-        First epoch of the plain average.
+    An exponential moving average over steps ("ema"), whose `decay` warms up as (1 + t) / (10 + t),
+    or a plain average over the epochs after `start` ("swa").
     """
 
     def __init__(self, kind, *, decay, start):
@@ -157,12 +145,8 @@ class WeightAveraging(Callback):
 class Validation(Callback):
     """Judge every member on rows that it kept, and restore the weights of its best epoch.
 
-    Parameters
-    ----------
-    dataset : dataset
-        Its ``parts()`` gives batches, each with its share of the rows.
-    patience : int or None
-        Stop when no member has improved for so many epochs.
+    The ``parts()`` of the dataset give batches, each with its share of the rows; the training
+    stops when no member has improved for `patience` epochs.
     """
 
     _state = ("best_loss_", "best_epoch_", "best_weights_")
@@ -262,13 +246,7 @@ class DivergenceGuard(Callback):
 
 
 class DurationWarning(Callback):
-    """Say what a long training takes, as soon as its first epochs tell.
-
-    Parameters
-    ----------
-    n_trainings : int
-        Networks that are trained one after the other.
-    """
+    """Say what `n_trainings` one after the other will take, as soon as the first epochs tell."""
 
     # Seconds; of a short first epoch, most goes into starting up.
     longest, start_up = 600, 30

@@ -45,16 +45,8 @@ class TableDataset(Dataset):
     """Rows of several training sets of equal shape, served to all their members at once.
 
     An epoch shows each row once, to every member in its own order; its last batch is filled up
-    with rows drawn again, so that all batches are of one size.
-
-    Parameters
-    ----------
-    sets : sequence of TrainingSet
-        Scaled rows, targets, weights and the seeds of their members.
-    validation_fraction : float
-        Share of rows that each member keeps for validation.
-    device : torch.device or str
-        Where the rows live.
+    with rows drawn again, so that all batches are of one size. Each member keeps its own
+    `validation_fraction` of the rows. The `sets` are of the class ``TrainingSet``.
     """
 
     def __init__(self, sets, validation_fraction, device):
@@ -125,21 +117,10 @@ class TableDataset(Dataset):
 class StructureDataset(Dataset):
     """Structures with targets, served in shuffled batches of about equal cost.
 
-    Parameters
-    ----------
-    graphs : CrystalGraphs
-        Structures.
-    to_batch : callable
-        Turns graphs, a device and a type into a batch of tensors.
-    of_structures : mapping of str to ndarray of shape (n_structures, ...)
-        Targets of structures. The column ``"weight"`` is scaled so that a structure counts the
-        same in a batch of few large ones and of many small ones.
-    of_atoms : mapping of str to ndarray of shape (n_atoms, ...), default=None
-        Targets of atoms.
-    seed : int
-        Seed of the order.
-    device : torch.device or str
-        Where batches go.
+    A function `to_batch` turns graphs, a device and a type into a batch of tensors. Targets are
+    arrays by name, `of_structures` ``(n_structures, …)`` and `of_atoms` ``(n_atoms, …)``. The
+    target "weight" is scaled so that a structure counts the same in a batch of few large ones and
+    of many small ones.
     """
 
     def __init__(self, graphs, to_batch, of_structures, of_atoms=None, *, seed=0, device="cpu"):
