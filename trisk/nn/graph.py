@@ -180,7 +180,7 @@ class GraphCell(nn.Module):
 
 
 class GraphTRIADSNetwork(SeededNetwork):
-    """Member-batched GraphTRIADS network [1]_.
+    """Member-batched GraphTRIADS network.
 
     1. Atoms start from their features, an embedding of the element and the context of the
        composition.
@@ -191,26 +191,12 @@ class GraphTRIADSNetwork(SeededNetwork):
     3. After every cycle the answer states of the atoms are pooled and read by one head, which
        with `springs` also reads the vibrations of springs with learned stiffness.
 
-    Parameters
-    ----------
-    seeds : sequence of int
-        One seed per member; their number is the number of members, K.
-    n_atom_features, n_context, n_sensors, n_outputs : int
-        Columns of atoms, of compositions and of bonds, and width of the prediction.
-    order : {1, 2, 3}
-        Bonds only, bond angles too, dihedral angles too.
-
-    Notes
-    -----
-    The input is a :class:`GraphBatch`. Output: a dictionary with ``steps``
+    There is one seed per member; their number is the number of members, K. The input is a
+    :class:`GraphBatch`. Output: a dictionary with ``steps``
     ``(K, n_cycles, n_structures, n_outputs)``, the prediction after each cycle that any crystal
     needed, ``answer`` ``(K, n_structures, n_outputs)``, the last of them,
     ``cycles`` ``(K, n_structures)``, the cycles each crystal used, and ``openness``
     ``(K, n_structures)``, the sum over cycles of the gate's openness.
-
-    References
-    ----------
-    .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026.
     """
 
     #: Whether to leave out cycles that no crystal needs. This changes no result; to know of them
