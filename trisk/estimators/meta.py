@@ -28,7 +28,9 @@ from trisk._compat import (
     routing_enabled,
     safe_indexing,
 )
+from trisk.estimators.base import NetworkEstimator
 from trisk.structures import CrystalGraphs
+from trisk.training.settings import Choice
 
 _TREES = {"n_estimators": 200, "max_features": 1 / 3}
 
@@ -36,21 +38,11 @@ _TREES = {"n_estimators": 200, "max_features": 1 / 3}
 class _AroundModels(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     """What both share: fitted or not, what is worth tuning, and where weights go."""
 
-    _search_space: dict[str, tuple] = {}
+    _search_space: dict[str, Choice] = {}
     #: Methods whose metadata go to the parts.
     _routed: tuple[str, ...] = ("fit",)
 
-    def search_space(self):
-        """Tell which parameters are worth tuning, for :func:`trisk.model_selection.optuna_search`.
-
-        Returns
-        -------
-        distributions : dict of str to optuna.distributions.BaseDistribution
-            Values to try, by parameter; those of estimators inside are not among them.
-        """
-        from optuna.distributions import CategoricalDistribution
-
-        return {name: CategoricalDistribution(c) for name, c in self._search_space.items()}
+    search_space = NetworkEstimator.search_space
 
     def get_metadata_routing(self):
         """Tell scikit-learn which metadata go where.
@@ -140,7 +132,7 @@ class DeltaRegressor(_AroundModels):
     array([12.])
     """
 
-    _search_space = {"kind": ("ratio", "difference")}
+    _search_space = {"kind": Choice(("ratio", "difference"))}
     _routed = ("fit", "predict")
     _parameter_constraints = {
         "regressor": [HasMethods(["fit", "predict"])],
@@ -317,7 +309,7 @@ class HurdleRegressor(_AroundModels):
     array([0. , 0.4])
     """
 
-    _search_space = {"statistic": ("median", "mean")}
+    _search_space = {"statistic": Choice(("median", "mean"))}
     _parameter_constraints = {
         "classifier": [HasMethods(["fit", "predict_proba"]), None],
         "regressor": [HasMethods(["fit", "predict"]), None],

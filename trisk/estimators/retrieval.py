@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
-from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import NearestNeighbors
@@ -17,7 +16,8 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from threadpoolctl import ThreadpoolController
 
-from trisk._compat import HasMethods, Interval, StrOptions
+from trisk._compat import HasMethods, Interval, KNeighborsMixin, StrOptions
+from trisk.estimators.base import NetworkEstimator
 from trisk.structures import read_structures
 
 _NUMBERED = re.compile(r"(?P<block>.+) \d+")
@@ -32,12 +32,13 @@ _SAMPLE, _SAMPLE_NEIGHBORS = 1000, 10
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class StructureRetriever(BaseEstimator):
+class StructureRetriever(KNeighborsMixin, BaseEstimator):
     """Finds the structures nearest to a structure by composition, by structure, or by both.
 
     A transformer embeds structures in blocks of columns, one per stream; distances are taken
-    within chosen blocks. Works as :class:`sklearn.neighbors.NearestNeighbors` does, for thousands
-    of structures exactly and for millions approximately.
+    within chosen blocks. Works as :class:`sklearn.neighbors.NearestNeighbors` does, with
+    ``kneighbors`` and ``kneighbors_graph``, for thousands of structures exactly and for millions
+    approximately.
 
     Parameters
     ----------
@@ -141,6 +142,8 @@ class StructureRetriever(BaseEstimator):
     recall: float = 0.99
     n_jobs: int | None = None
 
+    save = NetworkEstimator.save
+
     def fit(self, X, y=None):
         """Embed the structures among which to search.
 
@@ -210,43 +213,6 @@ class StructureRetriever(BaseEstimator):
             return indices
         squares = np.maximum(squares, 0).astype(float)
         return squares / 2 if self.effective_metric_ == "cosine" else np.sqrt(squares), indices
-
-    def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
-        """Find the nearest structures and give them as a sparse matrix.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries,) or (n_queries, n_columns), default=None
-            As for :meth:`kneighbors`.
-        n_neighbors : int, default=None
-            How many; the parameter of the constructor if None.
-        mode : {"connectivity", "distance"}, default="connectivity"
-            Whether entries are ones or distances.
-
-        Returns
-        -------
-        scipy.sparse.csr_matrix of shape (n_queries, n_samples_fit_)
-            Row i holds the neighbours of query i.
-        """
-        if mode not in ("connectivity", "distance"):
-            raise ValueError(f'mode must be "connectivity" or "distance", but is {mode!r}.')
-        distances, indices = self.kneighbors(X, n_neighbors)
-        values = np.ones(indices.shape) if mode == "connectivity" else distances
-        offsets = np.arange(len(indices) + 1) * indices.shape[1]
-        shape = (len(indices), self.n_samples_fit_)
-        return csr_matrix((values.ravel(), indices.ravel(), offsets), shape=shape)
-
-    def save(self, path):
-        """Write the fitted retriever to one file that holds no code.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to write; :func:`trisk.load` brings the retriever back.
-        """
-        from trisk.persistence import save
-
-        save(self, path)
 
     def _find_pretrainer(self, X):
         """What embeds, fitted."""
