@@ -107,8 +107,7 @@ def load_prototypes(*, as_frame=False):
 
     References
     ----------
-    .. [1] M. J. Mehl et al., "The AFLOW library of crystallographic prototypes: part 1",
-       Comput. Mater. Sci. 136, S1 (2017). https://doi.org/10.1016/j.commatsci.2017.01.017
+    .. [1] M. J. Mehl et al., Comp. Mater. Sci. 136, S1 (2017), doi:10.1016/j.commatsci.2017.01.017
 
     Examples
     --------

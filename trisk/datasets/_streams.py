@@ -129,8 +129,7 @@ def stream_lemat_bulk(source=_LEMAT_BULK, subset="compatible_pbe", *, limit=None
 
     References
     ----------
-    .. [1] M. Siron et al., "LeMat-Bulk: aggregating, and de-duplicating quantum chemistry
-       materials databases", ICLR AI4MAT workshop (2025). The data are under CC BY 4.0.
+    .. [1] M. Siron et al., "LeMat-Bulk", ICLR AI4MAT workshop (2025). The data are under CC BY 4.0.
     """
     try:
         from datasets import load_dataset

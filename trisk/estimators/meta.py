@@ -116,9 +116,8 @@ class DeltaRegressor(_AroundModels):
 
     References
     ----------
-    .. [1] R. Ramakrishnan, P. O. Dral, M. Rupp, O. A. von Lilienfeld, "Big data meets quantum
-       chemistry approximations: the Δ-machine learning approach", J. Chem. Theory Comput. 11,
-       2087 (2015). https://doi.org/10.1021/acs.jctc.5b00099
+    .. [1] R. Ramakrishnan et al., J. Chem. Theory Comput. 11, 2087 (2015).
+       https://doi.org/10.1021/acs.jctc.5b00099
 
     Examples
     --------
@@ -294,9 +293,7 @@ class HurdleRegressor(_AroundModels):
 
     References
     ----------
-    .. [1] J. G. Cragg, "Some statistical models for limited dependent variables with
-       application to the demand for durable goods", Econometrica 39, 829 (1971).
-       https://doi.org/10.2307/1909582
+    .. [1] J. G. Cragg, Econometrica 39, 829 (1971). https://doi.org/10.2307/1909582
 
     Examples
     --------

@@ -181,8 +181,7 @@ class TriForcesPotential(SupervisedTriForces):
     References
     ----------
     .. [1] TriForces, arXiv:2605.20581, ICML 2026.
-    .. [2] J. F. Ziegler, J. P. Biersack, U. Littmark, "The stopping and range of ions in solids",
-       Pergamon (1985).
+    .. [2] J. F. Ziegler et al., "The stopping and range of ions in solids", Pergamon (1985).
 
     Examples
     --------

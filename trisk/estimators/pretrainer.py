@@ -101,8 +101,7 @@ class TriForcesPretrainer(BaseTriForces):
     References
     ----------
     .. [1] TriForces, arXiv:2605.20581, ICML 2026.
-    .. [2] R. Balestriero, Y. LeCun, "LeJEPA: provable and scalable self-supervised learning
-       without the heuristics", arXiv:2511.08544 (2025).
+    .. [2] R. Balestriero, Y. LeCun, "LeJEPA", arXiv:2511.08544 (2025).
 
     Examples
     --------
@@ -340,10 +339,8 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
 
     References
     ----------
-    .. [1] G. Simeon, G. De Fabritiis, "TensorNet: Cartesian tensor representations for efficient
-       learning of molecular potentials", arXiv:2306.06482 (2023).
-    .. [2] A. D. Kaplan et al., "A foundational potential energy surface dataset for materials",
-       arXiv:2503.04070 (2025).
+    .. [1] G. Simeon, G. De Fabritiis, "TensorNet", arXiv:2306.06482 (2023).
+    .. [2] A. D. Kaplan et al., "MatPES", arXiv:2503.04070 (2025).
 
     Examples
     --------

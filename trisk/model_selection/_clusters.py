@@ -76,9 +76,7 @@ class LeaveClusterOut(BaseCrossValidator):
 
     References
     ----------
-    .. [1] B. Meredig et al., "Can machine learning identify the next high-temperature
-       superconductor? Examining extrapolation performance for materials discovery", Mol. Syst.
-       Des. Eng. 3, 819 (2018). https://doi.org/10.1039/C8ME00012C
+    .. [1] B. Meredig et al., Mol. Syst. Des. Eng. 3, 819 (2018). https://doi.org/10.1039/C8ME00012C
     """
 
     by: str = "chemical_system"

@@ -38,9 +38,7 @@ def matbench_folds(task=None, *, classification=None):
 
     References
     ----------
-    .. [1] A. Dunn, Q. Wang, A. Ganose, D. Dopp, A. Jain, "Benchmarking materials property
-       prediction methods: the Matbench test set and Automatminer reference algorithm",
-       npj Comput. Mater. 6, 138 (2020). https://doi.org/10.1038/s41524-020-00406-3
+    .. [1] A. Dunn et al., npj Comput. Mater. 6, 138 (2020), doi:10.1038/s41524-020-00406-3
 
     Examples
     --------

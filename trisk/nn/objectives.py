@@ -242,8 +242,7 @@ def epps_pulley(projections: Tensor, total: Callable[[Tensor], Tensor] = _itself
 
     References
     ----------
-    .. [1] T. W. Epps, L. B. Pulley, "A test for normality based on the empirical characteristic
-       function", Biometrika 70, 723 (1983).
+    .. [1] T. W. Epps, L. B. Pulley, Biometrika 70, 723 (1983), doi:10.1093/biomet/70.3.723
     """
     points = torch.linspace(0, _END, _N_POINTS, dtype=projections.dtype, device=projections.device)
     normal = torch.exp(-0.5 * points.square())
@@ -267,8 +266,7 @@ def sigreg(
 
     References
     ----------
-    .. [1] R. Balestriero, Y. LeCun, "LeJEPA: provable and scalable self-supervised learning
-       without the heuristics", arXiv:2511.08544 (2025).
+    .. [1] R. Balestriero, Y. LeCun, "LeJEPA", arXiv:2511.08544 (2025).
     """
     return epps_pulley(embeddings @ directions.to(embeddings.dtype), total).mean()
 

@@ -62,9 +62,7 @@ class CalibrationDisplay(PredictionDisplay):
 
     References
     ----------
-    .. [1] K. Tran et al., "Methods for comparing uncertainty quantifications for material
-       property predictions", Mach. Learn.: Sci. Technol. 1, 025006 (2020).
-       https://doi.org/10.1088/2632-2153/ab7e1a
+    .. [1] K. Tran et al., Mach. Learn. Sci. Technol. 1, 025006 (2020), doi:10.1088/2632-2153/ab7e1a
 
     Examples
     --------

@@ -84,8 +84,7 @@ class StoichiometryFeaturizer(BaseCompositionFeaturizer):
 
     References
     ----------
-    .. [1] L. Ward, A. Agrawal, A. Choudhary, C. Wolverton, npj Computational Materials 2 (2016)
-       16028, https://doi.org/10.1038/npjcompumats.2016.28
+    .. [1] L. Ward et al., npj Comput. Mater. 2, 16028 (2016), doi:10.1038/npjcompumats.2016.28
 
     Examples
     --------
@@ -115,8 +114,7 @@ class TransitionMetalFractionFeaturizer(BaseCompositionFeaturizer):
 
     References
     ----------
-    .. [1] A. M. Deml, R. O'Hayre, C. Wolverton, V. Stevanović, Physical Review B 93 (2016) 085142,
-       https://doi.org/10.1103/PhysRevB.93.085142
+    .. [1] A. M. Deml et al., Phys. Rev. B 93, 085142 (2016), doi:10.1103/PhysRevB.93.085142
 
     Examples
     --------

@@ -41,8 +41,7 @@ class MagpieFeaturizer(ElementTableFeaturizer):
 
     References
     ----------
-    .. [1] L. Ward, A. Agrawal, A. Choudhary, C. Wolverton, npj Computational Materials 2 (2016)
-       16028, https://doi.org/10.1038/npjcompumats.2016.28
+    .. [1] L. Ward et al., npj Comput. Mater. 2, 16028 (2016), doi:10.1038/npjcompumats.2016.28
 
     Examples
     --------

@@ -35,8 +35,7 @@ class ValenceOrbitalFeaturizer(ElementTableFeaturizer):
 
     References
     ----------
-    .. [1] L. Ward, A. Agrawal, A. Choudhary, C. Wolverton, npj Computational Materials 2 (2016)
-       16028, https://doi.org/10.1038/npjcompumats.2016.28
+    .. [1] L. Ward et al., npj Comput. Mater. 2, 16028 (2016), doi:10.1038/npjcompumats.2016.28
 
     Examples
     --------
@@ -76,8 +75,7 @@ class BandCenterFeaturizer(ElementTableFeaturizer):
 
     References
     ----------
-    .. [1] M. A. Butler, D. S. Ginley, Journal of The Electrochemical Society 125 (1978) 228,
-       https://doi.org/10.1149/1.2131419
+    .. [1] M. A. Butler, D. S. Ginley, J. Electrochem. Soc. 125, 228 (1978), doi:10.1149/1.2131419
 
     Examples
     --------
@@ -121,8 +119,7 @@ class AtomicOrbitalFeaturizer(BaseCompositionFeaturizer):
 
     References
     ----------
-    .. [1] S. Kotochigova, Z. H. Levine, E. L. Shirley, M. D. Stiles, C. W. Clark, Physical
-       Review A 55 (1997) 191, https://doi.org/10.1103/PhysRevA.55.191
+    .. [1] S. Kotochigova et al., Phys. Rev. A 55, 191 (1997), doi:10.1103/PhysRevA.55.191
 
     Examples
     --------

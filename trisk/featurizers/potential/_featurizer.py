@@ -144,9 +144,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
 
     References
     ----------
-    .. [1] A. Togo, L. Chaput, T. Tadano, I. Tanaka, "Implementation strategies in phonopy and
-       phono3py", J. Phys.: Condens. Matter 35, 353001 (2023).
-       https://doi.org/10.1088/1361-648X/acd831
+    .. [1] A. Togo et al., J. Phys.: Condens. Matter 35, 353001 (2023), doi:10.1088/1361-648X/acd831
 
     Examples
     --------

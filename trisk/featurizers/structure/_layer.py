@@ -77,9 +77,8 @@ class LayerFeaturizer(StructureTableFeaturizer):
 
     References
     ----------
-    .. [1] T. Björkman, A. Gulans, A. V. Krasheninnikov, R. M. Nieminen, "van der Waals bonding in
-       layered compounds from advanced density-functional first-principles calculations",
-       Phys. Rev. Lett. 108, 235502 (2012). https://doi.org/10.1103/PhysRevLett.108.235502
+    .. [1] T. Björkman et al., Phys. Rev. Lett. 108, 235502 (2012).
+       https://doi.org/10.1103/PhysRevLett.108.235502
 
     Examples
     --------

@@ -81,10 +81,8 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
 
     References
     ----------
-    .. [1] W. Gordy, "A relation between bond force constants, bond orders, bond lengths, and the
-       electronegativities of the bonded atoms", J. Chem. Phys. 14, 305 (1946).
-    .. [2] I. D. Brown, D. Altermatt, "Bond-valence parameters obtained from a systematic
-       analysis of the inorganic crystal structure database", Acta Cryst. B 41, 244 (1985).
+    .. [1] W. Gordy, J. Chem. Phys. 14, 305 (1946). https://doi.org/10.1063/1.1724138
+    .. [2] I. D. Brown, D. Altermatt, Acta Cryst. B 41, 244 (1985), doi:10.1107/S0108768185002063
 
     Examples
     --------
