@@ -122,7 +122,6 @@ class GraphTRIADSOptions(Options):
     }
 
     def _check(self):
-        """Raise for a value that is out of bounds or does not fit another; return self."""
         super()._check()
         if self.hidden_dim % self.n_heads:
             raise ValueError(f"n_heads={self.n_heads} must divide hidden_dim={self.hidden_dim}.")
@@ -146,7 +145,6 @@ class GraphScaler:
 
     @classmethod
     def fit(cls, graphs, *, physics):
-        """Measure the training graphs."""
 
         def measure(columns):
             columns = np.asarray(columns, dtype=np.float64)

@@ -191,7 +191,6 @@ class HybridTRIADSOptions(Options):
     }
 
     def _check(self):
-        """Raise for a value that is out of bounds or does not fit another; return self."""
         super()._check()
         if self.attention_dim % self.n_heads:
             raise ValueError(

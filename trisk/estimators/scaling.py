@@ -53,7 +53,6 @@ class ColumnScaler:
         return np.isfinite(self.scale)
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """Scale columns."""
         with np.errstate(over="ignore"):
             scaled = np.clip((X - self.center) / self.scale, -_LIMIT, _LIMIT)
         return scaled / np.sqrt(1 + np.square(scaled / 3)) if self.smooth_clip else scaled
@@ -84,12 +83,10 @@ class TargetScaler:
         return cls(center, np.sqrt(np.average(square, axis=0, weights=weights)), log)
 
     def transform(self, y: np.ndarray) -> np.ndarray:
-        """Standardise targets."""
         y = np.log(y) if self.log else y
         return (y - self.center) / np.where(self.scale > 0, self.scale, 1)
 
     def inverse_transform(self, y: np.ndarray) -> np.ndarray:
-        """Return to the unit of the target."""
         y = y * self.scale + self.center
         return np.exp(y) if self.log else y
 

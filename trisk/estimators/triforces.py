@@ -153,7 +153,6 @@ class TriForcesOptions(Options):
     }
 
     def _check(self):
-        """Raise for a value that is out of bounds; return self."""
         super()._check()
         if not self.streams or any(stream not in STREAMS for stream in self.streams):
             raise ValueError(

@@ -158,7 +158,6 @@ class AtomBatch(_Tensors):
 
     @cached_property
     def structures(self) -> Segments:
-        """Atoms by crystal."""
         return Segments(self.atom_structure, len(self))
 
 
@@ -197,7 +196,6 @@ class GraphBatch(AtomBatch):
 
     @cached_property
     def bond_structures(self) -> Segments:
-        """Bonds by crystal."""
         return Segments(self.atom_structure.index_select(0, self.bond_atoms[:, 0]), len(self))
 
     @cached_property

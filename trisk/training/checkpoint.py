@@ -58,11 +58,9 @@ class Checkpoint(Callback):
 
     @property
     def n_epochs_done(self):
-        """Epochs that the file has behind it."""
         return len(self.state["history"]) if self.state else 0
 
     def on_train_begin(self, net, **kwargs):
-        """Take up the state of the file."""
         state, self.state = self.state, None
         if state is None:
             return
@@ -73,7 +71,6 @@ class Checkpoint(Callback):
             part.resume(state[name])
 
     def on_epoch_end(self, net, **kwargs):
-        """Write the state."""
         if not self.writes:
             return
         content = io.BytesIO()

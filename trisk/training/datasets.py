@@ -69,7 +69,6 @@ class TableDataset(Dataset):
 
     @property
     def n_rows(self):
-        """Rows of an epoch, of each member."""
         return self.rows.shape[1]
 
     def arrays(self):
@@ -77,11 +76,9 @@ class TableDataset(Dataset):
         return [self.X.cpu(), self.target.cpu(), self.weight.cpu(), self.rows]
 
     def n_batches(self, batch_size):
-        """Batches of an epoch."""
         return -(-self.n_rows // min(batch_size, self.n_rows))
 
     def batches(self, batch_size, epoch):
-        """Shuffled batches of an epoch."""
         n_batches = self.n_batches(batch_size)
         n_missing = n_batches * min(batch_size, self.n_rows) - self.n_rows
         orders = []
@@ -136,7 +133,6 @@ class StructureDataset(Dataset):
 
     @property
     def n_rows(self):
-        """Structures of an epoch."""
         return len(self.graphs)
 
     @property
@@ -152,7 +148,6 @@ class StructureDataset(Dataset):
         return [*own, *offsets, *self.of_structures.values(), *self.of_atoms.values()]
 
     def take(self, rows):
-        """Part of the structures."""
         starts, counts = self.graphs.offsets["atom"][rows], self.graphs.counts("atom")[rows]
         shifts = np.repeat(np.cumsum(counts) - counts - starts, counts)
         atoms = np.arange(counts.sum()) - shifts
@@ -181,11 +176,9 @@ class StructureDataset(Dataset):
         return self.to_batch(part.graphs, self.device, torch.float32), targets
 
     def n_batches(self, batch_size):
-        """Batches of an epoch."""
         return -(-len(self) // batch_size)
 
     def batches(self, batch_size, epoch):
-        """Shuffled batches of an epoch."""
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self))
         n_batches = self.n_batches(batch_size)
         for rows in pack(self.costs[order], n_batches):

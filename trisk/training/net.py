@@ -62,7 +62,6 @@ class Net(NeuralNet):
 
     @property
     def n_members(self):
-        """Networks in the stack."""
         return getattr(self.module_, "n_members", 1)
 
     def initialize_optimizer(self, *args, **kwargs):
@@ -108,7 +107,6 @@ class Net(NeuralNet):
         return _to_single(output)
 
     def train_step(self, batch, **fit_params):
-        """Make one step of optimisation."""
         self.optimizer_.zero_grad()
         step = self.train_step_single(batch)
         parameters = list(self.module_.named_parameters())

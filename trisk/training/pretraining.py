@@ -134,7 +134,6 @@ class ViewDataset(StructureDataset):
         return counts * (1 + 0.1 * neighbors)
 
     def batches(self, batch_size, epoch):
-        """Shuffled batches of an epoch."""
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self))
         for index, rows in enumerate(pack(self.costs[order], self.n_batches(batch_size))):
             rng = np.random.default_rng([self.seed, 2, epoch, index])
@@ -160,7 +159,6 @@ class PretrainingNet(Net):
         return [*super()._default_callbacks, *means]
 
     def train_step_single(self, batch, **fit_params):
-        """Differentiate the weighted objectives of one batch."""
         views, targets = batch
         terms = self.criterion_.terms(self.infer(views), targets)
         if len(self.history[-1, "batches"]) == 1:

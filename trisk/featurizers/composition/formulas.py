@@ -46,17 +46,14 @@ class CompositionTable:
 
     @property
     def n_rows(self):
-        """Number of rows."""
         return len(self.offsets) - 1
 
     @cached_property
     def lengths(self):
-        """Number of elements of each row."""
         return np.diff(self.offsets)
 
     @cached_property
     def rows(self):
-        """Row of each entry."""
         return np.repeat(np.arange(self.n_rows), self.lengths)
 
     @cached_property
@@ -66,7 +63,6 @@ class CompositionTable:
 
     @cached_property
     def fractions(self):
-        """Atomic fraction of each entry."""
         return self.amounts / self.sum(self.amounts)[self.rows]
 
     def sum(self, values):
