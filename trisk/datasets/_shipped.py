@@ -26,16 +26,14 @@ def load_band_gaps(*, as_frame: Literal[True]) -> "pd.DataFrame": ...
 def load_band_gaps(*, as_frame=False):
     """Load measured band gaps of some 390 inorganic compounds, elements and metals.
 
-    The table ships with trisk; ``trisk/data/band_gaps.md`` tells how it was made and
-    spells out the sources. Each formula occurs once, with the gap of the polymorph that is
-    stable at room temperature unless a note says otherwise; metals and semimetals have a gap
-    of zero.
+    The table ships with trisk; ``trisk/data/band_gaps.md`` tells how it was made and spells out the
+    sources. Each formula occurs once, with the gap of the polymorph that is stable at room
+    temperature unless a note says otherwise; metals and semimetals have a gap of zero.
 
     Parameters
     ----------
     as_frame : bool, default=False
-        Whether to return the entire table, with temperature, kind of transition, polymorph,
-        source and notes, instead of ``(X, y)``.
+        Whether to return the entire table instead of ``(X, y)``.
 
     Returns
     -------
@@ -94,11 +92,6 @@ def load_prototypes(*, as_frame=False):
         Only with ``as_frame=True``, in place of the two: columns ``structure``, ``aflow`` (the
         prototype's label), ``pearson``, ``strukturbericht`` and ``mineral`` (empty where there
         is none), ``space_group`` (number) and ``crystal_system``.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If the installed pymatgen holds no prototypes.
 
     Notes
     -----
