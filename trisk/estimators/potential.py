@@ -145,12 +145,9 @@ class TriForcesPotential(SupervisedTriForces):
     {fine_tuning}
     unknown_elements : {"warn", "raise", "ignore"}, default="raise"
         What to do about structures with elements that the training set had not.
-    energy_weight : float, default=1.0
-        Weight of the error of energies per atom, relative to their spread.
-    forces_weight : float, default=1.0
-        Weight of the error of forces, relative to their root mean square.
-    stress_weight : float, default=0.1
-        Weight of the error of stresses, relative to their root mean square.
+    energy_weight, forces_weight, stress_weight : float, default=1.0, 1.0, 0.1
+        Weights of the errors of energies per atom, relative to their spread, and of forces and
+        stresses, relative to their root mean squares.
     energy_key, forces_key, stress_key : str or None, default=None
         Names by which ASE ``Atoms`` carry energies, forces and stresses in ``info`` or
         ``arrays``; of virials, a name that has "virial" in it. None looks for "REF_energy",
@@ -251,12 +248,9 @@ class TriForcesPotential(SupervisedTriForces):
 
         Raises
         ------
-        ValueError
-            If a structure cannot be used, or carries neither an energy nor forces.
-        FloatingPointError
-            If the loss diverges.
-        KeyboardInterrupt
-            After an interruption; the potential is then fitted with the weights reached so far.
+        ValueError, FloatingPointError, KeyboardInterrupt
+            If a structure cannot be used, or carries neither an energy nor forces; if the loss
+            diverges; after an interruption, with the weights reached so far.
         """
         graphs = self._read_training(X)
         counts = graphs.counts("atom")

@@ -155,10 +155,8 @@ class TriForcesPretrainer(BaseTriForces):
 
         Raises
         ------
-        FileNotFoundError
-            If there is no such file.
-        TypeError
-            If the file holds another estimator.
+        FileNotFoundError, TypeError
+            If there is no such file, or it holds another estimator.
         """
         found = load_pretrained(source)
         if not isinstance(found, cls):
@@ -182,12 +180,9 @@ class TriForcesPretrainer(BaseTriForces):
 
         Raises
         ------
-        ValueError
-            If a structure cannot be used, or an objective lacks what it needs.
-        FloatingPointError
-            If the loss diverges.
-        KeyboardInterrupt
-            After an interruption; the pre-trainer is then fitted with the weights reached so far.
+        ValueError, FloatingPointError, KeyboardInterrupt
+            If a structure cannot be used, or an objective lacks what it needs; if the loss
+            diverges; after an interruption, with the weights reached so far.
         """
         self._validate_params()
         options = self.options("network")
@@ -383,12 +378,8 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
 
         Raises
         ------
-        FileNotFoundError
-            If there is no such file.
-        TypeError
-            If it is no TriForcesRegressor.
-        ValueError
-            If the network needs context.
+        FileNotFoundError, TypeError, ValueError
+            If there is no such file, it holds no TriForcesRegressor, or this needs context.
         """
         self._validate_params()
         regressor = load_pretrained(self.pretrained)
@@ -422,11 +413,6 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
         -------
         DataFrame of shape (n_samples, n_features_out)
             One row per structure, NaN without atoms, under the index of X if X is a pandas object.
-
-        Raises
-        ------
-        ValueError
-            If a structure cannot be used.
         """
         check_is_fitted(self)
         values = self.regressor_.predict(X).reshape(-1, len(self.columns_))
