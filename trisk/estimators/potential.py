@@ -416,23 +416,6 @@ class TriForcesPotential(SupervisedTriForces):
             With energy, energies of atoms, free energy, forces and, for structures that repeat in
             all directions, stress, for relaxations and molecular dynamics. If there are several
             members, ``results`` also holds "energy_std" and "forces_std", their spread.
-
-        Notes
-        -----
-        LAMMPS needs no C++ for it: its Python module calls ``fix external`` back, in one process.
-        With ``fix trisk all external pf/callback 1 1`` and ``fix_modify trisk energy yes virial
-        yes``, ``lmp.set_fix_external_callback("trisk", compute, lmp)`` and ``atoms`` that have
-        the calculator, of a cell that stays::
-
-            def compute(lmp, step, n_atoms, tags, x, f):
-                order = np.argsort(tags)
-                atoms.positions[:] = x[order]
-                f[order] = atoms.get_forces()
-                virial = -atoms.get_stress()[[0, 1, 2, 5, 4, 3]] * atoms.get_volume()
-                lmp.fix_external_set_energy_global("trisk", atoms.get_potential_energy())
-                lmp.fix_external_set_virial_global("trisk", virial.tolist())
-
-        There is no pair style for dynamics on several processes.
         """
         check_is_fitted(self)
         return make_calculator(self, skin, dtype)

@@ -130,17 +130,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     of longitudinal modes is left out, so that they are too soft in polar crystals near Γ. A
     crystal with one atom per cell has no optical mode, and its columns are 0.
 
-    Calculators are made in one line each, and passed as such a function:
-
-    - MACE: ``mace.calculators.mace_mp(model=path, default_dtype="float64")``;
-    - Orb: ``ORBCalculator(orb_v3_conservative_inf_omat(weights_path=path))`` from
-      ``orb_models.forcefield``;
-    - matgl: ``matgl.ext.ase.PESCalculator(matgl.load_model(path), stress_unit="eV/A3")``;
-    - CHGNet: ``chgnet.model.CHGNetCalculator(CHGNet.from_file(path))``.
-
-    A library that loads weights of another version can go wrong in silence: matgl 4.1 reads
-    those of matgl 2.0 and gives −2.7 instead of −3.4 eV/atom for NaCl.
-    :func:`~trisk.featurizers.verify_potential` compares two known energies first.
+    The guide to interatomic potentials names calculators, and what goes wrong with weights.
 
     References
     ----------
