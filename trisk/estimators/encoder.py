@@ -28,10 +28,8 @@ _ENCODER_TEXT = """
 _FITTED_TEXT = """
     architecture_ : dict
         Parameters of the network.
-    n_features_in_ : int
-        Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of str
-        Names of the columns, where all are strings."""
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns seen in `fit`, and their names, where all are strings."""
 
 
 class CompositionEncoderOptions(Options):
@@ -139,10 +137,8 @@ class CompositionEncoderRegressor(RegressorTask, BaseCompositionEncoder):
     ----------
     {net}
     {fitted}
-    target_scaler_ : TargetScaler
-        Centre and scale of the target.
-    single_target_ : bool
-        Whether the target was one-dimensional.
+    target_scaler_, single_target_ : TargetScaler, bool
+        Centre and scale of the target, and whether it was one-dimensional.
 
     See Also
     --------
@@ -188,11 +184,6 @@ class CompositionEncoderClassifier(ClassifierTask, BaseCompositionEncoder):
     {fitted}
     classes_ : ndarray of shape (n_classes,)
         Labels.
-
-    See Also
-    --------
-    CompositionEncoderRegressor : The same encoder for numbers.
-    trisk.featurizers.PretrainedFeaturizer : The encoder as it is, as columns.
     """
 
     _parameter_constraints = {

@@ -442,10 +442,8 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     ----------
     {net}
     {fitted}
-    target_scaler_ : TargetScaler
-        Centre and scale of the target.
-    single_target_ : bool
-        Whether the target was one-dimensional.
+    target_scaler_, single_target_ : TargetScaler, bool
+        Centre and scale of the target, and whether it was one-dimensional.
 
     See Also
     --------
@@ -477,10 +475,6 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
         "link": [StrOptions({"identity", "log"})],
     }
 
-    @property
-    def _log_target(self):
-        return self.link == "log"
-
     def _check_target(self, y):
         y = super()._check_target(y)
         wrong = np.flatnonzero((y.reshape(len(y), -1) <= 0).any(axis=1))
@@ -511,10 +505,6 @@ class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     {fitted}
     classes_ : ndarray of shape (n_classes,)
         Labels.
-
-    See Also
-    --------
-    GraphTRIADSRegressor : The same network for numbers.
 
     Examples
     --------

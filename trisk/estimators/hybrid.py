@@ -85,30 +85,23 @@ _STACKING_TEXT = """
         This trains further members on inner folds, which stacking shares."""
 
 _FITTED_TEXT = """
-    n_members_ : int
-        Networks in the ensemble.
-    n_neighbors_ : int or None
-        Neighbours in use.
-    stacked_ : estimator or None
-        The fitted model beside the network.
-    stacked_weight_ : float
-        Its weight in the prediction.
+    n_members_, n_neighbors_ : int, int or None
+        Networks in the ensemble, and neighbours in use.
+    stacked_, stacked_weight_ : estimator or None, float
+        The fitted model beside the network, and its weight in the prediction.
     neighbors_ : NeighborColumns or None
         Training rows that answer for their neighbourhood.
     neighbor_scaler_ : ColumnScaler
         Centre and scale of the columns they give.
     scaler_ : ColumnScaler
         Centre and scale of every column.
-    columns_ : ndarray of int
-        Columns that reach the network, in its order.
-    layout_ : InputLayout
-        How many of them are property tokens, context and rest.
+    columns_, layout_ : ndarray of int, InputLayout
+        Columns that reach the network, in its order, and how many of them are property tokens,
+        context and rest.
     architecture_ : dict
         Parameters of the network.
-    n_features_in_ : int
-        Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of str
-        Names of the columns, where all are strings."""
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns seen in `fit`, and their names, where all are strings."""
 
 
 def _make_texts(calibrate):
@@ -409,10 +402,8 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     ----------
     {net}
     {fitted}
-    target_scaler_ : TargetScaler
-        Centre and scale of the target.
-    single_target_ : bool
-        Whether the target was one-dimensional.
+    target_scaler_, single_target_ : TargetScaler, bool
+        Centre and scale of the target, and whether it was one-dimensional.
     spread_scale_ : ndarray of shape (2,) or (2, n_outputs)
         Factor and floor that make the spread a standard deviation; 1 and 0 without `calibrate`.
     interval_factors_ : ndarray of shape (1001,) or (1001, n_outputs)
@@ -455,10 +446,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
         "link": [StrOptions({"identity", "log"})],
     }
     _search_space = {**BaseHybridTRIADS._search_space, **RegressorTask._task_search_space}
-
-    @property
-    def _log_target(self):
-        return self.link == "log"
 
     def _scale_target(self, target, weight):
         if self._log_target and target.min() <= 0:
@@ -578,10 +565,6 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
         Labels.
     temperature_ : float
         Divides the logarithms of the members' mean probabilities; 1 without `calibrate`.
-
-    See Also
-    --------
-    HybridTRIADSRegressor : The same network for numbers.
 
     Notes
     -----

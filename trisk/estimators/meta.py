@@ -103,10 +103,8 @@ class DeltaRegressor(_AroundModels):
     ----------
     regressor_ : regressor
         The fitted regressor.
-    n_features_in_ : int
-        Number of columns seen in `fit`; not for graphs.
-    feature_names_in_ : ndarray of str
-        Names of the columns, where all are strings.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns seen in `fit`, and their names, if strings; not for graphs.
 
     See Also
     --------
@@ -206,8 +204,7 @@ class DeltaRegressor(_AroundModels):
         if routing_enabled():
             params = process_routing(self, "predict", **params)["regressor"].predict
         corrections = self.regressor_.predict(X, **params)
-        scale = estimates if self.kind == "ratio" else 1.0
-        shift = 0.0 if self.kind == "ratio" else estimates
+        scale, shift = (estimates, 0.0) if self.kind == "ratio" else (1.0, estimates)
         if isinstance(corrections, tuple):
             mean, std = corrections
             return mean * scale + shift, std * scale
@@ -254,10 +251,9 @@ class HurdleRegressor(_AroundModels):
 
     Parameters
     ----------
-    classifier : classifier or None, default=None
-        Any classifier with ``predict_proba``. None means 200 extremely randomised trees.
-    regressor : regressor or None, default=None
-        Any regressor. None means 200 extremely randomised trees.
+    classifier, regressor : estimator or None, default=None
+        Any classifier with ``predict_proba``, and any regressor; None for 200 extremely
+        randomised trees.
     statistic : {"median", "mean"}, default="median"
         Which statistic of the distribution to predict: its median, which has the least
         absolute error, or its mean, which has the least squared error.
@@ -282,10 +278,8 @@ class HurdleRegressor(_AroundModels):
         Whether they are ratios.
     sign_ : float
         Sign of all targets that are not zero; zero where both signs occur.
-    n_features_in_ : int
-        Number of columns seen in `fit`; not for formulas.
-    feature_names_in_ : ndarray of str
-        Names of the columns, where all are strings.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns seen in `fit`, and their names, if strings; not for formulas.
 
     See Also
     --------

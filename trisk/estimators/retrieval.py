@@ -35,10 +35,9 @@ _SAMPLE, _SAMPLE_NEIGHBORS = 1000, 10
 class StructureRetriever(KNeighborsMixin, BaseEstimator):
     """Finds the structures nearest to a structure by composition, by structure, or by both.
 
-    A transformer embeds structures in blocks of columns, one per stream; distances are taken
-    within chosen blocks. Works as :class:`sklearn.neighbors.NearestNeighbors` does, with
-    ``kneighbors`` and ``kneighbors_graph``, for thousands of structures exactly and for millions
-    approximately.
+    A transformer embeds structures in blocks of columns, one per stream; distances are taken within
+    chosen blocks. Works as :class:`sklearn.neighbors.NearestNeighbors` does, with ``kneighbors``
+    and ``kneighbors_graph``, for thousands of structures exactly and for millions approximately.
 
     Parameters
     ----------
@@ -55,8 +54,8 @@ class StructureRetriever(KNeighborsMixin, BaseEstimator):
     volume_per_atom : float, default=None
         Structures are scaled to this volume in Å³ per atom before they are embedded, so that those
         of one prototype are near each other whatever the size of their atoms; 20 is usual for
-        inorganic crystals. The transformer then gets pymatgen's structures. None leaves them as
-        they are, and so are molecules, wires and slabs, which have no volume.
+        inorganic crystals. The transformer then gets pymatgen's structures. None leaves them, and
+        molecules, wires and slabs stay, as they have no volume.
     metric : {"cosine", "euclidean"}, default="cosine"
         Distance. With "cosine", the weighted mean over blocks of one minus the cosine; with
         "euclidean", the root of the weighted mean of the squared distances of the blocks.
@@ -83,16 +82,12 @@ class StructureRetriever(KNeighborsMixin, BaseEstimator):
         Weights of the blocks that count; they add up to 1.
     vectors_ : ndarray of float32 of shape (n_samples_fit_, n_dimensions)
         The blocks that count, scaled such that the distance of two rows is the metric's.
-    n_samples_fit_ : int
-        Number of structures.
-    effective_metric_ : str
-        The metric.
+    n_samples_fit_, effective_metric_ : int, str
+        Number of structures, and the metric.
     n_cells_searched_ : int or None
         Cells that a search with ``index="faiss"`` looks into.
-    n_features_in_ : int
-        Number of columns of the tables; only with ``pretrainer=None``.
-    feature_names_in_ : ndarray of str objects of shape (n_features_in_,)
-        Their names, where all are strings.
+    n_features_in_, feature_names_in_ : int, ndarray of str objects of shape (n_features_in_,)
+        Number of columns of the tables and their names, if strings; only with ``pretrainer=None``.
 
     See Also
     --------
@@ -102,9 +97,8 @@ class StructureRetriever(KNeighborsMixin, BaseEstimator):
 
     Notes
     -----
-    Instead of structures, a table of what the transformer made of them can be given everywhere:
-    a DataFrame with its columns. So structures need not be embedded twice. With `volume_per_atom`,
-    it must be one of scaled structures.
+    A DataFrame of what the transformer made of structures can take their place everywhere, so that
+    they need not be embedded twice; with `volume_per_atom`, it must be one of scaled structures.
 
     Examples
     --------

@@ -67,7 +67,7 @@ class RegressorTask(RegressorMixin):
     @property
     def _log_target(self):
         """Whether the network learns the logarithm of the target."""
-        return False
+        return getattr(self, "link", "identity") == "log"
 
     def _read_target(self, y, weight):
         """Targets of rows with weight, ``(n_samples, n_outputs)``, and the weights."""

@@ -92,10 +92,8 @@ _PROPERTY_TEXT = """
         before the estimator."""
 
 _CONTEXT_TEXT = """
-    context_columns_ : tuple of str
-        Names of the context columns seen in `fit`; only with `context`.
-    context_scaler_ : ColumnScaler
-        Centre and scale of these columns; only with `context`."""
+    context_columns_, context_scaler_ : tuple of str, ColumnScaler
+        Names of the context columns seen in `fit`, their centre and scale; only with `context`."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -653,10 +651,8 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
     ----------
     {net}
     {fitted}
-    target_scaler_ : TargetScaler
-        Centre and scale of the target (per atom, with sum pooling).
-    single_target_ : bool
-        Whether the target was one-dimensional.
+    target_scaler_, single_target_ : TargetScaler, bool
+        Centre and scale of the target (per atom, with sum pooling); whether it is one-dimensional.
     {elements}
     {context}
 
@@ -772,10 +768,6 @@ class TriForcesClassifier(ClassifierTask, PropertyTriForces):
         Labels.
     {elements}
     {context}
-
-    See Also
-    --------
-    TriForcesRegressor : The same for numbers.
 
     Examples
     --------

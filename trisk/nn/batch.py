@@ -112,23 +112,10 @@ class _Tensors:
     """A frozen dataclass of tensors that moves as a whole."""
 
     def to(
-        self,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        non_blocking: bool = False,
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Self:
         """Move to a device, and what is no integer to a floating-point type."""
-
-        def move(value: Tensor) -> Tensor:
-            to = dtype if value.is_floating_point() else None
-            return value.to(device, to, non_blocking=non_blocking)
-
-        return self._map(move)
-
-    def pin_memory(self) -> Self:
-        """Put everything where an accelerator can fetch it by itself."""
-        return self._map(Tensor.pin_memory)
+        return self._map(lambda v: v.to(device, dtype if v.is_floating_point() else None))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         changed: dict[str, Any] = {}
