@@ -32,8 +32,6 @@ _IDEAL_RATIOS = np.array(
         1.43267, 1.49119, 1.5484, 1.60436, 1.65915,
     ]
 )  # fmt: skip
-
-
 _WEN_LABELS = (
     "Yang delta, Yang omega, APE mean, Radii local mismatch, Radii gamma, Configuration entropy, "
     "Atomic weight mean, Total weight, Lambda entropy, Electronegativity delta, "
@@ -215,8 +213,7 @@ class YangFeaturizer(_MixingFeaturizer):
     missing : {"mean", "nan", "raise"}, default="mean"
         What stands for the radius that an element lacks (H, the halogens and noble gases among
         them) or the enthalpy that a pair lacks (with O, S, Se, Te, a halogen or noble gas): the
-        mean over the elements or pairs that have it (as in matminer), NaN, or an error of its
-        row.
+        mean over the elements or pairs that have it (as in matminer), NaN, or an error of its row.
 
     Notes
     -----

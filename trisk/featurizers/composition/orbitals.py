@@ -21,7 +21,7 @@ _MOST_ATOMS = 1e14  # so that electrons can be counted in 64 bits, whatever the 
 
 
 class ValenceOrbitalFeaturizer(ElementTableFeaturizer):
-    """Average number and share of s, p, d and f valence electrons [1]_.
+    """Average number and share of s, p, d and f valence electrons.
 
     Equal to matminer's ``ValenceOrbital``: first the four averages per atom, weighted by atomic
     fraction, then each divided by the average number of valence electrons. The electron counts
@@ -32,10 +32,6 @@ class ValenceOrbitalFeaturizer(ElementTableFeaturizer):
     {on_error, n_jobs}
     missing : {"mean", "nan", "raise"}, default="mean"
         Only Nh to Og have no data: NaN in their rows with "nan", an error of the row otherwise.
-
-    References
-    ----------
-    .. [1] L. Ward et al., npj Comput. Mater. 2, 16028 (2016), doi:10.1038/npjcompumats.2016.28
 
     Examples
     --------

@@ -98,10 +98,6 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     n_features_out_ : int
         Number of columns given out.
 
-    See Also
-    --------
-    verify_potential : Notices weights that were loaded wrongly.
-
     Notes
     -----
     ==============  ==============================================================  ===========

@@ -37,10 +37,6 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
     ----------
     {attributes}
 
-    See Also
-    --------
-    trisk.estimators.StructureRetriever : Finds similar structures by such columns.
-
     Notes
     -----
     With distances :math:`r_{ij}` and angles :math:`\theta_{jik}` at atom i,

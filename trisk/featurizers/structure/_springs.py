@@ -47,11 +47,10 @@ _COLUMNS = [
 class SpringModelFeaturizer(StructureTableFeaturizer):
     """Vibrations of a crystal whose bonds are empirical springs, without any potential.
 
-    1. Every pair of atoms within the cutoff is a spring, whose stiffness follows from the two
-       elements and the distance by Gordy's rule and the bond valence.
-    2. Each atom, and each pair of bonded atoms, vibrates while all others rest.
-    3. Columns tell of these frequencies, of the bond that vibrates fastest and of its two atoms,
-       of bond valences and of density.
+    Every pair of atoms within the cutoff is a spring, whose stiffness follows from the two
+    elements and the distance. Each atom, and each pair of bonded atoms, vibrates while all others
+    rest. Columns tell of these frequencies, of the bond that vibrates fastest and of its two
+    atoms, of bond valences and of density.
 
     The fastest pair is a good first guess of the highest phonon frequency (on Matbench's phonon
     task it correlates 0.976 with the last peak of the density of states), and what is left to
@@ -64,11 +63,6 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
     Attributes
     ----------
     {attributes}
-
-    See Also
-    --------
-    CrystalGraphFeaturizer : Graphs, whose bonds carry the same stiffness.
-    PotentialFeaturizer : Frequencies from an interatomic potential.
 
     Notes
     -----
