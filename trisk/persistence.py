@@ -131,11 +131,9 @@ def load(path, *, device="auto"):
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
-    ModelFileError
-        If the file is truncated, altered or forged, holds what trisk does not load, or was written
-        by trisk 0.1.
+    FileNotFoundError, ModelFileError
+        If there is no such file; if it is truncated, altered or forged, holds what trisk does not
+        load, or was written by trisk 0.1.
 
     Notes
     -----

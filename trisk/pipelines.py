@@ -165,12 +165,6 @@ def composition_pipeline(
         ColumnTransformer around it with `process`) and ``"model"``
         (:class:`~trisk.estimators.HybridTRIADSRegressor` or the classifier).
 
-    Raises
-    ------
-    ValueError
-        If there is no such preset, target or parameter, or a fine-tuned encoder would take the
-        place of another ``stack_with``.
-
     See Also
     --------
     structure_pipeline : The same for crystals.
@@ -289,11 +283,6 @@ def structure_pipeline(
     -------
     model : VotingRegressor, VotingClassifier or Pipeline
         Takes what :func:`trisk.structures.read_structures` does; one pipeline if `fast`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such target or parameter.
 
     See Also
     --------

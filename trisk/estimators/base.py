@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length
 
 from trisk._compat import Interval, StrOptions, check_sample_weight
 from trisk.estimators.scaling import merge_structures
@@ -161,18 +161,7 @@ class NetworkEstimator(BaseEstimator):
     }
 
     def get_params(self, deep=True):
-        """Get the parameters; with `deep`, those nested in `network` and `training` too.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include nested parameters, which are the defaults where an object is None.
-
-        Returns
-        -------
-        params : dict
-            Values by name.
-        """
+        # The parameters nested in an object that is None are its defaults.
         params = super().get_params(deep=deep)
         for name, options in self._options.items():
             if deep and params[name] is None:
@@ -181,18 +170,6 @@ class NetworkEstimator(BaseEstimator):
         return params
 
     def set_params(self, **params):
-        """Set parameters, nested ones by names such as ``training__patience``.
-
-        Parameters
-        ----------
-        **params : dict
-            Values by name.
-
-        Returns
-        -------
-        self : object
-            The estimator.
-        """
         for name, options in self._options.items():
             nested = any(key.startswith(f"{name}__") for key in params)
             if nested and params.get(name, getattr(self, name)) is None:
@@ -215,6 +192,39 @@ class NetworkEstimator(BaseEstimator):
         value = getattr(self, name)
         return (self._options[name]() if value is None else value)._check()
 
+    def fit(self, X, y, sample_weight=None):
+        """Fit the ensemble.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            A table of numbers; or structures of any kind that
+            :func:`trisk.structures.read_structures` takes; or graphs, as
+            :class:`trisk.featurizers.CrystalGraphFeaturizer` gives them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights. A weight of two is the same as giving a row twice.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If `X` is of a kind that the estimator does not take.
+        ValueError
+            If a structure cannot be used or a graph lacks what the network reads; on missing or
+            infinite values, too few rows, one class only, or weights that are all zero.
+        FloatingPointError
+            If the loss diverges.
+        KeyboardInterrupt
+            After an interruption; the estimator is then fitted with the weights reached so far.
+        """
+        raise NotImplementedError
+
     def search_space(self):
         """Tell which parameters are worth tuning, for :func:`trisk.model_selection.optuna_search`.
 
@@ -235,7 +245,6 @@ class NetworkEstimator(BaseEstimator):
         """
         from trisk.persistence import save
 
-        check_is_fitted(self)
         save(self, path)
 
     @property

@@ -42,18 +42,7 @@ class MedianTrees(ExtraTreesRegressor):
     """
 
     def predict(self, X):
-        """Median over the trees.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_columns)
-            Rows.
-
-        Returns
-        -------
-        y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-            Prediction.
-        """
+        """Median over the trees."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False)
         return np.median([tree.predict(X) for tree in self.estimators_], axis=0)
@@ -64,18 +53,8 @@ class HeldOutFit:
 
     The networks are ordinary jobs of :func:`~trisk.estimators.tables.fit_together`, so that they
     train in one batch over all folds of a cross-validation; :meth:`finish` then compares. Of many
-    rows the estimator itself is judged, on rows that it leaves out: its own are ``kept``.
-
-    Parameters
-    ----------
-    estimator : HybridTRIADSRegressor or HybridTRIADSClassifier
-        The estimator that is being fitted.
-    X : ndarray or DataFrame of shape (n_rows, n_columns)
-        Distinct training rows.
-    y, weight : ndarray
-        Their targets as the user gave them, and their weights.
-    stacks : bool
-        Whether there is a model to stack.
+    rows the estimator itself is judged, on rows that it leaves out: its own are ``kept``. Rows are
+    distinct, and `y` are their targets as the user gave them.
     """
 
     def __init__(self, estimator, X, y, weight, *, stacks):

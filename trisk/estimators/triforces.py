@@ -92,10 +92,8 @@ _PROPERTY_TEXT = """
         before the estimator."""
 
 _CONTEXT_TEXT = """
-    context_columns_ : tuple of str
-        Names of the context columns seen in `fit`; only with `context`.
-    context_scaler_ : ColumnScaler
-        Centre and scale of these columns; only with `context`."""
+    context_columns_, context_scaler_ : tuple of str, ColumnScaler
+        Names of the context columns seen in `fit`, their centre and scale; only with `context`."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -153,7 +151,6 @@ class TriForcesOptions(Options):
     }
 
     def _check(self):
-        """Raise for a value that is out of bounds; return self."""
         super()._check()
         if not self.streams or any(stream not in STREAMS for stream in self.streams):
             raise ValueError(
@@ -429,13 +426,7 @@ class SupervisedTriForces(BaseTriForces):
         return twin
 
     def search_space(self):
-        """Tell which parameters are worth tuning; sizes that pre-trained weights set are not.
-
-        Returns
-        -------
-        distributions : dict of str to optuna.distributions.BaseDistribution
-            Values to try, by parameter.
-        """
+        # Sizes that pre-trained weights set are not worth tuning.
         space = super().search_space()
         backbone = self.options("network").backbone
         if self.pretrained is not None:
@@ -540,31 +531,6 @@ class PropertyTriForces(SupervisedTriForces):
     }
 
     def fit(self, X, y, sample_weight=None):
-        """Fit the ensemble.
-
-        Parameters
-        ----------
-        X : CrystalGraphs or array-like of structures, of length n_samples
-            Structures of any kind that :func:`trisk.structures.read_structures` takes.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of structures in the loss.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a structure cannot be used, or targets are missing, infinite or too few.
-        FloatingPointError
-            If the loss diverges.
-        KeyboardInterrupt
-            After an interruption; the estimator is then fitted with the weights reached so far.
-        """
         graphs = self._with_context(self._read_training(X), X)
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
         self.elements_ = np.unique(graphs.atomic_numbers)
@@ -685,10 +651,8 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
     ----------
     {net}
     {fitted}
-    target_scaler_ : TargetScaler
-        Centre and scale of the target (per atom, with sum pooling).
-    single_target_ : bool
-        Whether the target was one-dimensional.
+    target_scaler_, single_target_ : TargetScaler, bool
+        Centre and scale of the target (per atom, with sum pooling); whether it is one-dimensional.
     {elements}
     {context}
 
@@ -787,8 +751,7 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
 class TriForcesClassifier(ClassifierTask, PropertyTriForces):
     """Three streams on structures, for classes.
 
-    One stream sees the composition, one the structure without its elements, one both together;
-    their named blocks feed one head. Members' probabilities are averaged.
+    As :class:`TriForcesRegressor`; the probabilities of all members are averaged.
 
     Parameters
     ----------
@@ -805,10 +768,6 @@ class TriForcesClassifier(ClassifierTask, PropertyTriForces):
         Labels.
     {elements}
     {context}
-
-    See Also
-    --------
-    TriForcesRegressor : The same for numbers.
 
     Examples
     --------

@@ -46,7 +46,7 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
     def parity(self, models=None, *, ax=None):
-        """Draw held-out predictions of some models against actual values.
+        """Draw held-out predictions of some models, for numbers, against actual values.
 
         Parameters
         ----------
@@ -59,11 +59,6 @@ class Comparison:
         -------
         display : ParityDisplay
             The display of the last of them; they share its axes.
-
-        Raises
-        ------
-        ValueError
-            If the targets are classes.
         """
         from trisk.plotting import ParityDisplay
 
@@ -108,8 +103,7 @@ def compare(X, y, *, models=None, cv=5, groups=None, classification=None, random
     Parameters
     ----------
     X : array-like of shape (n_samples, ...)
-        Formulas; a DataFrame of a formula column and columns of the process; structures; or a
-        table of numbers.
+        Formulas; a DataFrame of a formula and process columns; structures; or numbers.
     y : array-like of shape (n_samples,)
         Targets; ``y.attrs["quantity"]`` and ``y.attrs["unit"]`` label the results.
     models : dict of str to estimator, default=None
@@ -181,10 +175,7 @@ def holds_classes(y):
 
 
 def grouped_folds(X, y, cv, *, groups=None, classification=False, random_state=0):
-    """Folds, shuffled and without equal materials on both sides where a number is given.
-
-    Returns them and what to say of them.
-    """
+    """Folds, and what to say of them; a number keeps equal materials in one shuffled fold."""
     if not isinstance(cv, Integral):
         folds = shuffled_folds(cv, X, y, groups, classification=classification)
         return folds, f"{len(folds)} folds"

@@ -190,11 +190,6 @@ class CrystalGraphs:
         -------
         CrystalGraphs
             All structures in order.
-
-        Raises
-        ------
-        ValueError
-            If the batches differ in their columns.
         """
         batches = list(batches)
         names = batches[0].names
@@ -221,8 +216,7 @@ def connect(X, cutoff, *, min_distance=0.5):
     Parameters
     ----------
     X : CrystalGraphs or array-like of shape (n_structures,)
-        Structures of any kind that :func:`read_structures` takes, or a batch of them, of which
-        only the atoms matter.
+        Structures of any kind that :func:`read_structures` takes and must be able to read.
     cutoff : float
         Largest distance in Å.
     min_distance : float, default=0.5
@@ -232,11 +226,6 @@ def connect(X, cutoff, *, min_distance=0.5):
     -------
     CrystalGraphs
         Atoms, and the bonds i → j between all neighbours within the cutoff.
-
-    Raises
-    ------
-    StructureError
-        If a structure cannot be read.
 
     Examples
     --------

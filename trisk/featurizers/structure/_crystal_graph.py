@@ -57,9 +57,8 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         0 for atoms alone, 1 with bonds, 2 with angles, 3 with dihedrals as well. TriForces finds
         the neighbours itself: 0 is enough before it.
     n_neighbors : int or None, default=12
-        Nearest neighbours that an atom is bonded to; more where the last of them is in the
-        middle of a shell, and fewer where the cutoff comes first. None bonds all within the
-        cutoff.
+        Nearest neighbours that an atom is bonded to; more where the last of them is in the middle
+        of a shell, and fewer where the cutoff comes first. None bonds all within the cutoff.
     cutoff : float, default=8.0
         Length of the longest bond in Å, at most 100.
     n_angle_neighbors : int, default=8
@@ -70,8 +69,9 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         close-packed atom, whose first shell is larger, has none. Dihedrals with an angle within
         3° of straight are left out.
     physics : bool, default=True
-        Whether bonds carry an empirical stiffness, a reduced mass and an Einstein frequency; see
-        Notes.
+        Whether bonds carry an empirical stiffness k, by Gordy's rule as in
+        :class:`~trisk.featurizers.SpringModelFeaturizer`, a reduced mass µ = mᵢ mⱼ / (mᵢ + mⱼ) and
+        an Einstein frequency √(k/µ) / 2πc in cm⁻¹.
     composition : sequence of str or featurizers, or None, default=("magpie", "mat2vec")
         Blocks of :class:`~trisk.featurizers.CompositionFeaturizer` that describe the
         composition; None for none.
@@ -92,16 +92,6 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
     structure_ : list of transformers
         The fitted transformers of ``structure``.
     {attributes}
-
-    See Also
-    --------
-    trisk.structures.CrystalGraphs : What ``transform`` gives.
-
-    Notes
-    -----
-    A bond's stiffness k follows from its elements and length by Gordy's rule, as in
-    :class:`~trisk.featurizers.SpringModelFeaturizer`; with the reduced mass
-    µ = mᵢ mⱼ / (mᵢ + mⱼ), its Einstein frequency is √(k/µ) / 2πc in cm⁻¹.
 
     Examples
     --------
@@ -151,11 +141,6 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         -------
         CrystalGraphs of shape (n_samples,)
             One graph per structure, in order.
-
-        Raises
-        ------
-        FeaturizationError
-            With ``on_error="raise"``, when a structure cannot be featurized.
         """
         values = self._values(X)
         atoms, errors = self._read(values, self.verbose)

@@ -18,8 +18,7 @@ class ESENBackbone(nn.Module):
 
     References
     ----------
-    .. [1] X. Fu et al., "Learning smooth and expressive interatomic potentials for physical
-       property prediction", arXiv:2502.12147, 2025.
+    .. [1] X. Fu et al., "Learning smooth and expressive interatomic potentials", arXiv:2502.12147.
     """
 
     def __init__(

@@ -22,9 +22,7 @@ class MACEBackbone(nn.Module):
 
     References
     ----------
-    .. [1] I. Batatia, D. P. Kovács, G. Simm, C. Ortner, G. Csányi, "MACE: Higher order
-       equivariant message passing neural networks for fast and accurate force fields",
-       NeurIPS 2022.
+    .. [1] I. Batatia et al., "MACE", NeurIPS 2022. https://arxiv.org/abs/2206.07697
     """
 
     def __init__(
