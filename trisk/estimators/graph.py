@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from trisk._compat import Interval, StrOptions
 from trisk._compat import Options as AnyOf
 from trisk.estimators.base import NetworkEstimator, check_elements, document_parameters
-from trisk.estimators.scaling import ColumnScaler
+from trisk.estimators.scaling import ColumnScaler, weigh_process
 from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import DeepSupervisionLoss, GraphBatch, GraphTRIADSNetwork
 from trisk.structures import CrystalGraphs
@@ -178,7 +178,7 @@ class GraphScaler:
         return replace(
             graphs,
             atom_features=scale(self.atoms, graphs.atom_features),
-            context=scale(self.context, graphs.context),
+            context=weigh_process(scale(self.context, graphs.context), graphs.names),
             bond_sensors=np.hstack([stiffness, scale(self.sensors, _log(sensors))]),
         )
 

@@ -58,6 +58,19 @@ class ColumnScaler:
         return scaled / np.sqrt(1 + np.square(scaled / 3)) if self.smooth_clip else scaled
 
 
+def weigh_process(context, names):
+    """Scaled context of graphs, with the last columns, of a process, as large as all others.
+
+    One temperature among hundreds of columns of the composition would hardly be seen.
+    """
+    n_process = len(names.get("process", ()))
+    n_others = context.shape[1] - n_process
+    weight = np.ones(context.shape[1])
+    if n_process and n_others:
+        weight[n_others:] = max(1.0, np.sqrt(n_others / n_process))
+    return context * weight
+
+
 @dataclass(frozen=True)
 class TargetScaler:
     """Mean and standard deviation of every target, or of its logarithm.

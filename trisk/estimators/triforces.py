@@ -25,7 +25,7 @@ from sklearn.utils.validation import (
 from trisk._compat import Interval, StrOptions, check_feature_names_in, clone_parameters
 from trisk.data import data_file
 from trisk.estimators.base import NetworkEstimator, check_elements, document_parameters
-from trisk.estimators.scaling import ColumnScaler
+from trisk.estimators.scaling import ColumnScaler, weigh_process
 from trisk.estimators.tasks import ClassifierTask, RegressorTask, check_given
 from trisk.nn import (
     BACKBONES,
@@ -87,9 +87,9 @@ _PROPERTY_TEXT = """
         What to do in predictions about structures with elements that the training set had not.
     context : bool, default=False
         Whether the head also sees what a :class:`~trisk.featurizers.CrystalGraphFeaturizer` put
-        into the context of its graphs: columns of the composition, and sensors of the structure
-        such as those of a :class:`~trisk.featurizers.PotentialFeaturizer`. It must then stand
-        before the estimator."""
+        into the context of its graphs: columns of the composition, sensors of the structure such
+        as those of a :class:`~trisk.featurizers.PotentialFeaturizer`, and columns of the process.
+        It must then stand before the estimator."""
 
 _CONTEXT_TEXT = """
     context_columns_, context_scaler_ : tuple of str, ColumnScaler
@@ -575,6 +575,11 @@ class PropertyTriForces(SupervisedTriForces):
     def _with_context(self, graphs, X):
         """The context columns of crystal graphs beside what was read from them."""
         if not self.context:
+            if isinstance(X, CrystalGraphs) and "process" in X.names:
+                raise ValueError(
+                    f"context=False leaves out columns of the process, {X.names['process']}: set "
+                    "context=True, or featurize without process=."
+                )
             return graphs
         if not isinstance(X, CrystalGraphs):
             raise TypeError(
@@ -593,7 +598,8 @@ class PropertyTriForces(SupervisedTriForces):
                 f"Row {row} has {X.context[row, column]} in the context column {names[column]!r}. "
                 "Leave such rows out, or featurize without this column."
             )
-        return replace(graphs, context=X.context, names={**graphs.names, "context": names})
+        own = {kind: X.names[kind] for kind in ("context", "process") if kind in X.names}
+        return replace(graphs, context=X.context, names={**graphs.names, **own})
 
     def _scale_context(self, graphs):
         """The graphs with scaled columns of context, which are those seen in `fit`."""
@@ -604,7 +610,8 @@ class PropertyTriForces(SupervisedTriForces):
                 "These graphs have other columns of context than those seen in fit; build them "
                 "with the same CrystalGraphFeaturizer."
             )
-        return replace(graphs, context=self.context_scaler_.transform(graphs.context))
+        scaled = self.context_scaler_.transform(graphs.context)
+        return replace(graphs, context=weigh_process(scaled, graphs.names))
 
     def _answer(self, X):
         check_is_fitted(self)

@@ -259,6 +259,10 @@ class ProgressBar(Callback):
     def on_epoch_end(self, net, **kwargs):
         last = net.history[-1]
         shown = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
+        for name in last:
+            if "_meV_per_" in name:
+                words = name.removeprefix("valid_").replace("_per_", "/").replace("_", " ")
+                shown[words] = f"{last[name]:.4g}"
         self.bar_.set_postfix(shown, refresh=False)
         self.bar_.update(len(net.history) - self.bar_.n)
 
