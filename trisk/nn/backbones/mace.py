@@ -1,14 +1,12 @@
 """MACE as a backbone, through the package mace-torch."""
 
-import contextlib
-import io
 import os
-import warnings
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trisk.nn.backbones.packages import using
 from trisk.nn.batch import N_ELEMENTS, CrystalBatch
 
 
@@ -45,9 +43,7 @@ class MACEBackbone(nn.Module):
         self.dim = dim
         self.n_layers = n_layers
         self.out_features = n_layers * dim
-        with warnings.catch_warnings():
-            # TorchScript, on which e3nn compiles its products, is deprecated in torch.
-            warnings.simplefilter("ignore")
+        with using("mace-torch", "mace"):
             self.network = modules.MACE(
                 r_max=cutoff,
                 num_bessel=8,
@@ -99,15 +95,9 @@ def _import_mace():
     forced = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(forced)
     try:
-        quiet = contextlib.redirect_stdout(io.StringIO())
-        with warnings.catch_warnings(), torch.serialization.safe_globals([slice]), quiet:
-            warnings.simplefilter("ignore")
+        with using("mace-torch", "mace"), torch.serialization.safe_globals([slice]):
             from e3nn.o3 import Irreps
             from mace import modules
-    except ImportError as error:
-        raise ImportError(
-            "The backbone 'mace' needs the package mace-torch: pip install 'trisk[mace]'."
-        ) from error
     finally:
         # Importing MACE switches torch's safe loading off for the whole process.
         os.environ.pop(forced, None)

@@ -1,10 +1,10 @@
 """Orb-v3 as a backbone, through the package orb-models."""
 
-import warnings
 from types import SimpleNamespace
 
 from torch import Tensor, nn
 
+from trisk.nn.backbones.packages import using
 from trisk.nn.batch import CrystalBatch
 
 # Orb's cutoff is part of its code; distances are scaled to it.
@@ -30,17 +30,11 @@ class OrbBackbone(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.out_features = dim
-        with warnings.catch_warnings():
-            # TorchScript, which Orb uses, is deprecated in torch.
-            warnings.simplefilter("ignore")
-            try:
-                from orb_models.forcefield.angular import SphericalHarmonics
-                from orb_models.forcefield.gns import MoleculeGNS
-                from orb_models.forcefield.rbf import BesselBasis
-            except ImportError as error:
-                raise ImportError(
-                    "The backbone 'orb' needs the package orb-models: pip install 'trisk[orb]'."
-                ) from error
+        with using("orb-models", "orb"):
+            from orb_models.forcefield.angular import SphericalHarmonics
+            from orb_models.forcefield.gns import MoleculeGNS
+            from orb_models.forcefield.rbf import BesselBasis
+
             self.network = MoleculeGNS(
                 latent_dim=dim,
                 num_message_passing_steps=n_layers,

@@ -1,0 +1,116 @@
+"""Universal potentials as backbones: what they give is what their own packages give."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from crystal_batches import REFERENCE_CRYSTALS, batch_of, rattled
+
+from trisk.nn import as_backbone, load_potential
+
+CRYSTALS = [
+    rattled("MgO"),
+    REFERENCE_CRYSTALS["K"],  # no bond below 3 Å
+    REFERENCE_CRYSTALS["C"],
+    rattled("GaAs").repeat((1, 1, 2)),
+    bulk("Cu", cubic=True),
+    REFERENCE_CRYSTALS["NaCl"],
+]
+
+# e3nn compiles its products with TorchScript, which torch has deprecated.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:No tensor product accelerator:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad:UserWarning"),
+]
+
+
+@pytest.fixture(scope="module", params=["chgnet", "chgnet-r2scan", "sevennet-0", "7net-l3i5"])
+def name(request):
+    pytest.importorskip("chgnet" if "chgnet" in request.param else "sevenn")
+    return request.param
+
+
+@pytest.mark.parametrize(("name", "version"), [("chgnet", "0.3.0"), ("chgnet-r2scan", "r2scan")])
+def test_chgnet_gives_what_its_package_gives(name, version):
+    model = pytest.importorskip("chgnet.model")
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    network = model.CHGNet.load(model_name=version, use_device="cpu", verbose=False)
+    structures = [AseAtomsAdaptor.get_structure(atoms) for atoms in CRYSTALS]
+    expected = network.predict_structure(
+        structures, task="e", return_atom_feas=True, return_site_energies=True
+    )
+    with torch.no_grad():
+        inner, last = load_potential(name)(batch_of(CRYSTALS, dtype=torch.float32))[0].chunk(2, 1)
+        energies = network.mlp(network.readout_norm(last)).squeeze(1)
+        graphs = [network.graph_converter(structure) for structure in structures]
+        energies += torch.cat(network.composition_model.get_site_energies(graphs))
+    torch.testing.assert_close(
+        inner, torch.tensor(np.concatenate([e["atom_fea"] for e in expected])), atol=2e-4, rtol=1e-4
+    )
+    sites = np.concatenate([e["site_energies"] for e in expected])
+    torch.testing.assert_close(energies, torch.tensor(sites), atol=1e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "version"), [("sevennet-0", "7net-0"), ("7net-l3i5",) * 2])
+def test_sevennet_gives_what_its_package_gives(name, version):
+    sevenn = pytest.importorskip("sevenn.calculator")
+    calculator = sevenn.SevenNetCalculator(version, device="cpu")
+    expected = [calculator.get_potential_energies(atoms.copy()) for atoms in CRYSTALS]
+    potential, batch = load_potential(name), batch_of(CRYSTALS, dtype=torch.float32)
+    with torch.no_grad():
+        data = {"x": potential(batch)[0], "atom_type": potential.index[batch.atomic_numbers]}
+        for part in ("reduce_input_to_hidden", "reduce_hidden_to_energy", "rescale_atomic_energy"):
+            data = getattr(calculator.model, part)(data)
+    energies = data["atomic_energy"].squeeze(1)
+    torch.testing.assert_close(energies, torch.tensor(np.concatenate(expected)), atol=1e-5, rtol=0)
+
+
+def test_says_what_it_is_and_is_stored_as_arrays(name):
+    potential = load_potential(name)
+    assert f"weights={name!r}" in repr(potential)
+    batch = batch_of(CRYSTALS[:2], dtype=torch.float32)
+    expected = potential(batch)[0]
+    copied = copy.deepcopy(potential)
+    assert not copied.requires_grad_(False).double().index.requires_grad
+    assert next(potential.parameters()).dtype is torch.float32
+    content = pickle.dumps(potential)
+    assert b"CHGNetPotential" in content or b"SevenNetPotential" in content
+    assert b"chgnet.model" not in content
+    assert b"sevenn.nn" not in content
+    torch.testing.assert_close(pickle.loads(content)(batch)[0], expected, atol=0, rtol=0)
+
+
+def test_takes_atoms_without_neighbours(name):
+    lone = Atoms("O", positions=[[0, 0, 0]], cell=30 * np.eye(3), pbc=True)
+    alone = load_potential(name)(batch_of([lone], dtype=torch.float32))[0]
+    together = load_potential(name)(batch_of([lone, CRYSTALS[0]], dtype=torch.float32))[0]
+    torch.testing.assert_close(together[:1], alone)
+
+
+def test_refuses_a_description_that_is_larger_than_its_weights(name):
+    potential = load_potential(name)
+    state = potential.__getstate__()
+    forged = {"channel": 10**6, "mlp_hidden_dims": [10**6], "irreps_manual": ["1000000x0e"]}
+    for key, value in forged.items():
+        if key in state["description"]:
+            twin = type(potential).__new__(type(potential))
+            description = {**state["description"], key: value}
+            with pytest.raises(ValueError, match="far larger than its weights"):
+                twin.__setstate__({**state, "description": description})
+
+
+def test_names_what_it_does_not_take(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"'chgnte' is neither a file nor a name.*chgnet"):
+        as_backbone("chgnte")
+    with pytest.raises(TypeError, match="is a EMT, which holds no network"):
+        as_backbone(EMT())
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="Load it with its own package"):
+        as_backbone(tmp_path / "other.pt")
