@@ -26,9 +26,6 @@ PACKAGES = {
 }
 EQUIVARIANT = ("esen", "mace")
 
-# e3nn compiles its products with TorchScript, which torch has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
-
 # Packages that are absent are named in the list of skipped tests.
 NAMES = [
     pytest.param(

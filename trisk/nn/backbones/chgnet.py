@@ -17,9 +17,9 @@ _IMAGES = 1024
 class CHGNetPotential(Potential):
     """CHGNet [1]_ with its weights.
 
-    `forward` takes a :class:`CrystalBatch` and gives scalars ``(n_atoms, 128)``: the atom
-    features before the last layer, from which CHGNet reads magnetic moments, and those after it,
-    from which it reads energies. There are no vectors. Needs ``trisk[chgnet]``.
+    `forward` takes a :class:`CrystalBatch` and gives the atom features after each of the four
+    layers as scalars ``(n_atoms, 256)``; from the last but one CHGNet reads magnetic moments,
+    from the last energies. There are no vectors. Needs ``trisk[chgnet]``.
 
     References
     ----------
@@ -53,7 +53,7 @@ class CHGNetPotential(Potential):
             if unused is not None:
                 unused.requires_grad_(False)
         self.cutoff = float(network.graph_converter.atom_graph_cutoff)
-        self.out_features = 2 * network.atom_fea_dim
+        self.out_features = len(network.atom_conv_layers) * network.atom_fea_dim
         return list(range(1, _N_ELEMENTS + 1))
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, None]:
@@ -74,15 +74,17 @@ class CHGNetPotential(Potential):
         near = network.bond_weights_bg(network.bond_basis_expansion.rbf_expansion_bg(lengths))
         of_angles = network.angle_embedding(network.angle_basis_expansion(left, right))
         of_atoms = network.atom_embedding(self.index[batch.atomic_numbers])
+        scalars = []
         inner = zip(network.bond_conv_layers, network.angle_layers, strict=True)
-        *layers, last = network.atom_conv_layers
-        for layer, (bond_layer, angle_layer) in zip(layers, inner, strict=True):
+        for layer in network.atom_conv_layers:
             of_atoms = layer(of_atoms, of_bonds, weights, ends, to_bond)
+            scalars.append(of_atoms)
+            bond_layer, angle_layer = next(inner, (None, None))
             if bond_layer is not None:
                 of_bonds = bond_layer(of_atoms, of_bonds, near, of_angles, triples)
             if angle_layer is not None:
                 of_angles = angle_layer(of_atoms, of_bonds, of_angles, triples)
-        return torch.cat([of_atoms, last(of_atoms, of_bonds, weights, ends, to_bond)], dim=1), None
+        return torch.cat(scalars, dim=1), None
 
     def _bonds(self, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Ends and places of pairs within the cutoff, in one of their two directions."""

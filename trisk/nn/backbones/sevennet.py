@@ -15,9 +15,9 @@ _READOUT = ("reduce_", "readout_", "rescale_", "force_")
 class SevenNetPotential(Potential):
     """SevenNet [1]_ with its weights.
 
-    `forward` takes a :class:`CrystalBatch` and gives the scalars after the last layer, from which
-    SevenNet reads energies, ``(n_atoms, 128)`` in those that come with the package. There are no
-    vectors. Needs ``trisk[sevennet]``, which pip does not install beside ``trisk[mace]``, for they
+    `forward` takes a :class:`CrystalBatch` and gives the scalars after each layer,
+    ``(n_atoms, 640)`` with the weights that come with the package; from those of the last it reads
+    energies, the earlier ones know more of other properties. There are no vectors. Needs ``trisk[sevennet]``, which pip does not install beside ``trisk[mace]``, for they
     ask for different versions of e3nn.
 
     References
@@ -28,6 +28,7 @@ class SevenNetPotential(Potential):
     """
 
     requires = ("sevenn", "sevennet")
+    invariant: dict[str, list[slice]]
 
     @classmethod
     def _load(cls, version: str) -> Any:
@@ -58,8 +59,13 @@ class SevenNetPotential(Potential):
         for name, module in network.named_children():
             if name.startswith(_READOUT):
                 module.requires_grad_(False)
-        gates = [module.gate for name, module in network.named_children() if "gate" in name]
-        self.cutoff, self.out_features = float(network.cutoff), gates[-1].irreps_out.dim
+        self.cutoff, self.out_features, self.invariant = float(network.cutoff), 0, {}
+        for name, module in network.named_children():
+            if name.endswith("_gate"):
+                irreps = module.gate.irreps_out
+                parts = zip(irreps.slices(), irreps, strict=True)
+                self.invariant[name] = [p for p, (_, kind) in parts if (kind.l, kind.p) == (0, 1)]
+                self.out_features += sum(part.stop - part.start for part in self.invariant[name])
         return sorted(network.type_map, key=network.type_map.get)
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, None]:
@@ -74,9 +80,11 @@ class SevenNetPotential(Potential):
             "edge_index": torch.stack(ends),
             "edge_vec": batch.vectors.index_select(0, pairs),
         }
+        scalars: list[Tensor] = []
         for name, module in self.network.named_children():
             if name.startswith(_READOUT):
                 break
             if name != "onehot_idx_to_onehot":  # which gives single precision
                 data = module(data)
-        return data["x"], None
+            scalars += [data["x"][:, part] for part in self.invariant.get(name, ())]
+        return torch.cat(scalars, dim=1), None
