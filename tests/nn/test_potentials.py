@@ -64,7 +64,8 @@ def test_sevennet_gives_what_its_package_gives(name, version):
     expected = [calculator.get_potential_energies(atoms.copy()) for atoms in CRYSTALS]
     potential, batch = load_potential(name), batch_of(CRYSTALS, dtype=torch.float32)
     with torch.no_grad():
-        data = {"x": potential(batch)[0][:, -128:], "atom_type": potential.index[batch.atomic_numbers]}
+        elements = potential.index[batch.atomic_numbers]
+        data = {"x": potential(batch)[0][:, -128:], "atom_type": elements}
         for part in ("reduce_input_to_hidden", "reduce_hidden_to_energy", "rescale_atomic_energy"):
             data = getattr(calculator.model, part)(data)
     energies = data["atomic_energy"].squeeze(1)

@@ -17,8 +17,9 @@ class SevenNetPotential(Potential):
 
     `forward` takes a :class:`CrystalBatch` and gives the scalars after each layer,
     ``(n_atoms, 640)`` with the weights that come with the package; from those of the last it reads
-    energies, the earlier ones know more of other properties. There are no vectors. Needs ``trisk[sevennet]``, which pip does not install beside ``trisk[mace]``, for they
-    ask for different versions of e3nn.
+    energies, the earlier ones know more of other properties. There are no vectors. Needs
+    ``trisk[sevennet]``, which pip does not install beside ``trisk[mace]``, for they ask for
+    different versions of e3nn.
 
     References
     ----------
