@@ -57,6 +57,7 @@ _TRUSTED = {
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
     "trisk.nn.backbones.chgnet.CHGNetPotential",
+    "trisk.nn.backbones.mace.MACEPotential",
     "trisk.nn.backbones.sevennet.SevenNetPotential",
     "trisk.persistence._truth",
 }

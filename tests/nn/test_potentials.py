@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from ase.calculators.emt import EMT
 from crystal_batches import REFERENCE_CRYSTALS, batch_of, rattled
 
 from trisk.nn import as_backbone, load_potential
+from trisk.nn.backbones.mace import _import_mace
+from trisk.nn.backbones.orb import OrbBackbone
+from trisk.nn.backbones.packages import using
 
 CRYSTALS = [
     rattled("MgO"),
@@ -70,6 +74,66 @@ def test_sevennet_gives_what_its_package_gives(name, version):
             data = getattr(calculator.model, part)(data)
     energies = data["atomic_energy"].squeeze(1)
     torch.testing.assert_close(energies, torch.tensor(np.concatenate(expected)), atol=1e-5, rtol=0)
+
+
+def mace_calculator():
+    """A calculator that holds a MACE with random weights."""
+    modules, irreps = _import_mace()
+    from mace.calculators import MACECalculator
+
+    block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
+    torch.manual_seed(0)
+    network = modules.ScaleShiftMACE(
+        r_max=5.0,
+        num_bessel=8,
+        num_polynomial_cutoff=5,
+        max_ell=2,
+        interaction_cls=block,
+        interaction_cls_first=block,
+        num_interactions=2,
+        num_elements=3,
+        hidden_irreps=irreps("8x0e+8x1o"),
+        MLP_irreps=irreps("16x0e"),
+        atomic_energies=np.zeros(3),
+        avg_num_neighbors=20.0,
+        atomic_numbers=[29, 8, 12],
+        correlation=2,
+        gate=torch.nn.functional.silu,
+        atomic_inter_scale=0.7,
+        atomic_inter_shift=0.1,
+    )
+    return MACECalculator(models=[network], device="cpu")
+
+
+@pytest.mark.skipif(find_spec("mace") is None, reason="mace is not installed")
+def test_mace_gives_what_its_package_gives():
+    with using("mace-torch", "mace"):
+        calculator = mace_calculator()
+    crystals = [CRYSTALS[0], CRYSTALS[4]]
+    expected = np.concatenate([calculator.get_descriptors(atoms) for atoms in crystals])
+    potential, batch = as_backbone(calculator), batch_of(crystals, dtype=torch.float32)
+    found = potential(batch)[0]
+    torch.testing.assert_close(found.detach().numpy(), expected, atol=1e-5, rtol=1e-4)
+    assert potential.elements == [29, 8, 12]
+    assert any(weight.requires_grad for weight in potential.parameters())
+    again = pickle.loads(pickle.dumps(potential))
+    torch.testing.assert_close(again(batch)[0], found, atol=0, rtol=0)
+    assert again.description["interaction_cls"] == "RealAgnosticResidualInteractionBlock"
+    assert "arrays" in potential.__getstate__()
+
+
+def test_orb_gives_what_its_package_gives():
+    pytest.importorskip("orb_models")
+    from orb_models.forcefield.atomic_system import SystemConfig, ase_atoms_to_atom_graphs
+
+    torch.manual_seed(0)
+    network = OrbBackbone(6.0, 8, n_layers=2).network
+    config = SystemConfig(radius=6.0, max_num_neighbors=1000)
+    with using("orb-models", "orb"):
+        graphs = [ase_atoms_to_atom_graphs(a, config, device="cpu") for a in CRYSTALS[:3]]
+    expected = torch.cat([network(graph)["node_features"] for graph in graphs])
+    found = as_backbone(network)(batch_of(CRYSTALS[:3], dtype=torch.float32))[0]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_says_what_it_is_and_is_stored_as_arrays(name):

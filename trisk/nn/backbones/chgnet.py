@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trisk.nn.backbones.potentials import Potential
+from trisk.nn.backbones.potentials import Potential, network_of
 from trisk.nn.batch import CrystalBatch
 
 # Its table of elements ends with plutonium.
@@ -43,7 +43,7 @@ class CHGNetPotential(Potential):
 
     @classmethod
     def _describe(cls, source: Any) -> dict | None:
-        network: Any = source if isinstance(source, nn.Module) else source.model
+        network = network_of(source)
         return {**network.model_args, "composition_model": None}
 
     def _set_up(self) -> list[int]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trisk.nn.backbones.packages import using
-from trisk.nn.batch import N_ELEMENTS
+from trisk.nn.batch import N_ELEMENTS, CrystalBatch
 
 #: Weights that come in a package: their name → module and class here, and the package's name.
 POTENTIALS = {
@@ -25,6 +25,8 @@ POTENTIALS = {
 # Packages of networks → module and class here.
 _CLASSES = {
     "chgnet": ("chgnet", "CHGNetPotential"),
+    "mace": ("mace", "MACEPotential"),
+    "orb_models": ("orb", "OrbPotential"),
     "sevenn": ("sevennet", "SevenNetPotential"),
 }
 # Largest number in the description of a network whose weights have no larger size.
@@ -79,7 +81,12 @@ class Potential(nn.Module):
     def take(cls, source: Any, weights: str) -> "Potential":
         """Copy the network that an object of the package is or holds."""
         with using(*cls.requires):
-            return cls(_network_of(source), weights, cls._describe(source))
+            return cls(network_of(source), weights, cls._describe(source))
+
+    def pairs(self, batch: CrystalBatch) -> Tensor:
+        """Places of the pairs within the cutoff."""
+        lengths = batch.lengths.index_select(0, batch.real_pairs)
+        return batch.real_pairs[lengths < self.cutoff]
 
     def __repr__(self) -> str:
         return (
@@ -128,7 +135,7 @@ def as_backbone(source: Any) -> nn.Module:
     """
     if isinstance(source, str | os.PathLike):
         return _read(os.fspath(source))
-    network = _network_of(source)
+    network = network_of(source)
     package = type(network).__module__.split(".")[0]
     if package in _CLASSES:
         return _import(*_CLASSES[package]).take(source, f"the given {type(source).__name__}")
@@ -165,7 +172,7 @@ def _import(module: str, cls: str) -> type[Potential]:
     return getattr(importlib.import_module(f"trisk.nn.backbones.{module}"), cls)
 
 
-def _network_of(source: Any) -> Any:
+def network_of(source: Any) -> Any:
     """The network that a calculator holds, or the network itself."""
     if isinstance(source, nn.Module):
         return source

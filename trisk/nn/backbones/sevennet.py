@@ -70,10 +70,9 @@ class SevenNetPotential(Potential):
         return sorted(network.type_map, key=network.type_map.get)
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, None]:
-        lengths = batch.lengths.index_select(0, batch.real_pairs)
-        pairs = batch.real_pairs[lengths < self.cutoff]
+        pairs = self.pairs(batch)
         elements = nn.functional.one_hot(self.index[batch.atomic_numbers], len(self.elements))
-        elements = elements.to(lengths.dtype)
+        elements = elements.to(batch.positions.dtype)
         ends = [values.index_select(0, pairs) for values in (batch.centers, batch.neighbors)]
         data = {
             "x": elements,
