@@ -37,7 +37,6 @@ from trisk.nn import (
     POTENTIALS,
     STREAMS,
     CompositionStream,
-    CrystalBatch,
     Potential,
     PropertyHead,
     PropertyLoss,
@@ -45,8 +44,8 @@ from trisk.nn import (
     StructureStream,
     TriForcesEncoder,
     as_backbone,
-    load_potential,
     make_backbone,
+    to_batch,
 )
 from trisk.structures import CrystalGraphs, connect
 from trisk.structures.elements import atom_feature_table
@@ -226,7 +225,7 @@ def build_encoder(
 
 def check_known(backbone, graphs):
     """Raise for elements of which a backbone, by name or as a module, has learned nothing."""
-    potential = load_potential(backbone) if backbone in POTENTIALS else backbone
+    potential = as_backbone(backbone) if backbone in POTENTIALS else backbone
     if isinstance(potential, Potential):
         rows, named = name_elements(graphs, potential.elements)
         if len(rows):
@@ -234,21 +233,6 @@ def check_known(backbone, graphs):
                 f"The backbone {potential!r} does not know the elements {named}. Leave these "
                 "structures out, or take another backbone."
             )
-
-
-def to_batch(graphs, device="cpu", dtype=torch.float32):
-    """Turn graphs, none of them without atoms, into one batch of tensors."""
-    batch = CrystalBatch.from_arrays(
-        graphs.atomic_numbers,
-        graphs.positions,
-        graphs.lattices,
-        graphs.counts("atom"),
-        graphs.bond_atoms,
-        graphs.bond_images,
-        dtype,
-        graphs.context,
-    )
-    return batch.to(device)
 
 
 def join_atoms(y, counts):

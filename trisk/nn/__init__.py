@@ -11,7 +11,7 @@ from trisk.nn.backbones import (
     load_potential,
     make_backbone,
 )
-from trisk.nn.batch import CrystalBatch, GraphBatch
+from trisk.nn.batch import CrystalBatch, GraphBatch, to_batch
 from trisk.nn.encoder import CompositionEncoder, CompositionEncoderNetwork
 from trisk.nn.graph import GraphTRIADSNetwork
 from trisk.nn.heads import (
@@ -66,4 +66,5 @@ __all__ = [
     "load_potential",
     "make_backbone",
     "select_members",
+    "to_batch",
 ]

@@ -129,12 +129,12 @@ def load_potential(name: str) -> Potential:
 
 
 def as_backbone(source: Any) -> nn.Module:
-    """Make a backbone of a potential: the path of a file, a network, or what holds one.
+    """Make a backbone of a potential: a name, the path of a file, a network, or what holds one.
 
     A network that belongs to no package known here is a backbone already, and stays as it is.
     """
     if isinstance(source, str | os.PathLike):
-        return _read(os.fspath(source))
+        return load_potential(str(source)) if source in POTENTIALS else _read(os.fspath(source))
     network = network_of(source)
     package = type(network).__module__.split(".")[0]
     if package in _CLASSES:
