@@ -16,11 +16,10 @@ from sklearn.utils.validation import check_consistent_length
 
 from trisk._compat import Interval, StrOptions, check_sample_weight
 from trisk.estimators.scaling import merge_structures
-from trisk.nn import select_members
+from trisk.nn import check_sizes, select_members
 from trisk.structures.elements import ELEMENT_SYMBOLS
 from trisk.training.net import finished_net, resolve_device
 from trisk.training.settings import (
-    MAX_STEPS,
     AutomaticSchedule,
     Choice,
     Options,
@@ -94,23 +93,29 @@ def document_parameters(cls):
     return cls
 
 
-def check_elements(estimator, graphs):
-    """Treat elements that the training structures had not as `unknown_elements` says."""
-    known = getattr(estimator, "elements_", None)
-    if known is None or estimator.unknown_elements == "ignore":
-        return
+def name_elements(graphs, known):
+    """Rows with atoms of other elements than the known ones, and these elements with rows."""
     new = ~np.isin(graphs.atomic_numbers, known)
-    if not new.any():
-        return
     numbers, rows = graphs.atomic_numbers[new], graphs.rows("atom")[new]
     named = []
     for number in np.unique(numbers):
         where = np.unique(rows[numbers == number]).tolist()
         shown = f"rows {where[:5]}" + (f" and {len(where) - 5} more" if len(where) > 5 else "")
         named.append(f"{ELEMENT_SYMBOLS[number - 1] if number else 'X'} ({shown})")
+    return np.unique(rows), ", ".join(named)
+
+
+def check_elements(estimator, graphs):
+    """Treat elements that the training structures had not as `unknown_elements` says."""
+    known = getattr(estimator, "elements_", None)
+    if known is None or estimator.unknown_elements == "ignore":
+        return
+    rows, named = name_elements(graphs, known)
+    if not len(rows):
+        return
     message = (
-        f"{len(np.unique(rows))} of {len(graphs)} structures have elements that the training set "
-        f"had not: {', '.join(named)}."
+        f"{len(rows)} of {len(graphs)} structures have elements that the training set had not: "
+        f"{named}."
     )
     if estimator.unknown_elements == "raise":
         raise ValueError(f"{message} With unknown_elements='warn', predictions for them are tried.")
@@ -326,7 +331,8 @@ class NetworkEstimator(BaseEstimator):
         device = resolve_device(self.device)
         self.nets_ = []
         for net in nets:
-            _check_sizes(self.architecture_, net["weights"])
+            seeds = [0] * len(self.architecture_.get("seeds", ()))  # they may be large
+            check_sizes({**self.architecture_, "seeds": seeds}, net["weights"])
             if self.architecture_.get("backbone", "builtin") == "builtin":
                 with torch.device("meta"):  # of any size, without memory
                     expected = self._build(self.architecture_).state_dict()
@@ -346,27 +352,6 @@ class NetworkEstimator(BaseEstimator):
 def _plain_net(net):
     weights = {k: v.float().cpu().numpy() for k, v in net.module_.state_dict().items()}
     return {"weights": weights, "history": net.plain_history()}
-
-
-def _check_sizes(architecture, weights):
-    """Refuse a stored network that would be far larger than its weights."""
-    largest = max((max(array.shape, default=1) for array in weights.values()), default=1)
-    limit = max(MAX_STEPS, largest)
-
-    def check(value):
-        if isinstance(value, dict):
-            for part in value.values():
-                check(part)
-        elif isinstance(value, list | tuple):
-            if len(value) > limit:
-                raise ValueError("its parameters make a network far larger than its weights")
-            for part in value:
-                check(part)
-        elif isinstance(value, int) and abs(value) > limit:
-            raise ValueError("its parameters make a network far larger than its weights")
-
-    check({name: value for name, value in architecture.items() if name != "seeds"})
-    check([0] * len(architecture.get("seeds", ())))
 
 
 def _to_distribution(values):

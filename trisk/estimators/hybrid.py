@@ -63,17 +63,17 @@ _SIZES_TEXT = """
 
 _STACKING_TEXT = """
     stack_with : estimator, "auto", "extra_trees" or None, default=None
-        A second model stacked beside the network inside `fit`: any scikit-learn estimator of
-        the same kind (classifiers with ``predict_proba``), or ``"extra_trees"`` for 200
-        extremely randomised trees (their median where the loss is absolute; a
-        :class:`HurdleRegressor` where a tenth of the targets and more are exactly zero) on all
-        columns but logarithms of element fractions; ``"auto"`` is that up to 20,000 rows. The prediction is
-        an average of both answers; the second's weight in it, between zero and one, is the one
-        that loses least on inner folds that neither model has seen (with fewer than seven
-        hundred rows there, the one nearest to one half within a standard error of it; one half
-        below twenty rows, or where a class has one row only). For this, up to five ensembles of
-        up to three further members are trained: fitting takes half as long again on thousands
-        of rows, some three times as long on hundreds.
+        A second model stacked beside the network inside `fit`: any scikit-learn estimator of the
+        same kind (classifiers with ``predict_proba``), or ``"extra_trees"`` for 200 extremely
+        randomised trees (their median where the loss is absolute; a :class:`HurdleRegressor`
+        where a tenth of the targets and more are exactly zero) on all columns but logarithms of
+        element fractions; ``"auto"`` is that up to 20,000 rows. The prediction is an average of
+        both answers; the second's weight in it, between zero and one, is the one that loses least
+        on inner folds that neither model has seen (with fewer than seven hundred rows there, the
+        one nearest to one half within a standard error of it; one half below twenty rows, or
+        where a class has one row only). For this, up to five ensembles of up to three further
+        members are trained: fitting takes half as long again on thousands of rows, some three
+        times as long on hundreds.
     stack_only : str or None, default=None
         Regular expression, searched in the names of columns: those that match are for the
         stacked model alone, and the network does not see them. None shows it all columns.

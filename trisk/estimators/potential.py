@@ -18,8 +18,8 @@ from trisk.estimators.simulation import (
     matrix_to_voigt,
     voigt_to_matrix,
 )
-from trisk.estimators.triforces import SupervisedTriForces, build_encoder, to_batch
-from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork
+from trisk.estimators.triforces import SupervisedTriForces, build_encoder
+from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork, to_batch
 from trisk.structures.checks import SHORTEST_BOND
 from trisk.training.datasets import StructureDataset
 from trisk.training.net import resolve_device
