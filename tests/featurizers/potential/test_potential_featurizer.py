@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer
 
 from trisk.estimators import TriForcesOptions, TriForcesPotential
 from trisk.featurizers import FeaturizationError, PotentialFeaturizer, verify_potential
@@ -546,6 +548,49 @@ def test_wrong_energies_are_noticed():
     verify_potential(EMT(), [(bulk("Cu"), -0.006)])
     with pytest.raises(ValueError, match=r"Au: 0\.003 instead of -3\.000"):
         verify_potential(EMT, [(bulk("Cu"), -0.006), (bulk("Au"), -3.0)])
+
+
+def test_energies_of_known_weights_are_known():
+    with pytest.raises(ValueError, match=r"Si2: \S+ instead of -5\.312"):
+        verify_potential(Springs(stiffness=0.0), "chgnet")
+    with pytest.raises(ValueError, match="no energies of 'chgnte', but of chgnet"):
+        verify_potential(EMT, "chgnte")
+
+
+@pytest.mark.parametrize(("name", "version"), [("chgnet", "0.3.0"), ("chgnet-r2scan", "r2scan")])
+def test_chgnet_gives_its_energies(name, version):
+    model = pytest.importorskip("chgnet.model")
+    network = model.CHGNet.load(model_name=version, use_device="cpu", verbose=False)
+    calculator = model.CHGNetCalculator(network, use_device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CHGNet makes numbers of tensors with gradients
+        verify_potential(calculator, name)
+
+
+@pytest.mark.parametrize(("name", "version"), [("sevennet-0", "7net-0"), ("7net-l3i5",) * 2])
+def test_sevennet_gives_its_energies(name, version):
+    sevenn = pytest.importorskip("sevenn.calculator")
+    with pytest.warns(UserWarning, match="tensor product accelerator"):
+        verify_potential(sevenn.SevenNetCalculator(version, device="cpu"), name)
+
+
+def test_several_potentials_stand_side_by_side_with_their_disagreement():
+    class Stiffer(EMT):
+        def get_potential_energy(self, *args, **kwargs):
+            return 1.0 + super().get_potential_energy(*args, **kwargs)
+
+    both = FeatureUnion([("a", PotentialFeaturizer(EMT)), ("b", PotentialFeaturizer(Stiffer))])
+    both.set_params(a__sensors=["energy"], b__sensors=["energy"]).set_output(transform="pandas")
+    spread = FunctionTransformer(
+        lambda X: X.T.groupby(lambda name: name.partition("__")[2]).std().T.add_prefix("spread of ")
+    )
+    steps = make_pipeline(both, make_union("passthrough", spread).set_output(transform="pandas"))
+    columns = steps.fit_transform([bulk("Cu"), bulk("Au")])
+    assert [name.rpartition("__")[2] for name in columns] == [
+        *["Potential energy (eV/atom)"] * 2,
+        "spread of Potential energy (eV/atom)",
+    ]
+    np.testing.assert_allclose(columns.iloc[:, 2], np.sqrt(0.5))
 
 
 def test_equals_published_sensors_of_a_universal_potential(shared_data, matbench_dir):
