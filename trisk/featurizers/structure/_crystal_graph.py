@@ -146,6 +146,24 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
     }
     _failed_rows = "are graphs without atoms"
 
+    def fit(self, X, y=None):
+        names = list(getattr(X, "columns", ()))
+        if len(names) < 2 and self.column is None and not self.process:
+            self.columns_ = None
+            return super().fit(X)
+        self._set_up()
+        process = list(self.process)
+        others = [name for name in names if name not in process]
+        if self.column is None and len(others) != 1:
+            raise ValueError(
+                f"The columns beside those of process={process} are {others}: name those of the "
+                "process in process=[…], and that of the structures in column=… if others are left."
+            )
+        self.columns_ = with_process("passthrough", process, self.column or others[0]).fit(X)
+        check_feature_names(self, X, reset=True)
+        self.n_features_in_ = len(names)
+        return self
+
     def transform(self, X):
         """Build the graphs of structures.
 
@@ -209,25 +227,6 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
     def _transformers(self):
         """What gives columns of context, in their order."""
         return [t for t in (self.composition_, *self.structure_) if t is not None]
-
-    def _fit_rows(self, X, what):
-        """Learn how columns of the process become numbers, if there are any."""
-        names = list(getattr(X, "columns", ()))
-        if len(names) < 2 and self.column is None and not self.process:
-            self.columns_ = None
-            return super()._fit_rows(X, what)
-        self._set_up()
-        process = list(self.process)
-        others = [name for name in names if name not in process]
-        if self.column is None and len(others) != 1:
-            raise ValueError(
-                f"The columns beside those of process={process} are {others}: name those of the "
-                "process in process=[…], and that of the structures in column=… if others are left."
-            )
-        self.columns_ = with_process("passthrough", process, self.column or others[0]).fit(X)
-        check_feature_names(self, X, reset=True)
-        self.n_features_in_ = len(names)
-        return self
 
     def _split(self, X):
         """Structures as a list, and a DataFrame of columns of the process."""
