@@ -299,14 +299,6 @@ def structure_estimator_checks(estimator):
     check : callable
         A check to call with it; it raises AssertionError on failure, and
         :class:`unittest.SkipTest` where it does not apply.
-
-    Examples
-    --------
-    >>> import pytest
-    >>> from sklearn.dummy import DummyRegressor
-    >>> from trisk.testing import structure_estimator_checks
-    >>> checks = list(structure_estimator_checks(DummyRegressor()))
-    >>> parametrize = pytest.mark.parametrize(("estimator", "check"), checks)
     """
     for check in _CHECKS:
         yield clone(estimator), check

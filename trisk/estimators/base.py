@@ -165,6 +165,12 @@ class NetworkEstimator(BaseEstimator):
         "training__weight_decay": Range(1e-3, 1e-1, log=True),
     }
 
+    def __init_subclass__(cls, **kwargs):
+        """Constraints of parameters are those of all bases, and of the class itself."""
+        super().__init_subclass__(**kwargs)
+        bases = [vars(base).get("_parameter_constraints", {}) for base in reversed(cls.__mro__)]
+        cls._parameter_constraints = {k: v for base in bases for k, v in base.items()}
+
     def get_params(self, deep=True):
         # The parameters nested in an object that is None are its defaults.
         params = super().get_params(deep=deep)
@@ -262,11 +268,15 @@ class NetworkEstimator(BaseEstimator):
         """Predict for a while with some members of a net that is still training."""
         with net.averaged():
             module = self._copy_members(net, members)
-        self.nets_ = [finished_net(module, [], net.device, self.options("training").precision)]
+        self.nets_ = [self._finish(module, [], net.device)]
         try:
             yield
         finally:
             del self.nets_
+
+    def _finish(self, module, history, device):
+        """A net for prediction."""
+        return finished_net(module, history, device, self.options("training").precision)
 
     def _answer(self, X):
         """Centre and spread of the members' answers."""
@@ -342,11 +352,7 @@ class NetworkEstimator(BaseEstimator):
             module = self._build(self.architecture_)
             weights = {name: torch.from_numpy(array) for name, array in net["weights"].items()}
             module.load_state_dict(weights)
-            self.nets_.append(
-                finished_net(
-                    module.to(device), net["history"], device, self.options("training").precision
-                )
-            )
+            self.nets_.append(self._finish(module.to(device), net["history"], device))
 
 
 def _plain_net(net):

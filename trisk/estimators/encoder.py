@@ -50,7 +50,6 @@ class BaseCompositionEncoder(TableNetwork):
     _poor_score = True
     _texts: ClassVar[dict[str, str]] = {"encoder": _ENCODER_TEXT, "fitted": _FITTED_TEXT}
     _parameter_constraints = {
-        **TableNetwork._parameter_constraints,
         "network": [CompositionEncoderOptions, None],
         "pretrained": [str, os.PathLike, None],
         "fine_tune": ["boolean"],
@@ -158,10 +157,6 @@ class CompositionEncoderRegressor(RegressorTask, BaseCompositionEncoder):
     (2,)
     """
 
-    _parameter_constraints = {
-        **BaseCompositionEncoder._parameter_constraints,
-        **RegressorTask._task_constraints,
-    }
     _search_space = {**BaseCompositionEncoder._search_space, **RegressorTask._task_search_space}
 
 
@@ -186,8 +181,4 @@ class CompositionEncoderClassifier(ClassifierTask, BaseCompositionEncoder):
         Labels.
     """
 
-    _parameter_constraints = {
-        **BaseCompositionEncoder._parameter_constraints,
-        **ClassifierTask._task_constraints,
-    }
     _search_space = {**BaseCompositionEncoder._search_space, **ClassifierTask._task_search_space}

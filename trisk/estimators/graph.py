@@ -25,7 +25,7 @@ from trisk.training.datasets import (
     pack,
 )
 from trisk.training.net import resolve_device, train
-from trisk.training.settings import MAX_STEPS, WIDTH, AutomaticSchedule, Choice, Options, Range
+from trisk.training.settings import STEPS, WIDTH, AutomaticSchedule, Choice, Options, Range
 
 #: The column from which the network makes springs.
 STIFFNESS = "bond stiffness (N/m)"
@@ -113,8 +113,8 @@ class GraphTRIADSOptions(Options):
         "angle_dim": WIDTH,
         "feedforward_dim": WIDTH,
         "n_heads": WIDTH,
-        "min_cycles": [Interval(Integral, 1, MAX_STEPS, closed="both")],
-        "max_cycles": [Interval(Integral, 1, MAX_STEPS, closed="both")],
+        "min_cycles": STEPS,
+        "max_cycles": STEPS,
         "halting_threshold": [Interval(Real, 0, 1, closed="left")],
         "ponder_cost": [Interval(Real, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -241,7 +241,6 @@ class BaseGraphTRIADS(NetworkEstimator):
     _takes_structures = True
     _texts = {"fitted": _FITTED_TEXT, "elements": _ELEMENTS_TEXT}
     _parameter_constraints = {
-        **NetworkEstimator._parameter_constraints,
         "network": [GraphTRIADSOptions, None],
         "unknown_elements": [StrOptions({"warn", "raise", "ignore"})],
     }
@@ -469,11 +468,7 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
 
     link: str = "identity"
 
-    _parameter_constraints = {
-        **BaseGraphTRIADS._parameter_constraints,
-        **RegressorTask._task_constraints,
-        "link": [StrOptions({"identity", "log"})],
-    }
+    _parameter_constraints = {"link": [StrOptions({"identity", "log"})]}
 
     def _check_target(self, y):
         y = super()._check_target(y)
@@ -518,8 +513,3 @@ class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     >>> model.predict_proba(structures).shape[0]
     24
     """
-
-    _parameter_constraints = {
-        **BaseGraphTRIADS._parameter_constraints,
-        **ClassifierTask._task_constraints,
-    }

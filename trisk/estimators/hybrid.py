@@ -31,7 +31,7 @@ from trisk.estimators.tables import TableNetwork, TrainingSet, read_columns
 from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import HybridTRIADSNetwork, InputLayout
 from trisk.training.datasets import member_seeds
-from trisk.training.settings import MAX_LAYERS, MAX_STEPS, WIDTH, Choice, Options, Range
+from trisk.training.settings import MAX_LAYERS, STEPS, WIDTH, Choice, Options, Range
 
 # Largest number of attention weights held at once.
 _ATTENTION_ELEMENTS = 4_000_000
@@ -82,8 +82,10 @@ _STACKING_TEXT = """
         that one of trisk's featurizers named, and for all others together; a training row never
         sees itself. None for none; ``"auto"`` goes by the number of rows, see Notes.
     calibrate : bool, default=False
-        {calibrate}
-        This trains further members on inner folds, which stacking shares."""
+        Whether held-out rows scale the standard deviation that `predict` returns, and give
+        `predict_interval` what it needs; or, of a classifier, temper its probabilities: networks
+        that have seen few rows are far too sure of themselves. This trains further members on
+        inner folds, which stacking shares."""
 
 _FITTED_TEXT = """
     n_members_, n_neighbors_ : int, int or None
@@ -103,16 +105,6 @@ _FITTED_TEXT = """
         Parameters of the network.
     n_features_in_, feature_names_in_ : int, ndarray of str
         Number of columns seen in `fit`, and their names, where all are strings."""
-
-
-def _make_texts(calibrate):
-    """Texts of the docstrings of both estimators, with what `calibrate` does."""
-    return {
-        "common": _COMMON_TEXT,
-        "stacking": _STACKING_TEXT.replace("{calibrate}", calibrate),
-        "fitted": _FITTED_TEXT,
-        "sizes": _SIZES_TEXT,
-    }
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -177,7 +169,7 @@ class HybridTRIADSOptions(Options):
         "frequency_scale": [Interval(Real, 0, None, closed="neither")],
         "hidden_dim": [Interval(Integral, 2, 65_536, closed="both")],
         "feedforward_dim": WIDTH,
-        "n_steps": [Interval(Integral, 1, MAX_STEPS, closed="both")],
+        "n_steps": STEPS,
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "deep_supervision": ["boolean"],
         "confidence": ["boolean"],
@@ -204,8 +196,13 @@ class BaseHybridTRIADS(TableNetwork):
     calibrate: bool = False
 
     _options = {**TableNetwork._options, "network": HybridTRIADSOptions}
+    _texts = {
+        "common": _COMMON_TEXT,
+        "stacking": _STACKING_TEXT,
+        "fitted": _FITTED_TEXT,
+        "sizes": _SIZES_TEXT,
+    }
     _parameter_constraints = {
-        **TableNetwork._parameter_constraints,
         "network": [HybridTRIADSOptions, None],
         "n_members": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "stack_with": [HasMethods(["fit", "predict"]), StrOptions({"auto", "extra_trees"}), None],
@@ -437,15 +434,7 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
 
     link: str = "identity"
 
-    _texts = _make_texts(
-        "Whether the standard deviation that `predict` returns is scaled to the size of held-out\n"
-        "        errors, and `predict_interval` given what it needs."
-    )
-    _parameter_constraints = {
-        **BaseHybridTRIADS._parameter_constraints,
-        **RegressorTask._task_constraints,
-        "link": [StrOptions({"identity", "log"})],
-    }
+    _parameter_constraints = {"link": [StrOptions({"identity", "log"})]}
     _search_space = {**BaseHybridTRIADS._search_space, **RegressorTask._task_search_space}
 
     def _scale_target(self, target, weight):
@@ -581,14 +570,6 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     (60, 2)
     """
 
-    _texts = _make_texts(
-        "Whether probabilities are tempered so that held-out labels are as likely as can be:\n"
-        "        networks that have seen few rows are far too sure of themselves."
-    )
-    _parameter_constraints = {
-        **BaseHybridTRIADS._parameter_constraints,
-        **ClassifierTask._task_constraints,
-    }
     _search_space = {**BaseHybridTRIADS._search_space, **ClassifierTask._task_search_space}
 
     def _fit_table(self, X, target, weight, y):

@@ -128,7 +128,6 @@ class TriForcesPretrainer(BaseTriForces):
 
     _schedule = AutomaticSchedule(n_steps=2500, n_rows=1000, n_batches=40, smallest=8, largest=64)
     _parameter_constraints = {
-        **BaseTriForces._parameter_constraints,
         "denoising_weight": [Interval(Real, 0, None, closed="left")],
         "masking_weight": [Interval(Real, 0, None, closed="left")],
         "lejepa_weight": [Interval(Real, 0, None, closed="left")],

@@ -14,7 +14,7 @@ from trisk.estimators.base import NetworkEstimator
 from trisk.estimators.scaling import merge_duplicates
 from trisk.nn import DeepSupervisionLoss
 from trisk.training.datasets import TableDataset, draw_seed
-from trisk.training.net import finished_net, resolve_device, train
+from trisk.training.net import resolve_device, train
 from trisk.training.settings import AutomaticSchedule
 
 # Beyond so many rows in a step, over all members, a CPU gains nothing more from batching and
@@ -196,9 +196,5 @@ def _train_batch(estimators, prepared, callbacks):
     else:
         for estimator, members in zip(estimators, member_slices(estimators), strict=True):
             module = estimator._copy_members(net, members)
-            estimator.nets_ = [
-                finished_net(
-                    module, net.plain_history(), net.device, estimator.options("training").precision
-                )
-            ]
+            estimator.nets_ = [estimator._finish(module, net.plain_history(), net.device)]
     net.raise_if_interrupted()

@@ -1,7 +1,7 @@
 """What an estimator with networks is trained for: numbers or classes."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -39,10 +39,11 @@ class RegressorTask(RegressorMixin):
 
     _y_checks = {"y_numeric": True, "multi_output": True}
     _has_steps = True
-    _task_constraints = {
+    _task_constraints: ClassVar[dict[str, Any]] = {
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
         "aggregation": [StrOptions({"mean", "median"})],
     }
+    _parameter_constraints: ClassVar[dict[str, Any]] = _task_constraints
     _task_search_space = {"loss": Choice(("absolute_error", "squared_error", "huber"))}
 
     def __sklearn_tags__(self):
@@ -152,7 +153,10 @@ class ClassifierTask(ClassifierMixin):
 
     _y_checks: ClassVar[dict[str, bool]] = {}
     _has_steps = True
-    _task_constraints = {"class_weight": [dict, StrOptions({"balanced"}), None]}
+    _task_constraints: ClassVar[dict[str, Any]] = {
+        "class_weight": [dict, StrOptions({"balanced"}), None]
+    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = _task_constraints
     _task_search_space = {"class_weight": Choice((None, "balanced"))}
 
     def __sklearn_tags__(self):

@@ -16,9 +16,8 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import StrOptions, check_feature_names, check_feature_names_in
-from trisk.structures.rows import as_value_list
+from trisk.structures.rows import as_value_list, list_errors
 
-_ERRORS_SHOWN = 5
 _ERROR_COLUMNS = ["row", "formula", "featurizer", "cause"]
 
 
@@ -37,13 +36,8 @@ class FeaturizationError(ValueError):
     def __init__(self, errors, remedy=""):
         self.errors = list(errors)
         self.remedy = remedy
-        shown = [f"row {e.row}: {e.formula!r}: {e.cause}" for e in self.errors[:_ERRORS_SHOWN]]
-        if len(self.errors) > _ERRORS_SHOWN:
-            shown.append(f"and {len(self.errors) - _ERRORS_SHOWN} more")
-        lines = "\n  ".join(shown)
-        super().__init__(
-            f"{len(self.errors)} row(s) could not be featurized:\n  {lines}\n{remedy}".rstrip()
-        )
+        counted = f"{len(self.errors)} row(s) could not be featurized"
+        super().__init__(f"{counted}:\n  {list_errors(self.errors)}\n{remedy}".rstrip())
 
     def __reduce__(self):
         return type(self), (self.errors, self.remedy)

@@ -63,13 +63,8 @@ def _check_cells(atoms):
     spanned = np.isfinite(volumes) & (volumes > _FLATTEST_CELL * edges.prod(axis=1))
     for row in np.flatnonzero(~spanned):
         lengths = ", ".join(f"{edge:.4g}" for edge in edges[row])
-        yield (
-            row,
-            (
-                f"its lattice vectors (lengths {lengths} Å) span no volume; every direction that "
-                "repeats needs one, independent of the others"
-            ),
-        )
+        vectors = f"its lattice vectors (lengths {lengths} Å) span no volume"
+        yield row, f"{vectors}; every direction that repeats needs one, independent of the others"
     shares = volumes / atoms.counts()
     dense = spanned & atoms.pbc.all(axis=1) & (shares < _SMALLEST_VOLUME)
     for row in np.flatnonzero(dense):

@@ -15,12 +15,11 @@ import numpy as np
 from trisk.structures.checks import SHORTEST_BOND, complete_lattice, find_faults
 from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 from trisk.structures.graphs import CrystalGraphs, emptied, unbonded
-from trisk.structures.rows import RowError, as_value_list, map_chunks
+from trisk.structures.rows import RowError, as_value_list, list_errors, map_chunks
 
 __all__ = ["StructureError", "read_structures"]
 
 _CHUNK = 64  # files that a worker reads at once
-_ERRORS_SHOWN = 5
 
 # What a text may ask of a parser. Each bound is far above what structures need.
 _LONGEST_TEXT = 10_000_000  # characters, after decompression
@@ -119,11 +118,8 @@ def read_structures(X, *, on_error="raise", min_distance=SHORTEST_BOND, n_jobs=N
         RowError(row, describe_structure(values[row]), "", causes[row]) for row in sorted(causes)
     ]
     if errors and on_error == "raise":
-        shown = [f"row {e.row}: {e.formula!r}: {e.cause}" for e in errors[:_ERRORS_SHOWN]]
-        shown += [f"and {len(errors) - len(shown)} more"] if len(errors) > len(shown) else []
-        raise StructureError(
-            f"{len(errors)} of {len(values)} structures cannot be used:\n  " + "\n  ".join(shown)
-        )
+        counted = f"{len(errors)} of {len(values)} structures cannot be used"
+        raise StructureError(f"{counted}:\n  {list_errors(errors)}")
     return atoms, errors
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_ERRORS_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class RowError:
@@ -15,6 +17,13 @@ class RowError:
     formula: str
     featurizer: str
     cause: str
+
+
+def list_errors(errors):
+    """The first errors, a line each, and how many there are beside them."""
+    shown = [f"row {e.row}: {e.formula!r}: {e.cause}" for e in errors[:_ERRORS_SHOWN]]
+    shown += [f"and {len(errors) - len(shown)} more"] if len(errors) > len(shown) else []
+    return "\n  ".join(shown)
 
 
 def as_value_list(X, what="compositions"):

@@ -90,8 +90,8 @@ class Net(NeuralNet):
         return self
 
     def get_iterator(self, dataset, training=False):
-        """Batches of the epoch that the history has come to, each time they are iterated."""
-        return _Epochs(self, dataset)
+        """The dataset itself, which gives the batches of every epoch."""
+        return dataset
 
     def on_epoch_begin(self, net, **kwargs):
         """Train, after a validation that did not."""
@@ -121,12 +121,12 @@ class Net(NeuralNet):
         losses.sum().backward()
         return {"loss": losses.detach().mean(), "y_pred": None}
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Train an epoch; numbers leave the device once, at its end."""
-        if iterator is None:
+    def run_single_epoch(self, dataset, training, prefix, step_fn, **fit_params):
+        """Train the epoch that comes next; numbers leave the device once, at its end."""
+        if dataset is None:
             return
         recorded = []
-        for batch in iterator:
+        for batch in dataset.batches(self.batch_size, len(self.history) - 1):
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch)
             recorded.append({f"{prefix}_loss": step["loss"], **step.pop("record", {})})
@@ -211,17 +211,6 @@ def _to_single(output):
     if isinstance(output, dict):
         return {name: _to_single(value) for name, value in output.items()}
     return output.float() if output is not None and output.is_floating_point() else output
-
-
-class _Epochs:
-    """Iterates over the batches of the epoch that a net's history has come to."""
-
-    def __init__(self, net, dataset):
-        self.net = net
-        self.dataset = dataset
-
-    def __iter__(self):
-        return iter(self.dataset.batches(self.net.batch_size, len(self.net.history) - 1))
 
 
 class _EarlyEnd(Exception):  # noqa: N818 - a signal, not an error

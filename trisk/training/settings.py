@@ -15,6 +15,7 @@ from trisk._compat import Interval, StrOptions, validate_parameter_constraints
 MAX_WIDTH, MAX_LAYERS, MAX_STEPS = 65_536, 100, 1000
 
 WIDTH = [Interval(Integral, 1, MAX_WIDTH, closed="both")]
+STEPS = [Interval(Integral, 1, MAX_STEPS, closed="both")]
 
 
 class Range(NamedTuple):
