@@ -4,6 +4,7 @@ import re
 import shlex
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS / "extensions"))
 
-#: Optional comment in front of a block: <!-- needs: matbench -->.
+#: Optional comment in front of a block: <!-- needs: matbench -->, or a package in its place.
 _BLOCK = re.compile(r"(?:<!-- needs: (\w+) -->\n)?```(python|bash)\n(.*?)```", re.DOTALL)
 
 
@@ -45,6 +46,8 @@ def test_code_runs(page, own_data, few_rows, short_trainings, monkeypatch, reque
                 request.getfixturevalue("matbench_dir")
             except pytest.skip.Exception:
                 continue
+        elif need not in ("", "repository") and find_spec(need) is None:
+            continue
         monkeypatch.chdir(ROOT if need == "repository" else own_data)
         with warnings.catch_warnings():
             # Trainings of two epochs: scikit-learn and Optuna may say that they are short.
