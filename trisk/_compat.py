@@ -21,25 +21,6 @@ from sklearn.utils.validation import _check_feature_names_in as check_feature_na
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
-__all__ = [
-    "BaseSearchCV",
-    "HasMethods",
-    "Interval",
-    "KNeighborsMixin",
-    "Options",
-    "StrOptions",
-    "check_feature_names",
-    "check_feature_names_in",
-    "check_method_params",
-    "check_sample_weight",
-    "clone_parameters",
-    "routing_enabled",
-    "safe_indexing",
-    "stale_trial_retry",
-    "validate_parameter_constraints",
-    "validate_params",
-]
-
 
 def safe_indexing(X, rows):
     """Rows of any collection; of None, None."""

@@ -141,12 +141,10 @@ def composition_pipeline(
     formula : str or None, default=None
         Column of formulas in a DataFrame; None takes the only one that is not in `process`.
     pretrained : bool, "auto" or "fine-tuned", default="auto"
-        Whether to add the columns of :class:`~trisk.featurizers.PretrainedFeaturizer`: formation
-        energies and band gaps predicted by an encoder that was trained on them; ``"auto"`` adds
-        them where held-out rows gain. ``"fine-tuned"`` trains this encoder on for the task, in
-        place of the forest, and stacks it with a network that is trained from scratch (on Magpie
-        statistics with ``preset="auto"``): where held-out rows say that the encoder does harm,
-        its weight is zero.
+        Whether to add the columns of :class:`~trisk.featurizers.PretrainedFeaturizer`; ``"auto"``
+        adds them where held-out rows gain. ``"fine-tuned"`` trains its encoder on for the task, in
+        place of the forest, and stacks it with a network from scratch (on Magpie statistics with
+        ``preset="auto"``): with no weight where held-out rows say that it does harm.
     fast : bool, default=False
         Whether to leave out stacking, calibration and ``pretrained="auto"``, and keep the bare
         network.

@@ -134,10 +134,7 @@ class GraphTRIADSOptions(Options):
 
 @dataclass(frozen=True)
 class GraphScaler:
-    """Scaling of the features of atoms, of compositions and of the logarithms of bonds' sensors.
-
-    It is measured on training rows, and None where there are no such columns.
-    """
+    """Scaling of the features of atoms, compositions and bonds; None where there are none."""
 
     atoms: ColumnScaler
     context: ColumnScaler | None
@@ -159,11 +156,7 @@ class GraphScaler:
         )
 
     def transform(self, graphs):
-        """Scale graphs.
-
-        Before the sensors of bonds stands their stiffness in N/m; where the network is not to
-        see the physics it is one, and no sensor follows.
-        """
+        """Scale graphs; the stiffness in N/m, or one without physics, stands before the sensors."""
 
         def scale(scaler, columns):
             if scaler is None:

@@ -68,12 +68,11 @@ _STACKING_TEXT = """
         randomised trees (their median where the loss is absolute; a :class:`HurdleRegressor`
         where a tenth of the targets and more are exactly zero) on all columns but logarithms of
         element fractions; ``"auto"`` is that up to 20,000 rows. The prediction is an average of
-        both answers; the second's weight in it, between zero and one, is the one that loses least
-        on inner folds that neither model has seen (with fewer than seven hundred rows there, the
-        one nearest to one half within a standard error of it; one half below twenty rows, or
-        where a class has one row only). For this, up to five ensembles of up to three further
-        members are trained: fitting takes half as long again on thousands of rows, some three
-        times as long on hundreds.
+        both answers; the second's weight is the one that loses least on inner folds that neither
+        model has seen (with fewer than seven hundred rows there, the one nearest to one half
+        within a standard error of it; one half below twenty rows, or where a class has one row
+        only). For this, up to five ensembles of up to three further members are trained: fitting
+        takes half as long again on thousands of rows, some three times as long on hundreds.
     stack_only : str or None, default=None
         Regular expression, searched in the names of columns: those that match are for the
         stacked model alone, and the network does not see them. None shows it all columns.
@@ -405,8 +404,7 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     spread_scale_ : ndarray of shape (2,) or (2, n_outputs)
         Factor and floor that make the spread a standard deviation; 1 and 0 without `calibrate`.
     interval_factors_ : ndarray of shape (1001,) or (1001, n_outputs)
-        Standard deviations that an interval of coverage 0, 0.001, …, 1 reaches to either side;
-        only with `calibrate`.
+        Standard deviations to either side of intervals of coverage 0, 0.001, …, 1.
 
     See Also
     --------
@@ -499,8 +497,7 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
         """Predict intervals that hold the target with a probability.
 
         Conformal intervals: on either side they reach as many standard deviations as covered
-        that share of the held-out errors, whatever their distribution. Normal ones are far too
-        wide where a few errors are large, as those of most properties are.
+        that share of the held-out errors. Normal ones are far too wide where a few are large.
 
         Parameters
         ----------

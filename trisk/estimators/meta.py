@@ -265,19 +265,15 @@ class HurdleRegressor(_AroundModels):
 
     Attributes
     ----------
-    classifier_ : classifier or None
-        The fitted gate; None where all targets are zero, or none is.
-    regressor_ : regressor or None
-        Fitted to the rows that are not zero; None where all are.
-    errors_ : ndarray of shape (n_errors,)
-        Sorted errors of the regressor on rows left out: targets over predictions where both
-        have one sign, otherwise targets minus predictions. A single zero where not measured.
-    error_levels_ : ndarray of shape (n_errors,)
-        Share of weight up to each of them.
-    proportional_ : bool
-        Whether they are ratios.
-    sign_ : float
-        Sign of all targets that are not zero; zero where both signs occur.
+    classifier_, regressor_ : estimator or None
+        The fitted gate, None where all targets are zero, or none is; and what was fitted to the
+        rows that are not zero, None where all are.
+    errors_, error_levels_ : ndarray of shape (n_errors,)
+        Sorted errors of the regressor on rows left out: targets over predictions where both have
+        one sign, otherwise targets minus predictions; a single zero where not measured. Share of
+        weight up to each of them.
+    proportional_, sign_ : bool, float
+        Whether these are ratios; sign of all targets but zeros, zero where both signs occur.
     n_features_in_, feature_names_in_ : int, ndarray of str
         Number of columns seen in `fit`, and their names, if strings; not for formulas.
 

@@ -166,10 +166,7 @@ class NeighborDraws:
         ]
 
     def draw(self, seed, epoch, visible=None):
-        """Columns of all training rows for one member and epoch, unscaled.
-
-        A random part of the rows is seen, or those of `visible`.
-        """
+        """Unscaled columns of all rows for a member and epoch, which sees a part of the rows."""
         n_rows = len(self._candidates[0][0])
         if visible is None:
             is_visible = np.random.default_rng([seed, 2, epoch]).random(n_rows) < _VISIBLE

@@ -300,10 +300,9 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
     """Predicted measurements of crystals, as columns for a forest or any other model.
 
     The network that comes with trisk predicts what a universal interatomic potential measures of a
-    crystal: energy, pressure, stress, largest force, and frequencies of its vibrations. The
-    potential is not needed, and nothing is learned from the data. Where there are few labels, a
-    model on these columns beside Magpie's is a quick alternative to
-    ``TriForcesRegressor(pretrained="sensors")``, which trains the same network further.
+    crystal: energy, pressure, stress, largest force, and frequencies of its vibrations. Nothing is
+    learned from the data. Where there are few labels, a model on these columns beside Magpie's is
+    a quick alternative to ``TriForcesRegressor(pretrained="sensors")``, which trains on.
 
     Parameters
     ----------
@@ -322,7 +321,6 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
     See Also
     --------
     trisk.featurizers.PotentialFeaturizer : The measurements themselves, with a potential.
-    TriForcesPretrainer : Embeddings learned without any label.
 
     Notes
     -----

@@ -73,11 +73,7 @@ def weigh_process(context, names):
 
 @dataclass(frozen=True)
 class TargetScaler:
-    """Mean and standard deviation of every target, or of its logarithm.
-
-    A target y becomes (y − center) / scale; a constant target becomes zero and is predicted
-    exactly.
-    """
+    """Mean and standard deviation of targets, or of their logarithms; constants become zero."""
 
     center: np.ndarray
     scale: np.ndarray
@@ -122,10 +118,7 @@ def merge_duplicates(
 
 
 def merge_structures(graphs, y: np.ndarray, weight: np.ndarray):
-    """The same for structures, which are equal where atoms, cells and contexts are.
-
-    Returns structures, targets and the sums of the weights.
-    """
+    """The same for structures, which are equal where atoms, cells and contexts are."""
     cells = graphs.lattices.reshape(len(graphs), -1)
     rows = _plain(np.hstack([cells, graphs.pbc, graphs.context]))
     atoms = _plain(np.column_stack([graphs.atomic_numbers, graphs.positions, graphs.atom_features]))

@@ -38,11 +38,7 @@ _LOGARITHM = "ElementFraction log10"
 
 
 class MedianTrees(ExtraTreesRegressor):
-    """Extremely randomised trees whose answer is their median.
-
-    It has a smaller absolute error than their mean where targets have long tails. Parameters and
-    attributes are those of scikit-learn's ``ExtraTreesRegressor``.
-    """
+    """Extremely randomised trees whose answer is their median, which is better with long tails."""
 
     def predict(self, X):
         """Median over the trees."""
@@ -195,10 +191,7 @@ def _weight_parameter(model):
 
 
 def mix(share, answer, spread, second):
-    """Mean of two answers, of which the second has a share, and its standard deviation.
-
-    The spread is that of the first's members and the disagreement of the two.
-    """
+    """Mean of two answers, the second with a share, and its spread with their disagreement."""
     center = (1 - share) * answer + share * second
     variance = (1 - share) * np.square(spread)
     return center, np.sqrt(variance + share * (1 - share) * np.square(answer - second))

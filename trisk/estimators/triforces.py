@@ -523,10 +523,7 @@ class SupervisedTriForces(BaseTriForces):
         return encoder, getattr(module, "head", None)
 
     def _start_from(self, source, module, n_structures):
-        """Give a fresh network its pre-trained streams and what of their head fits.
-
-        Returns how fast each parameter learns and how long it waits.
-        """
+        """Give a network what was learned before; return how fast and when parameters learn."""
         potential = module.encoder.interaction
         if source is not None:
             encoder, head = source

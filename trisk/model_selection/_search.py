@@ -145,18 +145,12 @@ class OptunaSearch(BaseSearchCV):
     ----------
     best_estimator_ : estimator
         The estimator with the best parameters, fitted on all rows; only with ``refit``.
-    best_params_ : dict
-        The best parameters.
-    best_score_ : float
-        Their mean score over the folds.
+    best_params_, best_score_ : dict, float
+        The best parameters, and their mean score over the folds.
     study_ : optuna.Study
         The study, for Optuna's own plots and tools.
-    scorer_ : callable
-        The scorer.
-    n_splits_ : int
-        Number of folds.
-    refit_time_ : float
-        Seconds of the last fit.
+    scorer_, n_splits_, refit_time_ : callable, int, float
+        The scorer, the number of folds, and the seconds of the last fit.
 
     See Also
     --------
@@ -165,11 +159,10 @@ class OptunaSearch(BaseSearchCV):
 
     Notes
     -----
-    Several processes and machines may run the same study at once. In a database every trial
-    shows heartbeats; one without any for a minute is put back into the queue, and a search
-    returns when as many trials as it asks for are finished, wherever they run. A journal file has
-    no heartbeats: the trial of a process that was killed is replaced by another, and processes
-    that end together may finish a trial too many each.
+    Several processes and machines may run the same study at once. In a database every trial shows
+    heartbeats; one without any for a minute is put back into the queue, and a search returns when
+    as many trials as it asks for are finished. A journal file has no heartbeats: a killed trial is
+    replaced by another, and processes that end together may finish a trial too many each.
     """
 
     estimator: Any

@@ -123,10 +123,7 @@ def run_trials(study, objective, n_trials, has_heartbeats, timeout, show):
 
 
 class PerTrialSampler(optuna.samplers.TPESampler):
-    """Tree-structured Parzen estimator with a seed of its own for every trial.
-
-    A study that is resumed then draws what it would have drawn without the interruption.
-    """
+    """TPE sampler with a seed for every trial: a resumed study draws what it would have drawn."""
 
     def __init__(self, seed):
         super().__init__(seed=seed)

@@ -62,10 +62,7 @@ class TokenProjection(nn.Module):
 
 
 class SelfAttentionLayer(nn.Module):
-    """Post-norm multi-head self-attention and a feed-forward layer of twice the width.
-
-    `dropout` acts on attention weights and in the feed-forward layer. Shapes: ``(K, B, T, dim)``.
-    """
+    """Post-norm self-attention and a feed-forward layer of twice the width, ``(K, B, T, dim)``."""
 
     def __init__(self, n_members: int, dim: int, n_heads: int, dropout: float):
         super().__init__()

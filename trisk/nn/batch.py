@@ -290,10 +290,7 @@ class Links(_Tensors):
     def from_pairs(
         cls, centers: np.ndarray, neighbors: np.ndarray, places: np.ndarray, atom_counts: np.ndarray
     ) -> "Links":
-        """Find the links between pairs of atoms, sorted by centre and then by neighbour.
-
-        `places` are the pairs that stand in every place of the batch.
-        """
+        """Find the links of pairs, sorted by centre and neighbour, that stand in `places`."""
         atom_structure = np.repeat(np.arange(len(atom_counts)), atom_counts)
         n_atoms = len(atom_structure)
         is_new = np.diff(centers * n_atoms + neighbors, prepend=-1) != 0
@@ -422,10 +419,7 @@ class CrystalBatch(AtomBatch):
         return replace(self, positions=positions)
 
     def strained(self, strain: Tensor) -> "CrystalBatch":
-        """Deform crystals by the symmetric part of small strains ``(n_structures, 3, 3)``.
-
-        Positions and lattices are multiplied by 1 + ε, differentiably.
-        """
+        """Multiply positions and lattices by 1 + ε, with symmetrised ε ``(n_structures, 3, 3)``."""
         deformation = torch.eye(3, dtype=strain.dtype, device=strain.device) + 0.5 * (
             strain + strain.transpose(1, 2)
         )

@@ -36,11 +36,7 @@ class ElementEmbedding(nn.Module):
 
 
 class AtomPooling(nn.Module):
-    """Mean over atoms beside averages weighted by attention: to ``(K, n_structures, 2 * dim)``.
-
-    The attention lets a head follow the one atom that matters, as the lightest one on the
-    stiffest bond does for the highest vibration.
-    """
+    """Mean over atoms beside averages weighted by attention: to ``(K, n_structures, 2 * dim)``."""
 
     def __init__(self, n_members: int, dim: int, n_heads: int):
         super().__init__()

@@ -99,10 +99,7 @@ class HybridTRIADSNetwork(SeededNetwork):
         return self.project(x[..., : self.layout.n_tokens * self.layout.token_width])
 
     def attention_weights(self, x: Tensor) -> Tensor:
-        """Attention from token to token summed over rows, ``(n_layers, n_tokens, n_tokens)``.
-
-        Members and heads are averaged.
-        """
+        """Attention summed over rows, of mean members, ``(n_layers, n_tokens, n_tokens)``."""
         tokens, weights = self._project_tokens(x), []
         for layer in self.attention:
             assert isinstance(layer, SelfAttentionLayer)

@@ -168,11 +168,8 @@ class PeriodicEmbedding(nn.Module):
 
     Feature x becomes ``[g x, W cos(2π (f g x + b))]`` with its own gain g, frequencies f (of
     standard deviation `frequency_scale` at first), phases b and map W, so that a network can
-    resolve fine steps of one variable [1]_. Shapes: ``(K, B, D)`` to ``(K, B, D * dim)``.
-
-    References
-    ----------
-    .. [1] Y. Gorishniy, I. Rubachev, A. Babenko, NeurIPS 2022, equation 2.
+    resolve fine steps of one variable (Gorishniy, Rubachev and Babenko, NeurIPS 2022, equation
+    2). Shapes: ``(K, B, D)`` to ``(K, B, D * dim)``.
     """
 
     def __init__(
@@ -213,10 +210,7 @@ class PeriodicEmbedding(nn.Module):
 
 
 def initialize_members(network: nn.Module, seeds: Sequence[int]) -> None:
-    """Draw each member's initial parameters from its own seed.
-
-    Layers offer ``reset_member(member, generator)``; the process's generator stays as it is.
-    """
+    """Draw each member's initial parameters from its seed, by ``reset_member`` of the layers."""
     layers: list[Any] = [m for m in network.modules() if hasattr(m, "reset_member")]
     with torch.no_grad():
         for member, seed in enumerate(seeds):

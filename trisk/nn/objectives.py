@@ -232,17 +232,13 @@ def _itself(values: Tensor) -> Tensor:
 
 
 def epps_pulley(projections: Tensor, total: Callable[[Tensor], Tensor] = _itself) -> Tensor:
-    r"""Epps–Pulley statistic of each column against the standard normal distribution [1]_.
+    r"""Epps–Pulley statistic of each column against the standard normal distribution.
 
     Projections are ``(n_samples, n_slices)``, the result ``(n_slices,)``:
     :math:`\int_{-3}^{3} |\hat\varphi(t) - e^{-t^2/2}|^2 e^{-t^2/2} dt` by the trapezoidal rule,
     with the empirical characteristic function :math:`\hat\varphi`, *not* multiplied by the number
-    of samples: times it, the expectation for Gaussian samples is 1.05. `total` adds a tensor over
-    the processes that hold the samples together.
-
-    References
-    ----------
-    .. [1] T. W. Epps, L. B. Pulley, Biometrika 70, 723 (1983), doi:10.1093/biomet/70.3.723
+    of samples: times it, the expectation for Gaussian samples is 1.05 (Biometrika 70, 723, 1983).
+    `total` adds a tensor over the processes that hold the samples together.
     """
     points = torch.linspace(0, _END, _N_POINTS, dtype=projections.dtype, device=projections.device)
     normal = torch.exp(-0.5 * points.square())
@@ -258,15 +254,11 @@ def epps_pulley(projections: Tensor, total: Callable[[Tensor], Tensor] = _itself
 def sigreg(
     embeddings: Tensor, directions: Tensor, total: Callable[[Tensor], Tensor] = _itself
 ) -> Tensor:
-    """Mean Epps–Pulley statistic of random one-dimensional projections (SIGReg) [1]_.
+    """Mean Epps–Pulley statistic of random one-dimensional projections: SIGReg of LeJEPA.
 
     The `embeddings` ``(n_samples, width)`` should become standard normal in all `directions`
     ``(width, n_slices)``, which all processes have in common; the weight of the mean does not
     depend on the number of samples.
-
-    References
-    ----------
-    .. [1] R. Balestriero, Y. LeCun, "LeJEPA", arXiv:2511.08544 (2025).
     """
     return epps_pulley(embeddings @ directions.to(embeddings.dtype), total).mean()
 

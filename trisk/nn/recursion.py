@@ -49,17 +49,12 @@ class _JoinedUpdate(Update):
 
 
 class RecursiveCore(nn.Module):
-    """Refine a latent state z and an answer state y with shared weights [1]_.
+    """Refine a latent state z and an answer state y with shared weights.
 
     Starting from zeros, each step computes ``z ← z + f(x, y, z)`` and ``y ← y + g(y, z)``. The
     share of x in f is the same at every step and is computed once. Shapes: ``(K, B, dim)`` to
-    ``(K, n_steps, B, dim)``, the answer state after every step.
-
-    References
-    ----------
-    .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026; the
-       recursion follows A. Jolicoeur-Martineau, "Less is More: Recursive Reasoning with Tiny
-       Networks", arXiv:2510.04871.
+    ``(K, n_steps, B, dim)``, the answer state after every step. TRIADS follows here the tiny
+    recursive networks of A. Jolicoeur-Martineau, arXiv:2510.04871.
     """
 
     def __init__(self, n_members: int, dim: int, hidden_dim: int, n_steps: int, dropout: float):

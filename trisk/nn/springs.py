@@ -46,13 +46,10 @@ class SpringVibrations(nn.Module):
     with a = u·A_i·u / m_i, b = u·A_j·u / m_j and c = k / √(m_i m_j), the upper root of a two-atom
     dynamical matrix; with the coupling of atom i to all its neighbours, c² = Σ_j |B_ij u|² / (m_i
     m_j) over its bonds' stiffness tensors B_ij, it is one step of a Lanczos recursion instead
-    [1]_; and a itself is the squared Einstein frequency. None of them depends on the choice of
-    the cell. The crystal gets a smooth maximum of each over its bonds. Shapes: bond states
-    ``(K, n_bonds, bond_dim)`` to scaled logarithms of frequencies ``(K, n_structures, 3)``.
-
-    References
-    ----------
-    .. [1] R. Haydock, Solid State Phys. 35, 215 (1980), for local densities of states by recursion.
+    (R. Haydock, Solid State Phys. 35, 215, 1980); and a itself is the squared Einstein frequency.
+    None of them depends on the choice of the cell. The crystal gets a smooth maximum of each over
+    its bonds. Shapes: bond states ``(K, n_bonds, bond_dim)`` to scaled logarithms of frequencies
+    ``(K, n_structures, 3)``.
     """
 
     n_features = 3

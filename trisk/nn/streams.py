@@ -272,15 +272,11 @@ class StreamEmbeddings(NamedTuple):
 
 
 class TriForcesEncoder(nn.Module):
-    """Three streams that see one geometry, each with its own normalised block [1]_.
+    """Three streams that see one geometry, each with its own normalised block.
 
     The composition stream sees elements and their counts, the structure stream positions and the
     lattice, the interaction stream, any :class:`Backbone`, both. `forward` takes a
     :class:`CrystalBatch` and gives :class:`StreamEmbeddings`.
-
-    References
-    ----------
-    .. [1] TriForces, arXiv:2605.20581, ICML 2026.
     """
 
     def __init__(

@@ -33,10 +33,7 @@ def complete_lattice(positions, lattice, pbc):
 
 
 def find_faults(atoms, min_distance=SHORTEST_BOND):
-    """Why structures cannot be used, by row.
-
-    A search through the others takes time and memory in proportion to their atoms.
-    """
+    """Why structures cannot be used, by row; a search through the others is never endless."""
     faults: dict[int, str] = {}
     distances = partial(_check_distances, min_distance=min_distance)
     with np.errstate(all="ignore"):

@@ -115,10 +115,7 @@ def draw_rotations(n_rotations, rng):
 
 
 class ViewDataset(StructureDataset):
-    """Structures of which views are made, which depend on seed, epoch and place only.
-
-    The `part` are the structures of a batch that this process takes.
-    """
+    """Structures of which views are made by seed, epoch and place; a process takes its `part`."""
 
     def __init__(self, graphs, make_views, *, seed, device, part=slice(None)):
         super().__init__(graphs, None, {}, seed=seed, device=device)
@@ -143,10 +140,7 @@ class ViewDataset(StructureDataset):
 
 
 class PretrainingNet(Net):
-    """A net that records every objective, and what each does to each stream.
-
-    The `processes`, an :class:`accelerate.Accelerator`, share every batch if there are several.
-    """
+    """A net that records every objective and its gradients; several processes may share batches."""
 
     def __init__(self, *args, processes=None, **kwargs):
         super().__init__(*args, **kwargs)

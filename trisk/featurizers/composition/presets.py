@@ -75,15 +75,11 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
 
     Parameters
     ----------
-    on_error : {"raise", "nan"}, default="raise"
-        Whether a row that a block cannot featurize is an error, or gives one warning and NaN: in
-        that block's columns, or in all columns if the formula cannot be read.
-    n_jobs : int, default=None
-        Number of joblib workers over chunks of rows; None is 1, -1 all processors.
+    {on_error, n_jobs}
     missing : {"mean", "nan", "raise"}, default="mean"
         What stands for data that an element lacks, in every block given by name: the mean over
-        the elements that have it (Nh to Og, of which next to nothing is known, are an error), NaN,
-        or an error of that row, treated as ``on_error`` says.
+        the elements that have it (Nh to Og, of which next to nothing is known, are an error), NaN
+        in the columns of that block, or an error of that row.
     preset : str, default="general"
         Columns for a kind of task; :func:`trisk.composition_pipeline` knows the same names.
 
@@ -119,10 +115,10 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
 
     Notes
     -----
-    ``"auto"`` grows a forest on each candidate's columns of up to 1,500 training rows and compares
-    its errors on rows that each tree has not seen. The first candidate within one standard error
-    of the best is taken, Magpie statistics before fractions before all, and columns from scratch
-    before pre-trained ones. It takes seconds, and needs `y` in `fit`.
+    ``"auto"`` grows a forest on each candidate's columns of up to 1,500 training rows, which takes
+    seconds, and compares its errors on rows that each tree has not seen. Magpie statistics come
+    before fractions before all, and columns from scratch before pre-trained ones; the first
+    candidate within one standard error of the best is taken. It needs `y` in `fit`.
 
     References
     ----------

@@ -32,16 +32,15 @@ _SCALES = {"atomic", "mod_petti"}  # one number per element: orders, not vectors
 class Mat2VecFeaturizer(ElementTableFeaturizer):
     """Fraction-weighted mean of element vectors, mat2vec's 200 components by default.
 
-    mat2vec's vectors were learned from 3.3 million abstracts of materials science by predicting
-    words from their neighbours: elements used in like contexts lie close together.
+    mat2vec's vectors were learned from 3.3 million abstracts of materials science [1]_: elements
+    used in like contexts lie close together. [2]_ compares the tables.
 
     Parameters
     ----------
     {on_error, n_jobs}
     missing : {"mean", "nan", "raise"}, default="mean"
-        What stands for an element without a vector: the mean vector of the elements that have
-        one (but Nh to Og are an error), NaN, or an error of that row, treated as ``on_error``
-        says. The table "mat2vec" lacks none of the 118 elements.
+        What stands for an element without a vector ("mat2vec" lacks none): the mean vector of the
+        others (but Nh to Og are an error), NaN, or an error of that row.
     vectors : str or path-like, default="mat2vec"
         Where the element vectors come from.
 
@@ -119,11 +118,9 @@ class PretrainedFeaturizer(BaseCompositionFeaturizer):
 
     Attributes
     ----------
-    encoder_ : dict of str to ndarray
-        The encoder's arrays.
-    target_names_ : list of str
-        What it predicts: formation energy (eV/atom), band gap of the most stable polymorph and
-        largest band gap of any (eV), and the logit of being a metal.
+    encoder_, target_names_ : dict of str to ndarray, list of str
+        The encoder's arrays, and what it predicts: formation energy (eV/atom), band gap of the most
+        stable polymorph and largest band gap of any (eV), and the logit of being a metal.
 
     References
     ----------

@@ -170,10 +170,7 @@ def _statistics(values, weights=None):
 
 
 def last_peak(frequencies, weights, width, smallest=0.05):
-    """Highest frequency at which the density of states, broadened by ``width``, has a peak.
-
-    Peaks lower than the share ``smallest`` of the highest one do not count.
-    """
+    """Highest frequency with a peak, no lower than a share, in the broadened density of states."""
     step = width / _BINS_PER_WIDTH
     low, high = frequencies.min() - 5 * width, frequencies.max() + 5 * width
     grid = np.arange(low, high + step, step)

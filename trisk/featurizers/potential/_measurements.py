@@ -46,10 +46,7 @@ _SHARED_CALCULATOR = threading.Lock()
 
 @dataclass(frozen=True)
 class MeasurementRun:
-    """What to measure, with which potential and settings, and the folder that keeps it.
-
-    ``settings`` are parameters of PotentialFeaturizer by name.
-    """
+    """What to measure, with which potential and settings by name, and the folder that keeps it."""
 
     source: Any
     potential_name: str | None

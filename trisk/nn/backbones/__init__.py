@@ -43,34 +43,14 @@ class Backbone(Protocol):
     Any :class:`torch.nn.Module` with these two attributes and this call will do. It must take
     distances from ``batch.vectors`` or, as differentiably, from ``batch.positions`` and
     ``batch.lattices``, and ignore pairs that are not in ``batch.real_pairs`` or lie beyond its
-    cutoff.
-
-    Attributes
-    ----------
-    cutoff : float
-        Largest distance of neighbours, in Å.
-    out_features : int
-        Width D of the scalars.
+    cutoff in Å.
     """
 
     cutoff: float
     out_features: int
 
     def __call__(self, batch: CrystalBatch) -> tuple[Tensor, Tensor | None]:
-        """Embed atoms.
-
-        Parameters
-        ----------
-        batch : CrystalBatch
-            Crystals with their neighbours.
-
-        Returns
-        -------
-        scalars : Tensor of shape (n_atoms, out_features)
-            Invariant embedding.
-        vectors : Tensor of shape (n_atoms, 3, width) or None
-            Equivariant embedding, from a network that has one.
-        """
+        """Scalars ``(n_atoms, out_features)``, and vectors ``(n_atoms, 3, width)`` or None."""
 
 
 def make_backbone(name: str, *, cutoff: float, dim: int, n_layers: int, **params) -> nn.Module:
