@@ -7,9 +7,8 @@ the Matbench task it is named after; see ``benchmarks/``.
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -132,8 +131,9 @@ def composition_pipeline(
         of task; ``"published_…"`` are columns, network and training of the TRIADS paper.
     classification : bool or None, default=None
         Whether to classify; None follows the preset, and is False for ``"auto"``.
-    target : {"positive"} or None, default=None
-        ``"positive"`` learns the logarithm, for targets that span decades.
+    target : {"auto", "positive"} or None, default=None
+        ``"positive"`` learns the logarithm; ``"auto"`` does where targets are positive and span
+        decades.
     process : list of str, default=()
         Columns beside the formula, such as temperatures or routes, of a DataFrame. Missing
         numbers become the median, with a column that says so; text becomes one column per
@@ -217,19 +217,18 @@ def _copies(settings):
 
 def _of_target(target, classification):
     """What a kind of target asks of an estimator."""
-    if target is None:
-        return {}
-    if target != "positive":
-        raise ValueError(f'target={target!r} is neither None nor "positive".')
-    if classification:
+    if target not in ("auto", "positive", None):
+        raise ValueError(f'target={target!r} is neither "auto" nor "positive" nor None.')
+    if classification and target == "positive":
         raise ValueError('target="positive" is for numbers, and this is a classification.')
-    return {"link": "log"}
+    links = {} if classification else {"auto": "auto", "positive": "log"}
+    return {"link": links[target]} if target in links else {}
 
 
 def structure_pipeline(
     *,
     classification=False,
-    target=None,
+    target="auto",
     process=(),
     structure=None,
     pretrained=True,
@@ -247,8 +246,9 @@ def structure_pipeline(
     ----------
     classification : bool, default=False
         Whether to classify.
-    target : {"positive"} or None, default=None
-        ``"positive"`` learns the logarithm, for targets that span decades.
+    target : {"auto", "positive"} or None, default="auto"
+        ``"positive"`` learns the logarithm; ``"auto"`` does where targets are positive and span
+        decades, see `link` of :class:`~trisk.estimators.GraphTRIADSRegressor`.
     process : list of str, default=()
         Columns beside the structure, such as temperatures or routes, of a DataFrame; treated as
         in :func:`composition_pipeline`, and read by both networks.
@@ -289,10 +289,9 @@ def structure_pipeline(
     if fast:
         return first
     streams = TriForcesClassifier if classification else TriForcesRegressor
-    settings = {"pretrained": "sensors" if pretrained else None, "max_epochs": 60, **parameters}
+    weights = "sensors" if pretrained else None
+    settings = {"pretrained": weights, "max_epochs": 60, **link, **parameters}
     network = streams(context=True).set_params(**settings)
-    if link:
-        network = TransformedTargetRegressor(network, func=np.log, inverse_func=np.exp)
     springs = CrystalGraphFeaturizer(
         order=0, composition=None, structure=[SpringModelFeaturizer()], **columns
     )

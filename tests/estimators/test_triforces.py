@@ -115,6 +115,20 @@ def test_sum_pooling_is_extensive(crystals, volumes):
     np.testing.assert_allclose(model.predict(large), 4 * model.predict(crystals), rtol=1e-9)
 
 
+def test_learns_logarithms_of_targets_that_span_decades(crystals, volumes):
+    ranks = np.argsort(np.argsort(volumes)) / len(volumes)
+    model = make(TriForcesRegressor, link="auto", **SMALL | {"max_epochs": 1})
+    assert not model.fit(crystals, 10 + ranks).target_scaler_.log
+    assert not model.fit(crystals, 30 * ranks).target_scaler_.log
+    assert model.fit(crystals, 10 + 90 * ranks).target_scaler_.log
+    assert model.predict(crystals).min() > 0
+    with pytest.raises(ValueError, match="link='log' needs positive targets"):
+        clone(model).set_params(link="log").fit(crystals, -volumes)
+    charges = [np.full(len(c), -1.0) for c in crystals]
+    with pytest.raises(ValueError, match="link='log' needs positive targets"):
+        clone(model).set_params(link="log", level="atom").fit(crystals, charges)
+
+
 def test_works_in_pipelines_and_cross_validation(crystals, volumes):
     network = make(TriForcesRegressor, unknown_elements="ignore", **SMALL)
     pipeline = make_pipeline(CrystalGraphFeaturizer(order=1), network)

@@ -57,7 +57,11 @@ REGRESSOR_TEXT = """
     loss : {"absolute_error", "squared_error", "huber"}, default="absolute_error"
         Loss on the standardised target.
     aggregation : {"mean", "median"}, default="mean"
-        How members' predictions are combined."""
+        How members' predictions are combined.
+    link : {"identity", "log", "auto"}, default="identity"
+        Whether the network predicts the target or its logarithm, with which relative errors count.
+        ``"auto"`` takes the logarithm of targets that are positive and of which the largest
+        twentieth begins at five times where the smallest ends, or more."""
 
 CLASSIFIER_TEXT = """
     class_weight : dict, "balanced" or None, default=None

@@ -426,9 +426,6 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     {common}
     {elements}
     {regressor}
-    link : {"identity", "log"}, default="identity"
-        Whether the network predicts the target or its logarithm. With ``"log"``, for positive
-        targets that span decades, relative errors count.
 
     Attributes
     ----------
@@ -458,20 +455,6 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     >>> model.fit(structures, frequency).predict(structures).shape
     (24,)
     """
-
-    link: str = "identity"
-
-    _parameter_constraints = {"link": [StrOptions({"identity", "log"})]}
-
-    def _check_target(self, y):
-        y = super()._check_target(y)
-        wrong = np.flatnonzero((y.reshape(len(y), -1) <= 0).any(axis=1))
-        if self._log_target and len(wrong):
-            raise ValueError(
-                f"link='log' needs positive targets, but row {wrong[0]} has {y[wrong[0]].min():g}. "
-                "Use link='identity'."
-            )
-        return y
 
 
 @document_parameters

@@ -391,9 +391,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     {common}
     {stacking}
     {regressor}
-    link : {"identity", "log"}, default="identity"
-        Whether the network predicts the target or its logarithm. With ``"log"``, for positive
-        targets that span decades, relative errors count.
 
     Attributes
     ----------
@@ -430,17 +427,7 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     ((60,), (60,))
     """
 
-    link: str = "identity"
-
-    _parameter_constraints = {"link": [StrOptions({"identity", "log"})]}
     _search_space = {**BaseHybridTRIADS._search_space, **RegressorTask._task_search_space}
-
-    def _scale_target(self, target, weight):
-        if self._log_target and target.min() <= 0:
-            raise ValueError(
-                f"link='log' needs positive targets, but the smallest is {target.min():g}."
-            )
-        return super()._scale_target(target, weight)
 
     def _fit_table(self, X, target, weight, y):
         self.spread_scale_ = np.stack([np.ones(y.shape[1:]), np.zeros(y.shape[1:])])
@@ -481,7 +468,7 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
 
     def _row_losses(self, y, answer):
         """Loss of every row, outputs in units of their scale."""
-        scale = y.std(axis=0) if self._log_target else self.target_scaler_.scale
+        scale = y.std(axis=0) if self.target_scaler_.log else self.target_scaler_.scale
         scale = np.where(scale > 0, scale, 1)
         residual = (answer - y).reshape(len(y), -1) / scale
         losses = {"absolute_error": np.abs, "squared_error": np.square}

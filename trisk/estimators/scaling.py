@@ -10,6 +10,9 @@ _LIMIT = 1e6
 # Of targets; the square of a larger one is no number.
 _LARGEST_TARGET = 1e150
 
+# Quantiles of targets that span decades, and the least ratio of these.
+_TAILS, _MANY_TIMES = (0.05, 0.95), 5.0
+
 
 @dataclass(frozen=True)
 class ColumnScaler:
@@ -82,6 +85,8 @@ class TargetScaler:
     @classmethod
     def fit(cls, y: np.ndarray, weight: np.ndarray, *, log: bool = False) -> "TargetScaler":
         """Measure the targets of weighted training rows; NaN is a missing one."""
+        if log and np.nanmin(y) <= 0:
+            raise ValueError(f"link='log' needs positive targets, but one is {np.nanmin(y):g}.")
         y = np.log(y) if log else y
         for value in y[np.abs(y) > _LARGEST_TARGET][:1]:
             raise ValueError(f"The target {value:.3g} is too large; give it in a larger unit.")
@@ -98,6 +103,14 @@ class TargetScaler:
     def inverse_transform(self, y: np.ndarray) -> np.ndarray:
         y = y * self.scale + self.center
         return np.exp(y) if self.log else y
+
+
+def spans_decades(y: np.ndarray) -> bool:
+    """Whether targets are positive, and so unequal that their logarithms are the better scale."""
+    if np.nanmin(y) <= 0:
+        return False
+    low, high = np.nanquantile(y, _TAILS, axis=0)
+    return bool((high >= _MANY_TIMES * low).all())
 
 
 def merge_duplicates(
