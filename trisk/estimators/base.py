@@ -46,7 +46,9 @@ COMMON_TEXT = """
         several follow one another, with its number appended). A later `fit` with the same data,
         parameters and integer `random_state` goes on from it, on a CPU to the bit.
     callbacks : list of skorch callbacks or None, default=None
-        Further callbacks, e.g. :class:`skorch.callbacks.EarlyStopping`.
+        Further callbacks, e.g. :class:`skorch.callbacks.EarlyStopping`; where several networks
+        follow one another, each uses them in turn. ``"valid_loss"`` is there to be monitored with
+        ``training__validation_fraction``.
     device : str, default="auto"
         Torch device; ``"auto"`` is CUDA where available, else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -346,18 +348,15 @@ def _check_sizes(architecture, weights):
 
     def check(value):
         if isinstance(value, dict):
-            for part in value.values():
-                check(part)
-        elif isinstance(value, list | tuple):
-            if len(value) > limit:
-                raise ValueError("its parameters make a network far larger than its weights")
-            for part in value:
+            value = list(value.values())
+        if isinstance(value, list | tuple):
+            for part in (len(value), *value):
                 check(part)
         elif isinstance(value, int) and abs(value) > limit:
             raise ValueError("its parameters make a network far larger than its weights")
 
     check({name: value for name, value in architecture.items() if name != "seeds"})
-    check([0] * len(architecture.get("seeds", ())))
+    check(len(architecture.get("seeds", ())))
 
 
 def _to_distribution(values):

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    EpochScoring,
+    EpochTimer,
+    LRScheduler,
+    PassthroughScoring,
+)
 
 from trisk.training import callbacks as _callbacks
 from trisk.training.checkpoint import Checkpoint, fingerprint
@@ -78,6 +85,38 @@ class Net(NeuralNet):
     def n_members(self):
         """Networks in the stack."""
         return getattr(self.module_, "n_members", 1)
+
+    def initialize_callbacks(self):
+        """Refuse callbacks of skorch that could only fail or do nothing; say what does it."""
+        super().initialize_callbacks()
+        validates = "validation" in dict(self.callbacks_)
+        for _, callback in self.callbacks_:
+            name, monitor = type(callback).__name__, str(getattr(callback, "monitor", ""))
+            if isinstance(callback, LRScheduler):
+                raise ValueError(
+                    f"{name} has no effect: training__schedule sets the learning rate."
+                )
+            if isinstance(callback, EpochScoring | BatchScoring) and (
+                callback.use_caching or not callback.on_train or not callable(callback.scoring)
+            ):
+                raise ValueError(
+                    f"{name} finds no predictions here that it could score. Set "
+                    "training__validation_fraction, which records valid_loss in net_.history, or "
+                    "score fitted estimators with trisk.cross_validate. Only a function of net, "
+                    "data and None is recorded, with on_train=True and use_caching=False."
+                )
+            if monitor.startswith("valid_loss") and not validates:
+                raise ValueError(
+                    f"{name} monitors {monitor}, but no rows are kept for validation. Set "
+                    "training__validation_fraction, which an estimator with a target has, or "
+                    f'monitor="{monitor.replace("valid", "train")}".'
+                )
+        return self
+
+    def save_params(self, *args, **kwargs):
+        """Write the weights that validate and predict, where they are an average."""
+        with self.averaged():
+            super().save_params(*args, **kwargs)
 
     def initialize_optimizer(self, *args, **kwargs):
         """Group parameters by their decay, their rate, and how long they wait."""
@@ -290,20 +329,7 @@ def finished_net(module, history, device="cpu", precision="auto"):
     return net
 
 
-def train(
-    settings,
-    module,
-    criterion,
-    dataset,
-    *,
-    validation=None,
-    seed=0,
-    checkpoint=None,
-    rates=None,
-    callbacks=(),
-    net_class=Net,
-    processes=None,
-):
+def train(settings, module, criterion, dataset, *, processes=None, **details):
     """Train a network, or a stack of them.
 
     Parameters
@@ -312,21 +338,16 @@ def train(
         Gives the parameters of optimisation.
     module, criterion : Module
         As for :class:`Net`.
-    dataset, validation : dataset
-        Rows to train on, and rows to validate on, if any.
-    seed : int
-        Seed of the training, which tells a checkpoint from others.
-    checkpoint : path-like, default=None
-        File from which to resume, and to which to write after every epoch.
-    rates : callable, default=None
-        As for :class:`Net`.
-    callbacks : sequence of skorch callbacks, default=()
-        Callbacks beside those that the settings ask for.
-    net_class : type, default=Net
-        Class of the net.
+    dataset : dataset
+        Rows to train on.
     processes : accelerate.Accelerator, default=None
         Processes among which every batch is shared, if there are several; the batch size is
-        that of each. The class of the net must know them.
+        that of each. The net must know them.
+    **details
+        ``validation``, a dataset of rows to validate on; ``seed``, which tells a checkpoint from
+        others; ``checkpoint``, a file from which to resume, and to which to write after every
+        epoch; ``rates``, as for :class:`Net`; ``callbacks`` beside those that the settings ask
+        for; ``net_class``, the class of the net.
 
     Returns
     -------
@@ -341,19 +362,7 @@ def train(
     sizes = [batch_size, batch_size // 2] if batch_size > 1 and processes is None else [batch_size]
     for attempt, size in enumerate(sizes):
         net, n_epochs = _make_net(
-            settings,
-            module,
-            criterion,
-            dataset,
-            batch_size=size,
-            max_epochs=max_epochs,
-            validation=validation,
-            seed=seed,
-            checkpoint=checkpoint,
-            rates=rates,
-            callbacks=callbacks,
-            net_class=net_class,
-            processes=processes,
+            settings, module, criterion, dataset, size, max_epochs, processes=processes, **details
         )
         try:
             net.train(dataset, n_epochs)
@@ -378,22 +387,20 @@ def _make_net(
     module,
     criterion,
     dataset,
-    *,
     batch_size,
     max_epochs,
-    validation,
-    seed,
-    checkpoint,
-    rates,
-    callbacks,
-    net_class,
-    processes,
+    *,
+    validation=None,
+    seed=0,
+    checkpoint=None,
+    rates=None,
+    callbacks=(),
+    net_class=Net,
+    processes=None,
 ):
     """A net that is ready to train, and for how many epochs."""
     options = settings.options("training")
-    is_main, of_net = True, {}
-    if processes is not None:
-        is_main, of_net = processes.is_main_process, {"processes": processes}
+    is_main = processes is None or processes.is_main_process
     steps_per_epoch = dataset.n_batches(batch_size)
     start = 2 * max_epochs // 3 if options.averaging == "swa" else None
     rate = _callbacks.LearningRate(
@@ -435,8 +442,7 @@ def _make_net(
         train_split=None,
         callbacks=own,
         device=dataset.device,
-        verbose=0,
+        verbose=is_main,  # of what a user adds; trisk's own callbacks print nothing
         description=type(settings).__name__,
-        **of_net,
     ).initialize()
     return net, max_epochs - n_done
