@@ -295,14 +295,7 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
         self._validate_params()
         self.options("network"), self.options("training")
         self.__dict__.pop("nets_", None)
-        graphs = self._connect(X)
-        empty = np.flatnonzero(graphs.counts("atom") == 0)
-        if len(empty):
-            raise ValueError(
-                f"There are no atoms in {len(empty)} structures, first in rows "
-                f"{empty[:5].tolist()}. Drop the rows that the featurizer reported."
-            )
-        return graphs
+        return self._check_training_graphs(self._connect(X))
 
     def _predict_batches(self, graphs, module=None, warning_level=3):
         """Yield rows with atoms, the slice of their atoms, and their batch for a network."""
