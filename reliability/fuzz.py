@@ -468,10 +468,10 @@ def main():
     options = parser.parse_args()
     started = time.monotonic()
     if options.what == "inputs":
-        result = fuzz_inputs(options.number or 100_000)
+        result = fuzz_inputs(options.number or 40_000, share_of_structures=0.5)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            result = FileFuzzer(folder).run(range(options.number or 10_000))
+            result = FileFuzzer(folder).run(range(options.number or 4_000))
     print(json.dumps(result | {"seconds": round(time.monotonic() - started)}, indent=1))
     sys.exit(bool(result["failures"]))
 

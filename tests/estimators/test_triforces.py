@@ -269,7 +269,7 @@ def test_structures_that_could_not_be_read(crystals, fitted):
     predictions = fitted.predict(graphs)
     np.testing.assert_allclose(predictions[0], fitted.predict(crystals[:1])[0], rtol=1e-6)
     assert np.isnan(predictions[1])
-    with pytest.raises(ValueError, match=r"no atoms in 1 structures, first in rows \[1\]"):
+    with pytest.raises(ValueError, match=r"1 structures have no atoms, first in rows \[1\]"):
         make(TriForcesRegressor, **SMALL).fit(graphs, [1.0, 2.0])
     kinds = np.repeat(["fcc", "bcc"], 9)
     model = make(TriForcesClassifier, **SMALL).fit(crystals, kinds)

@@ -45,7 +45,9 @@ COMMON_TEXT = """
         several follow one another, with its number appended). A later `fit` with the same data,
         parameters and integer `random_state` goes on from it, on a CPU to the bit.
     callbacks : list of skorch callbacks or None, default=None
-        Further callbacks, e.g. :class:`skorch.callbacks.EarlyStopping`.
+        Further callbacks, e.g. :class:`skorch.callbacks.EarlyStopping`; where several networks
+        follow one another, each uses them in turn. ``"valid_loss"`` is there to be monitored with
+        ``training__validation_fraction``.
     device : str, default="auto"
         Torch device; ``"auto"`` is CUDA where available, else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -267,6 +269,11 @@ class NetworkEstimator(BaseEstimator):
         """The trained net, or the first of several."""
         return self.nets_[0]
 
+    @property
+    def fitted_(self):
+        """True after `fit`; clients such as MAPIE look for it where there are no columns."""
+        return bool(self.nets_)
+
     @contextmanager
     def _lend_net(self, net, members):
         """Predict for a while with some members of a net that is still training."""
@@ -307,6 +314,16 @@ class NetworkEstimator(BaseEstimator):
             tags.input_tags.two_d_array = False
             tags.input_tags.one_d_array = True
         return tags
+
+    def _check_training_graphs(self, graphs):
+        """Refuse structures without atoms."""
+        empty = np.flatnonzero(graphs.counts("atom") == 0)
+        if len(empty):
+            raise ValueError(
+                f"{len(empty)} structures have no atoms, first in rows {empty[:5].tolist()}. Leave "
+                "these rows, which a featurizer may have reported, out of the training data."
+            )
+        return graphs
 
     def _read_labels(self, graphs, y, sample_weight):
         """Distinct structures of positive weight, their targets and weights."""

@@ -252,7 +252,13 @@ class BaseGraphTRIADS(NetworkEstimator):
         # A fit that fails must not leave the nets of an earlier one beside new scalers.
         self.__dict__.pop("nets_", None)
         options, training = self.options("network"), self.options("training")
-        graphs = self._check_training_graphs(X, options.physics)
+        graphs = self._check_training_graphs(self._check_graphs(X))
+        if options.physics and STIFFNESS not in graphs.names["bond_sensors"]:
+            raise ValueError(
+                f"physics=True needs the sensor {STIFFNESS!r}, which the graphs do not have. Set "
+                "network__physics=False, or build the graphs with "
+                "CrystalGraphFeaturizer(physics=True)."
+            )
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
         target, loss = self._scale_target(raw, weight)
         self.columns_, self.elements_ = dict(graphs.names), np.unique(graphs.atomic_numbers)
@@ -323,23 +329,6 @@ class BaseGraphTRIADS(NetworkEstimator):
             f"{type(self).__name__} takes CrystalGraphs, not {type(X).__name__}. Put a "
             "trisk.featurizers.CrystalGraphFeaturizer before it in a Pipeline."
         )
-
-    def _check_training_graphs(self, X, physics):
-        graphs = self._check_graphs(X)
-        empty = np.flatnonzero(graphs.counts("atom") == 0)
-        if len(empty):
-            shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
-            raise ValueError(
-                f"{len(empty)} structures have no atoms (rows {shown}): the featurizer could not "
-                "read them. Leave these rows out of the training data."
-            )
-        if physics and STIFFNESS not in graphs.names["bond_sensors"]:
-            raise ValueError(
-                f"physics=True needs the sensor {STIFFNESS!r}, which the graphs do not have. Set "
-                "network__physics=False, or build the graphs with "
-                "CrystalGraphFeaturizer(physics=True)."
-            )
-        return graphs
 
     def _encode(self, X):
         """Scaled graphs with the columns seen in `fit`."""

@@ -318,15 +318,9 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
         self._validate_params()
         options, _ = self.options("network"), self.options("training")
         self.__dict__.pop("nets_", None)
-        graphs = self._connect(X)
+        graphs = self._check_training_graphs(self._connect(X))
         if "interaction" in options.streams:
             check_known(options._backbone(), graphs)
-        empty = np.flatnonzero(graphs.counts("atom") == 0)
-        if len(empty):
-            raise ValueError(
-                f"There are no atoms in {len(empty)} structures, first in rows "
-                f"{empty[:5].tolist()}. Drop the rows that the featurizer reported."
-            )
         return graphs
 
     def _predict_batches(self, graphs, module=None, warning_level=3):

@@ -163,7 +163,9 @@ class Validation(Callback):
                     measured.append(net.criterion_.measure(output, target))
             loss = torch.stack(losses).sum(0)
             self._remember(net, loss.detach())
-        net.history.record("valid_loss", loss.mean().item())
+        mean, earlier = loss.mean().item(), net.history[:-1]
+        net.history.record("valid_loss", mean)
+        net.history.record("valid_loss_best", all(mean < e["valid_loss"] for e in earlier))
         for name in measured[0] if measured else ():
             total, count = (
                 sum(values) for values in zip(*(m[name] for m in measured), strict=True)
@@ -214,9 +216,6 @@ class DivergenceGuard(Callback):
 
     def on_train_end(self, net, **kwargs):
         """Look at what the last step left, which no loss has seen."""
-        self.check_weights(net)
-
-    def check_weights(self, net):
         if not all(p.isfinite().all() for p in net.module_.parameters()):
             self._stop(net, "weights became infinite or no numbers")
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
+from backends import BACKENDS, two_workers
 from crystals import CRYSTALS, LEVELS, build
-from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
@@ -291,14 +291,14 @@ def test_process__mistakes_say_what_to_do():
         ColumnTransformer(beside).fit_transform(X)
 
 
-@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+@BACKENDS
 def test_backends_of_joblib__give_the_same_graphs(backend, monkeypatch, tmp_path):
     crystals = [bulk("Cu").repeat(n) for n in (1, 2, 3)]
     path = tmp_path / "quartz.cif"
     CRYSTALS["quartz"].to(filename=str(path), fmt="cif", symprec=None)
     one = build([*crystals, path])
     monkeypatch.setattr("trisk.featurizers.structure._base._CHUNK_ATOMS", 20)
-    with parallel_config(backend, n_jobs=2):
+    with two_workers(backend):
         two = build([*crystals, path])
         springs = SpringModelFeaturizer().fit_transform(crystals)
     np.testing.assert_array_equal(one.bond_atoms, two.bond_atoms)
