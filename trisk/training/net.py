@@ -357,9 +357,7 @@ def _make_net(
 ):
     """A net that is ready to train, and for how many epochs."""
     options = settings.options("training")
-    is_main, of_net = True, {}
-    if processes is not None:
-        is_main, of_net = processes.is_main_process, {"processes": processes}
+    is_main = processes is None or processes.is_main_process
     steps_per_epoch = dataset.n_batches(batch_size)
     start = 2 * max_epochs // 3 if options.averaging == "swa" else None
     rate = _callbacks.LearningRate(
@@ -403,6 +401,5 @@ def _make_net(
         device=dataset.device,
         verbose=is_main,  # of what a user adds; trisk's own callbacks print nothing
         description=type(settings).__name__,
-        **of_net,
     ).initialize()
     return net, max_epochs - n_done
