@@ -1,7 +1,6 @@
 """``trisk fit``: from a table to a validated model in a folder."""
 
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -185,24 +184,11 @@ def _outer(options, data):
     settings: dict[str, Any] = {"n_splits": 5, "random_state": options.seed}
     if options.leave_out == "element":
         settings = {"min_test_size": max(2, len(data.y) // 50)}
-    if data.structures:
-        settings["materials"] = _contents(materials)
-    elif data.process:
+    if data.process:
         settings["materials"] = materials.tolist()
     what = options.leave_out.replace("_", " ")
     folds = leave_cluster_out(options.leave_out, **settings)
     return folds, f"test rows of another {what} than training rows"
-
-
-def _contents(sources):
-    """Elements and their numbers in each structure."""
-    from trisk.structures import read_structures
-    from trisk.structures.elements import ELEMENT_SYMBOLS
-
-    crystals, _ = read_structures(sources)
-    ends = np.cumsum(crystals.counts("atom"))[:-1]
-    symbols = np.array(ELEMENT_SYMBOLS)[crystals.atomic_numbers - 1]
-    return [dict(Counter(part.tolist())) for part in np.split(symbols, ends)]
 
 
 def _validate(options, estimator, data, folder):
