@@ -30,6 +30,9 @@ _SMALL = {
 }
 
 
+_ONCE = {**_SMALL, "max_epochs": 1}
+
+
 @pytest.fixture(scope="module")
 def crystals():
     return make_structures(40)
@@ -105,7 +108,7 @@ def test_structures_that_could_not_be_read(fitted, graphs, crystals):
     assert np.allclose(np.delete(predicted, 1), fitted.predict(graphs))
     with pytest.raises(ValueError, match=r"1 structures have no atoms, first in rows \[1\]"):
         clone(fitted).fit(broken, np.insert(crystals[1], 1, 1.0))
-    classifier = make(GraphTRIADSClassifier, **_SMALL).fit(graphs, crystals[2])
+    classifier = make(GraphTRIADSClassifier, **_ONCE).fit(graphs, crystals[2])
     message = r"structures in rows \[1\] have no atoms"
     with pytest.warns(UserWarning, match="no atoms"), pytest.raises(ValueError, match=message):
         classifier.predict(broken)
@@ -128,7 +131,7 @@ def test_settings_that_do_not_fit_the_graphs(crystals, settings, featurizer, mes
 @pytest.mark.parametrize(("built", "missing"), [(2, "dihedrals"), (1, "angles")])
 def test_levels_that_no_graph_has_are_left_out(crystals, graphs, built, missing):
     lower = CrystalGraphFeaturizer(order=built).fit_transform(crystals[0][:8])
-    model = make(GraphTRIADSRegressor, **{**_SMALL, "max_epochs": 1})
+    model = make(GraphTRIADSRegressor, **_ONCE)
     with pytest.warns(UserWarning, match=f"hold no {missing}, so .* order={built}"):
         model.fit(lower, crystals[1][:8])
     # Dihedrals that turn up later meet no untrained weights.
@@ -138,7 +141,7 @@ def test_levels_that_no_graph_has_are_left_out(crystals, graphs, built, missing)
 def test_a_crystal_without_dihedrals_is_predicted_alone(crystals):
     graphs = CrystalGraphFeaturizer(order=3).fit_transform(crystals[0])
     without = np.flatnonzero(graphs.counts("dihedral") == 0)
-    model = make(GraphTRIADSRegressor, order=3, **_SMALL).fit(graphs, crystals[1])
+    model = make(GraphTRIADSRegressor, order=3, **_ONCE).fit(graphs, crystals[1])
     assert len(without)
     expected = model.predict(graphs)[without]
     np.testing.assert_allclose(model.predict(graphs.take(without[:1])), expected[:1], rtol=1e-9)
@@ -196,14 +199,14 @@ def test_members_are_independent_of_one_another(graphs, crystals, monkeypatch):
 def test_a_target_of_several_columns(graphs, crystals):
     target = np.stack([crystals[1], crystals[1] ** 2], axis=1)
     mean, std = (
-        make(GraphTRIADSRegressor, **_SMALL).fit(graphs, target).predict(graphs, return_std=True)
+        make(GraphTRIADSRegressor, **_ONCE).fit(graphs, target).predict(graphs, return_std=True)
     )
     assert mean.shape == std.shape == (40, 2)
 
 
 def test_pipeline_cross_validation_and_files(crystals, tmp_path):
     structures, target, _ = crystals
-    network = make(GraphTRIADSRegressor, unknown_elements="ignore", **_SMALL)
+    network = make(GraphTRIADSRegressor, unknown_elements="ignore", **_ONCE)
     model = make_pipeline(CrystalGraphFeaturizer(), network)
     scores = cross_val_score(model, structures, target, cv=2, scoring="neg_mean_absolute_error")
     assert np.isfinite(scores).all()
