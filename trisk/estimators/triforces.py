@@ -256,7 +256,8 @@ def load_pretrained(source):
         elif not Path(source).exists():
             raise FileNotFoundError(
                 f"There is no model file at {str(source)!r}, and no weights of this name come with "
-                f"trisk; it has {sorted(SHIPPED)}."
+                f"trisk; it has {sorted(SHIPPED)}. Those of a universal potential go into "
+                "network=TriForcesOptions(backbone=...)."
             )
         source = load(source)
     if not isinstance(source, BaseTriForces):

@@ -17,6 +17,8 @@ from trisk.featurizers.structure._base import StructureFeaturizer, chunked
 from trisk.structures.elements import ELEMENT_SYMBOLS
 from trisk.structures.graphs import search, with_bonds
 
+# Bounds the memory of all angles and messages of a batch to some hundred MB.
+_BATCH_ATOMS = 500
 # What becomes of the atoms of a structure.
 _STATISTICS: dict[str, Callable] = {"mean": np.mean, "min": np.min, "max": np.max}
 
@@ -151,10 +153,11 @@ class PotentialEmbedder(TableFeaturizer, StructureFeaturizer):
         keys = {row: self._key(atoms, row, weights) for row in rows.tolist()}
         found = {row: record["values"] for row, key in keys.items() if (record := cache.get(key))}
         missing = np.setdiff1d(rows, list(found)).astype(np.int64)
-        parts = [missing[part] for part in chunked(atoms.take(missing))] if len(missing) else []
+        parts = chunked(atoms.take(missing), _BATCH_ATOMS) if len(missing) else []
         run = _runner(backbone, self.device)
         for part in tqdm(parts, desc="embedding", unit="batches", disable=not self.verbose):
-            for row, values in zip(part.tolist(), run(atoms.take(part)), strict=True):
+            own = missing[part]
+            for row, values in zip(own.tolist(), run(atoms.take(own)), strict=True):
                 if self.level == "structure":
                     values = np.stack([of(values, axis=0) for of in _STATISTICS.values()])
                 found[row] = values

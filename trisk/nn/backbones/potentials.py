@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from trisk.nn.backbones.packages import using
 from trisk.nn.batch import N_ELEMENTS, CrystalBatch
 
-#: Weights that come in a package: their name → module and class here, and the package's name.
+#: Weights that come in a package: their name → the package, and its own name for them.
 POTENTIALS = {
-    "chgnet": ("chgnet", "CHGNetPotential", "0.3.0"),
-    "chgnet-r2scan": ("chgnet", "CHGNetPotential", "r2scan"),
-    "sevennet-0": ("sevennet", "SevenNetPotential", "7net-0"),
-    "7net-l3i5": ("sevennet", "SevenNetPotential", "7net-l3i5"),
+    "chgnet": ("chgnet", "0.3.0"),
+    "chgnet-r2scan": ("chgnet", "r2scan"),
+    "sevennet-0": ("sevenn", "7net-0"),
+    "7net-l3i5": ("sevenn", "7net-l3i5"),
 }
-# Packages of networks → module and class here.
+# Package → module and class here.
 _CLASSES = {
     "chgnet": ("chgnet", "CHGNetPotential"),
     "mace": ("mace", "MACEPotential"),
@@ -52,7 +52,7 @@ class Potential(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network).to("cpu", torch.float32)
         self.weights = weights
-        self.description = description if is_plain(description) else None
+        self.description = description
         self.elements = self._set_up()
         index = torch.full((N_ELEMENTS,), -1)
         index[self.elements] = torch.arange(len(self.elements))
@@ -121,8 +121,8 @@ class Potential(nn.Module):
 @lru_cache(maxsize=4)
 def load_potential(name: str) -> Potential:
     """Take the weights of this name from their package; they are not to be changed."""
-    module, cls, version = POTENTIALS[name]
-    kind = _import(module, cls)
+    package, version = POTENTIALS[name]
+    kind = _class_of(package)
     with using(*kind.requires):
         source = kind._load(version)
     return kind.take(source, name)
@@ -138,7 +138,7 @@ def as_backbone(source: Any) -> nn.Module:
     network = network_of(source)
     package = type(network).__module__.split(".")[0]
     if package in _CLASSES:
-        return _import(*_CLASSES[package]).take(source, f"the given {type(source).__name__}")
+        return _class_of(package).take(source, f"the given {type(source).__name__}")
     if isinstance(source, nn.Module):
         return source
     raise TypeError(
@@ -168,7 +168,8 @@ def check_sizes(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     check(description)
 
 
-def _import(module: str, cls: str) -> type[Potential]:
+def _class_of(package: str) -> type[Potential]:
+    module, cls = _CLASSES[package]
     return getattr(importlib.import_module(f"trisk.nn.backbones.{module}"), cls)
 
 
@@ -184,19 +185,8 @@ def network_of(source: Any) -> Any:
     return networks[0]
 
 
-def is_plain(value: Any) -> bool:
-    """Whether a value consists of numbers, texts, lists and dictionaries."""
-    if isinstance(value, dict):
-        return all(map(is_plain, [*value, *value.values()]))
-    if isinstance(value, list | tuple):
-        return all(map(is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
-
-
 def _read(path: str) -> Potential:
     """A potential from a file that holds tensors and plain values alone."""
-    from trisk.nn.backbones.chgnet import CHGNetPotential
-
     if not os.path.isfile(path):  # noqa: PTH113 (False, too, for a name that is too long)
         raise FileNotFoundError(
             f"backbone={path!r} is neither a file nor a name; names of weights that come in a "
@@ -211,7 +201,9 @@ def _read(path: str) -> Potential:
             "its own package, if you trust it, and pass the object: "
             "backbone=SevenNetCalculator(path), MACECalculator(path), ORBCalculator(network)."
         ) from error
-    with using(*CHGNetPotential.requires):
-        network = CHGNetPotential._make(description)
+    kind = _class_of("chgnet")
+    check_sizes(description, weights)
+    with using(*kind.requires):
+        network = kind._make(description)
         network.load_state_dict({k: v for k, v in weights.items() if "composition" not in k})
-    return CHGNetPotential.take(network, os.path.basename(path))  # noqa: PTH119
+    return kind.take(network, os.path.basename(path))  # noqa: PTH119

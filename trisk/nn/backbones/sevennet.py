@@ -5,11 +5,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trisk.nn.backbones.potentials import Potential, is_plain
+from trisk.nn.backbones.potentials import Potential
 from trisk.nn.batch import CrystalBatch
 
 # Beginnings of the names of the modules that read energies.
 _READOUT = ("reduce_", "readout_", "rescale_", "force_")
+# Parameters of a checkpoint that shape the network; the others tell of its training.
+_PARAMETERS = (
+    *("_normalize_sph", "_number_of_species", "_type_map", "act_gate", "act_radial", "act_scalar"),
+    *("channel", "conv_denominator", "cutoff", "cutoff_function", "interaction_type"),
+    *("irreps_manual", "is_parity", "lmax", "lmax_edge", "lmax_node", "num_convolution_layer"),
+    *("radial_basis", "readout_as_fcn", "readout_fcn_activation", "readout_fcn_hidden_neurons"),
+    *("scale", "self_connection_type", "shift", "train_denominator", "train_shift_scale"),
+    *("use_bias_in_linear", "weight_nn_hidden_neurons"),
+)
 
 
 class SevenNetPotential(Potential):
@@ -46,9 +55,11 @@ class SevenNetPotential(Potential):
     @classmethod
     def _describe(cls, source: Any) -> dict | None:
         # A network alone does not know its parameters, the calculator that loaded it does.
-        known = getattr(source, "sevennet_config", None) or {}
-        known = {key: getattr(value, "tolist", lambda v=value: v)() for key, value in known.items()}
-        return {key: value for key, value in known.items() if is_plain(value)} or None
+        known = getattr(source, "sevennet_config", None)
+        if known is None:
+            return None
+        found = {key: known[key] for key in _PARAMETERS if key in known}
+        return {key: getattr(v, "tolist", lambda v=v: v)() for key, v in found.items()}
 
     def _set_up(self) -> list[int]:
         network: Any = self.network
