@@ -209,18 +209,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         return replace(graphs, context=context, names=given)
 
     def set_output(self, *, transform=None):
-        """Leave the output as it is: graphs fit into no data frame.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"}, default=None
-            Ignored, so that a pipeline with this step can set the output of its others.
-
-        Returns
-        -------
-        CrystalGraphFeaturizer
-            The featurizer itself.
-        """
+        # Graphs fit into no data frame; a pipeline with this step can set that of its others.
         return self
 
     @property
