@@ -331,7 +331,7 @@ class NetworkEstimator(BaseEstimator):
         super().__setstate__(state)
         if nets is None:
             return
-        device = resolve_device(self.device)
+        device, precision = resolve_device(self.device), self.options("training").precision
         self.nets_ = []
         for net in nets:
             _check_sizes(self.architecture_, net["weights"])
@@ -344,11 +344,7 @@ class NetworkEstimator(BaseEstimator):
             module = self._build(self.architecture_)
             weights = {name: torch.from_numpy(array) for name, array in net["weights"].items()}
             module.load_state_dict(weights)
-            self.nets_.append(
-                finished_net(
-                    module.to(device), net["history"], device, self.options("training").precision
-                )
-            )
+            self.nets_.append(finished_net(module.to(device), net["history"], device, precision))
 
 
 def _plain_net(net):

@@ -237,9 +237,6 @@ def _train_batch(estimators, prepared, callbacks):
     else:
         for estimator, members in zip(estimators, member_slices(estimators), strict=True):
             module = estimator._copy_members(net, members)
-            estimator.nets_ = [
-                finished_net(
-                    module, net.plain_history(), net.device, estimator.options("training").precision
-                )
-            ]
+            precision = estimator.options("training").precision
+            estimator.nets_ = [finished_net(module, net.plain_history(), net.device, precision)]
     net.raise_if_interrupted()
