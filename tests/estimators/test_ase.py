@@ -32,9 +32,9 @@ class EMT:
 ase.calculators.emt.EMT = EMT
 """
 _QUICK = ("calculator.test_fd", "ase4.calculator", "test_potential_energies", "standardization")
-_LONG = ("filter", "optimize.test_optimizers", "md.test_md", "constraints.test_fixsubsetcom")
-# They hold numbers that EMT gives.
-_OF_EMT = "not test_emt and not test_get_potential_energies_values"
+_LONG = ("filter", "md.test_md", "constraints.test_fixsubsetcom", "constraints.test_fixcom")
+# It holds numbers that EMT gives.
+_OF_EMT = "not test_emt"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 
 # Far outside any training range, and still far inside single precision.
 _LIMIT = 1e6
-# Of targets; the square of a larger one is no number.
+# Of targets; the square of a larger one is no number, that of its inverse is zero.
 _LARGEST_TARGET = 1e150
 
 # Quantiles of targets that span decades, and the least ratio of these.
@@ -90,7 +90,9 @@ class TargetScaler:
         y = np.log(y) if log else y
         for value in y[np.abs(y) > _LARGEST_TARGET][:1]:
             raise ValueError(f"The target {value:.3g} is too large; give it in a larger unit.")
-        low = np.nanmin(y, axis=0)
+        low, high = np.nanmin(y, axis=0), np.nanmax(y, axis=0)
+        for value in (high - low)[(high > low) & (high - low < 1 / _LARGEST_TARGET)][:1]:
+            raise ValueError(f"Targets differ by {value:.3g}; give them in a smaller unit.")
         weights = weight[:, None] * ~np.isnan(y)
         center = low + np.average(np.nan_to_num(y - low), axis=0, weights=weights)
         square = np.nan_to_num(np.square(y - center))

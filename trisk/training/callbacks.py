@@ -167,11 +167,9 @@ class Validation(Callback):
         net.history.record("valid_loss", mean)
         net.history.record("valid_loss_best", all(mean < e["valid_loss"] for e in earlier))
         for name in measured[0] if measured else ():
-            total, count = (
-                sum(values) for values in zip(*(m[name] for m in measured), strict=True)
-            )
+            total, count = map(sum, zip(*(m[name] for m in measured), strict=True))
             if count:
-                net.history.record(f"valid_{name}", (total / count).item())
+                net.history.record(f"valid_{name}", float(total / count))
         if net.n_members > 1:
             net.history.record("member_valid_loss", loss.tolist())
         waited = len(net.history) - self.best_epoch_
