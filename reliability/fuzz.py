@@ -321,6 +321,8 @@ def forge(content, rng):
     kind = kinds[rng.integers(len(kinds))]
     for _ in range(rng.integers(1, 4)):
         places = list(_places(description))
+        if not places:  # all were removed
+            break
         parent, key = places[rng.integers(len(places))]
         if kind in ("value", "number"):
             plain = [p[k] for p, k in places if p[k]["__loader__"] == "JsonNode"]

@@ -211,3 +211,60 @@ def test_structures__fast__is_one_network():
     model = structure_pipeline(fast=True, max_epochs=1, random_state=0)
     assert model.fit(structures, frequency)["model"].architecture_["order"] == 2
     assert model.predict(structures).shape == (12,)
+
+
+def make_annealed(n_rows=60):
+    """Crystals whose frequency falls with the temperature and depends on the route."""
+    structures, frequency, _ = make_structures(n_rows)
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(
+        {
+            "T (K)": rng.uniform(300, 1200, n_rows),
+            "crystal": structures,
+            "route": rng.choice(["cast", "annealed"], n_rows),
+        }
+    )
+    y = frequency * (1.2 - (table["T (K)"] - 300) / 1200) - 100 * (table["route"] == "cast")
+    table.loc[::9, "T (K)"] = np.nan
+    return table, y
+
+
+PROCESS = ["T (K)", "route"]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_structures__process_columns_go_through_files_and_new_rows(fast, tmp_path):
+    X, y = make_annealed(16)
+    X = X.assign(note="of no use")
+    model = structure_pipeline(process=PROCESS, structure="crystal", fast=fast, max_epochs=1)
+    model = clone(model).fit(X[:12], y[:12])
+    graph = model if fast else model.estimators_[0]
+    names = graph["model"].columns_["process"]
+    assert names == ("T (K)", "missingindicator_T (K)", "route_annealed", "route_cast")
+    assert graph["model"].columns_["context"][-4:] == names
+    new = X[12:].assign(route="rolled", **{"T (K)": np.nan})
+    predicted = model.predict(new)
+    assert np.isfinite(predicted).all()
+    assert (predicted != model.predict(X[12:])).all()
+    np.testing.assert_allclose(model.predict(new[["route", "crystal", "T (K)"]]), predicted)
+    trisk.save(model, tmp_path / "model.trisk")
+    loaded = trisk.load(tmp_path / "model.trisk")
+    np.testing.assert_allclose(loaded.predict(new), predicted, rtol=1e-12)
+    with pytest.raises(ValueError, match="route"):
+        model.predict(X.drop(columns="route"))
+    changed = clone(graph).set_params(graphs__process=["T (K)"])
+    assert changed.fit(X[:12], y[:12])["model"].columns_["process"] == names[:2]
+
+
+def test_structures__process_columns_teach_the_network():
+    X, y = make_annealed()
+    seen = X["T (K)"][45:].notna()
+    errors = {}
+    for process in (PROCESS, []):
+        model = structure_pipeline(
+            process=process, structure="crystal", fast=True,
+            max_epochs=40, random_state=0, unknown_elements="ignore",
+        )  # fmt: skip
+        predicted = model.fit(X[:45], y[:45]).predict(X[45:])
+        errors[len(process)] = np.abs(predicted - y[45:])[seen].mean()
+    assert errors[2] < 0.6 * errors[0]

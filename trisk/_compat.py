@@ -5,6 +5,7 @@ Works from scikit-learn 1.6 and optuna 4.3 on; earlier journals stay locked by a
 
 from sklearn.base import _clone_parametrized as clone_parameters
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.neighbors._base import KNeighborsMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -24,6 +25,7 @@ __all__ = [
     "BaseSearchCV",
     "HasMethods",
     "Interval",
+    "KNeighborsMixin",
     "Options",
     "StrOptions",
     "check_feature_names",

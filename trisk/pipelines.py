@@ -4,7 +4,6 @@ What a preset fixes (columns and settings) was chosen by validation inside the t
 the Matbench task it is named after; see ``benchmarks/``.
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +11,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
 from sklearn.ensemble import VotingClassifier, VotingRegressor
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 from trisk.estimators import (
     CompositionEncoderClassifier,
@@ -31,6 +28,7 @@ from trisk.estimators import (
 )
 from trisk.estimators.stacking import MedianTrees
 from trisk.featurizers import CompositionFeaturizer, CrystalGraphFeaturizer, SpringModelFeaturizer
+from trisk.featurizers._rows import with_process
 from trisk.featurizers.composition.presets import PRESETS
 from trisk.training.settings import TrainingOptions
 
@@ -165,12 +163,6 @@ def composition_pipeline(
         ColumnTransformer around it with `process`) and ``"model"``
         (:class:`~trisk.estimators.HybridTRIADSRegressor` or the classifier).
 
-    Raises
-    ------
-    ValueError
-        If there is no such preset, target or parameter, or a fine-tuned encoder would take the
-        place of another ``stack_with``.
-
     See Also
     --------
     structure_pipeline : The same for crystals.
@@ -213,7 +205,7 @@ def composition_pipeline(
         if isinstance(settings["stack_with"], str) and settings["stack_with"] == "auto":
             # A recipe is shared: whoever changes a pipeline must not change the recipe.
             settings["stack_with"] = clone(recipe.stack_with, safe=False)
-    featurizer = formula_columns(featurizer, process, formula)
+    featurizer = with_process(featurizer, process, formula)
     estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
     model = clone(estimator()).set_params(**_copies(settings))
     return Pipeline([("features", featurizer), ("model", model)])
@@ -236,33 +228,15 @@ def _of_target(target, classification):
     return {"link": "log"}
 
 
-def _of_columns(parts):
-    """Parts of a DataFrame side by side, under the names that they give."""
-    made = ColumnTransformer(parts, verbose_feature_names_out=False)
-    return made.set_output(transform="pandas")
-
-
-def formula_columns(featurizer, process=(), formula=None):
-    """Columns of the formula, which are all there is or one column, and those of the process."""
-    if not len(process):
-        return (
-            featurizer if formula is None else _of_columns([("composition", featurizer, formula)])
-        )
-    numbers = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    values = _of_columns(
-        [
-            ("numbers", numbers, make_column_selector(dtype_include="number")),
-            ("words", words, make_column_selector(dtype_exclude="number")),
-        ]
-    )
-    others = "|".join(map(re.escape, process))
-    column = make_column_selector(rf"^(?!(?:{others})$)") if formula is None else formula
-    return _of_columns([("composition", featurizer, column), ("process", values, list(process))])
-
-
 def structure_pipeline(
-    *, classification=False, target=None, pretrained=True, fast=False, **parameters
+    *,
+    classification=False,
+    target=None,
+    process=(),
+    structure=None,
+    pretrained=True,
+    fast=False,
+    **parameters,
 ):
     """Make a pipeline from crystal structures to predictions.
 
@@ -277,6 +251,11 @@ def structure_pipeline(
         Whether to classify.
     target : {"positive"} or None, default=None
         ``"positive"`` learns the logarithm, for targets that span decades.
+    process : list of str, default=()
+        Columns beside the structure, such as temperatures or routes, of a DataFrame; treated as
+        in :func:`composition_pipeline`, and read by both networks.
+    structure : str or None, default=None
+        Column of structures in a DataFrame; None takes the only one that is not in `process`.
     pretrained : bool, default=True
         Whether to use the weights that come with trisk. They learned from crystals of other
         formulas than those of Matbench's phonons.
@@ -288,12 +267,8 @@ def structure_pipeline(
     Returns
     -------
     model : VotingRegressor, VotingClassifier or Pipeline
-        Takes what :func:`trisk.structures.read_structures` does; one pipeline if `fast`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such target or parameter.
+        Takes what :func:`trisk.structures.read_structures` does, or a DataFrame with a column of
+        that; one pipeline if `fast`.
 
     See Also
     --------
@@ -309,7 +284,8 @@ def structure_pipeline(
     graph_network = GraphTRIADSClassifier if classification else GraphTRIADSRegressor
     scratch = fast or not pretrained
     sensors = None if scratch else [SpringModelFeaturizer(), TriForcesSensors()]
-    graphs = CrystalGraphFeaturizer(order=2, structure=sensors)
+    columns = {"process": list(process), "column": structure}
+    graphs = CrystalGraphFeaturizer(order=2, structure=sensors, **columns)
     settings = {"n_members": 1, "max_epochs": "auto", "network__order": 2, **link, **parameters}
     first = Pipeline([("graphs", graphs), ("model", graph_network().set_params(**settings))])
     if fast:
@@ -319,7 +295,9 @@ def structure_pipeline(
     network = streams(context=True).set_params(**settings)
     if link:
         network = TransformedTargetRegressor(network, func=np.log, inverse_func=np.exp)
-    springs = CrystalGraphFeaturizer(order=0, composition=None, structure=[SpringModelFeaturizer()])
+    springs = CrystalGraphFeaturizer(
+        order=0, composition=None, structure=[SpringModelFeaturizer()], **columns
+    )
     second = Pipeline([("graphs", springs), ("model", network)])
     both = [("graph_triads", first), ("triforces", second)]
     return VotingClassifier(both, voting="soft") if classification else VotingRegressor(both)

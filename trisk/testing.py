@@ -101,13 +101,6 @@ def table_to_formulas(X):
     formulas : list of str
         Of oxygen and one element for each column, up to ten of them, whose amount follows the
         number smoothly; further columns add to these.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from trisk.testing import table_to_formulas
-    >>> table_to_formulas(np.array([[0.0, 1.0], [0.0, -1.0]]))
-    ['O1Fe1.00000000000Al1.50000000000', 'O1Fe1.00000000000Al0.50000000000']
     """
     amounts = 1 + _squash(X, len(_METALS))
     return [
@@ -129,13 +122,6 @@ def table_to_structures(X):
     structures : list of ase.Atoms
         Cells of sodium and chlorine, whose edges, angles and positions follow the numbers
         smoothly; where the first number is positive, there is a second chlorine.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from trisk.testing import table_to_structures
-    >>> table_to_structures(np.array([[0.0, 1.0]]))[0].cell.lengths().round(2).tolist()
-    [3.4, 3.91, 3.4]
     """
     from ase import Atoms
 
@@ -192,10 +178,9 @@ def _squash(X, n_columns):
 def on_tables(estimator, convert, *, answer=None):
     """Let an estimator of formulas or structures take the tables of scikit-learn's checks.
 
-    scikit-learn's checks fit tables of numbers, so that of an estimator that takes anything else
-    nearly all are left out. Here every method turns the rows of a table into what the estimator
-    takes, after the checks that any estimator makes of a table, and is otherwise unchanged: what
-    the checks then find is the estimator's own. A pipeline needs none of this, but
+    Every method turns the rows of a table into what the estimator takes, after the checks that any
+    estimator makes of a table, and is otherwise unchanged: what the checks then find is the
+    estimator's own. A pipeline needs none of this, but
     ``FunctionTransformer(convert, validate=True)`` as its first step.
 
     Parameters
@@ -314,10 +299,6 @@ def structure_estimator_checks(estimator):
     check : callable
         A check to call with it; it raises AssertionError on failure, and
         :class:`unittest.SkipTest` where it does not apply.
-
-    See Also
-    --------
-    check_structure_estimator : Run them all.
 
     Examples
     --------

@@ -379,7 +379,7 @@ def test_wrong_input__is_named(embeddings, crystals):
         retriever.kneighbors(n_neighbors=200)
     with pytest.raises(ValueError, match=r"positive integer, but is 2\.5"):
         retriever.kneighbors(queries, 2.5)
-    with pytest.raises(ValueError, match="mode must be"):
+    with pytest.raises(ValueError, match="must be one of"):
         retriever.kneighbors_graph(queries, mode="graph")
     retriever = StructureRetriever(pretrainer=Counter())
     lost = Structure(np.eye(3) * np.nan, ["Cu"], [[0, 0, 0]])

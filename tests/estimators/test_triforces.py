@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111, molecule
@@ -143,6 +144,25 @@ def test_sums_over_atoms_see_the_context_too(crystals, volumes):
     ).fit(crystals, volumes)
     large = [c.repeat((2, 1, 2)) for c in crystals]
     np.testing.assert_allclose(pipeline.predict(large), 4 * pipeline.predict(crystals), rtol=1e-6)
+
+
+def test_process_columns_join_the_structures(crystals, volumes, tmp_path):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"crystal": crystals * 3, "T (K)": rng.uniform(300, 900, 54)})
+    X["route"] = rng.choice(["cast", "rolled"], 54)
+    y = np.tile(volumes, 3) + 0.02 * X["T (K)"] + 4 * (X["route"] == "cast")
+    settings = {**SMALL, "max_epochs": 40, "batch_size": 9, "learning_rate": 1e-2}
+    errors = {}
+    for process in ([], ["T (K)"], ["T (K)", "route"]):
+        graphs = CrystalGraphFeaturizer(order=0, process=process, column="crystal")
+        model = make_pipeline(graphs, make(TriForcesRegressor, context=True, **settings))
+        predicted = model.fit(X[:36], y[:36]).predict(X[36:])
+        errors[len(process)] = np.abs(predicted - y[36:]).mean()
+    assert errors[2] < 0.7 * errors[1] < 0.7 * 0.7 * errors[0]
+    trisk.save(model, tmp_path / "model.trisk")
+    np.testing.assert_array_equal(trisk.load(tmp_path / "model.trisk").predict(X[36:]), predicted)
+    with pytest.raises(ValueError, match=r"context=False leaves out .*'T \(K\)', 'route_cast', "):
+        model.set_params(triforcesregressor__context=False).fit(X, y)
 
 
 def test_missing_context_is_named(crystals, volumes):

@@ -67,3 +67,30 @@ def three_chains(dtype=torch.float64):
         dihedrals=dihedrals,
         dtype=dtype,
     )
+
+
+def one_of(batch, crystal):
+    """One of several crystals, as a batch of its own."""
+    atoms = batch.atom_structure == crystal
+    bonds = atoms[batch.bond_atoms[:, 0]]
+    angles = bonds[batch.angle_bonds[:, 0]]
+    dihedrals = angles[batch.dihedral_angles[:, 0]]
+
+    def renumber(kept, index):
+        return (kept.cumsum(0) - 1)[index]
+
+    return GraphBatch(
+        atomic_numbers=batch.atomic_numbers[atoms],
+        atom_structure=torch.zeros_like(batch.atom_structure[atoms]),
+        context=batch.context[[crystal]],
+        atom_features=batch.atom_features[atoms],
+        bond_lengths=batch.bond_lengths[bonds],
+        bond_directions=batch.bond_directions[bonds],
+        bond_stiffness=batch.bond_stiffness[bonds],
+        bond_sensors=batch.bond_sensors[bonds],
+        angle_cosines=batch.angle_cosines[angles],
+        dihedral_cosines=batch.dihedral_cosines[dihedrals],
+        bond_atoms=renumber(atoms, batch.bond_atoms[bonds]),
+        angle_bonds=renumber(bonds, batch.angle_bonds[angles]),
+        dihedral_angles=renumber(angles, batch.dihedral_angles[dihedrals]),
+    )

@@ -261,6 +261,7 @@ def test_validation_and_patience(network):
         assert losses.shape == (len(net.history), net.n_members)
         assert len(losses) < 60
         assert (len(losses) - 1 - losses.argmin(0)).min() == 1
+    assert np.isfinite(network.answers(model)).all()
 
 
 @ALL

@@ -72,9 +72,6 @@ def find_task(name):
 def load_matbench(name, *, data_home=None, download_if_missing=True):
     """Load one Matbench v0.1 task [1]_ as pandas objects, in Matbench's own order.
 
-    The file is read by matminer, from ``data_home``. Where it is absent it is fetched there
-    once, unless ``download_if_missing=False``.
-
     Parameters
     ----------
     name : str
@@ -82,17 +79,16 @@ def load_matbench(name, *, data_home=None, download_if_missing=True):
         ``"glass"``, ``"jdft2d"`` (exfoliation energies), ``"phonons"`` or another of Matbench's
         thirteen tasks, with or without the prefix ``matbench_``.
     data_home : str or path-like, default=None
-        Folder of the file ``matbench_<task>.json.gz``. None means the folder that the
-        environment variable ``MATMINER_DATA`` names, or else matminer's own.
+        Folder of the file ``matbench_<task>.json.gz``, which matminer reads. None means the folder
+        that the environment variable ``MATMINER_DATA`` names, or else matminer's own.
     download_if_missing : bool, default=True
-        Whether to fetch the file if it is not in the folder.
+        Whether to fetch the file, once, if it is not in the folder.
 
     Returns
     -------
     X : pandas.Series of shape (n_samples,)
-        Formulas (str), named ``"composition"``, or :class:`pymatgen.core.Structure` objects,
-        named ``"structure"``. The index holds Matbench's identifiers, such as
-        ``mb-steels-001``.
+        Formulas (str), named ``"composition"``, or :class:`pymatgen.core.Structure` objects, named
+        ``"structure"``, under Matbench's identifiers, such as ``mb-steels-001``.
     y : pandas.Series of shape (n_samples,)
         The target under Matbench's name for it, of dtype bool for classification.
         ``y.attrs`` holds the keys ``"quantity"`` (the target in words) and ``"unit"``.
@@ -106,9 +102,7 @@ def load_matbench(name, *, data_home=None, download_if_missing=True):
 
     References
     ----------
-    .. [1] A. Dunn, Q. Wang, A. Ganose, D. Dopp, A. Jain, "Benchmarking materials property
-       prediction methods: the Matbench test set and Automatminer reference algorithm",
-       npj Comput. Mater. 6, 138 (2020). https://doi.org/10.1038/s41524-020-00406-3
+    .. [1] A. Dunn et al., npj Comput. Mater. 6, 138 (2020), doi:10.1038/s41524-020-00406-3
 
     Examples
     --------

@@ -26,16 +26,14 @@ def load_band_gaps(*, as_frame: Literal[True]) -> "pd.DataFrame": ...
 def load_band_gaps(*, as_frame=False):
     """Load measured band gaps of some 390 inorganic compounds, elements and metals.
 
-    The table ships with trisk; ``trisk/data/band_gaps.md`` tells how it was made and
-    spells out the sources. Each formula occurs once, with the gap of the polymorph that is
-    stable at room temperature unless a note says otherwise; metals and semimetals have a gap
-    of zero.
+    The table ships with trisk; ``trisk/data/band_gaps.md`` tells how it was made and spells out the
+    sources. Each formula occurs once, with the gap of the polymorph that is stable at room
+    temperature unless a note says otherwise; metals and semimetals have a gap of zero.
 
     Parameters
     ----------
     as_frame : bool, default=False
-        Whether to return the entire table, with temperature, kind of transition, polymorph,
-        source and notes, instead of ``(X, y)``.
+        Whether to return the entire table instead of ``(X, y)``.
 
     Returns
     -------
@@ -95,11 +93,6 @@ def load_prototypes(*, as_frame=False):
         prototype's label), ``pearson``, ``strukturbericht`` and ``mineral`` (empty where there
         is none), ``space_group`` (number) and ``crystal_system``.
 
-    Raises
-    ------
-    DatasetNotFoundError
-        If the installed pymatgen holds no prototypes.
-
     Notes
     -----
     Space group and crystal system are those of the AFLOW label. With spglib and a tolerance of
@@ -107,8 +100,7 @@ def load_prototypes(*, as_frame=False):
 
     References
     ----------
-    .. [1] M. J. Mehl et al., "The AFLOW library of crystallographic prototypes: part 1",
-       Comput. Mater. Sci. 136, S1 (2017). https://doi.org/10.1016/j.commatsci.2017.01.017
+    .. [1] M. J. Mehl et al., Comp. Mater. Sci. 136, S1 (2017), doi:10.1016/j.commatsci.2017.01.017
 
     Examples
     --------

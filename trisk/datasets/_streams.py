@@ -29,10 +29,8 @@ def stream_files(folder, pattern="**/*.cif", *, limit=None):
 
     Raises
     ------
-    DatasetNotFoundError
-        If there is no such folder, or no such file in it.
-    ValueError
-        If a file cannot be read.
+    DatasetNotFoundError, ValueError
+        If there is no such file, or one cannot be read.
 
     Examples
     --------
@@ -92,8 +90,6 @@ def stream_ase_database(path, selection=None, *, limit=None):
     ------
     DatasetNotFoundError
         If there is no such file.
-    ImportError
-        If ASE is not installed.
     """
     from ase.db import connect
 
@@ -104,7 +100,7 @@ def stream_ase_database(path, selection=None, *, limit=None):
 
 
 def stream_lemat_bulk(source=_LEMAT_BULK, subset="compatible_pbe", *, limit=None):
-    """Read LeMat-Bulk from Hugging Face, one structure after the other [1]_.
+    """Read LeMat-Bulk [1]_ from Hugging Face (extra ``trisk[lemat]``), one structure at a time.
 
     Parameters
     ----------
@@ -122,15 +118,9 @@ def stream_lemat_bulk(source=_LEMAT_BULK, subset="compatible_pbe", *, limit=None
         Structures in the order of the data set; its ``info["id"]`` is their name there. They are
         read while they are used, and nothing else of the row is.
 
-    Raises
-    ------
-    ImportError
-        If the extra ``trisk[lemat]`` is not installed.
-
     References
     ----------
-    .. [1] M. Siron et al., "LeMat-Bulk: aggregating, and de-duplicating quantum chemistry
-       materials databases", ICLR AI4MAT workshop (2025). The data are under CC BY 4.0.
+    .. [1] M. Siron et al., "LeMat-Bulk", ICLR AI4MAT workshop (2025). The data are under CC BY 4.0.
     """
     try:
         from datasets import load_dataset

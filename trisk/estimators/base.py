@@ -12,15 +12,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length
 
 from trisk._compat import Interval, StrOptions, check_sample_weight
 from trisk.estimators.scaling import merge_structures
-from trisk.nn import select_members
+from trisk.nn import check_sizes, select_members
 from trisk.structures.elements import ELEMENT_SYMBOLS
 from trisk.training.net import finished_net, resolve_device
 from trisk.training.settings import (
-    MAX_STEPS,
     AutomaticSchedule,
     Choice,
     Options,
@@ -94,23 +93,29 @@ def document_parameters(cls):
     return cls
 
 
-def check_elements(estimator, graphs):
-    """Treat elements that the training structures had not as `unknown_elements` says."""
-    known = getattr(estimator, "elements_", None)
-    if known is None or estimator.unknown_elements == "ignore":
-        return
+def name_elements(graphs, known):
+    """Rows with atoms of other elements than the known ones, and these elements with rows."""
     new = ~np.isin(graphs.atomic_numbers, known)
-    if not new.any():
-        return
     numbers, rows = graphs.atomic_numbers[new], graphs.rows("atom")[new]
     named = []
     for number in np.unique(numbers):
         where = np.unique(rows[numbers == number]).tolist()
         shown = f"rows {where[:5]}" + (f" and {len(where) - 5} more" if len(where) > 5 else "")
         named.append(f"{ELEMENT_SYMBOLS[number - 1] if number else 'X'} ({shown})")
+    return np.unique(rows), ", ".join(named)
+
+
+def check_elements(estimator, graphs):
+    """Treat elements that the training structures had not as `unknown_elements` says."""
+    known = getattr(estimator, "elements_", None)
+    if known is None or estimator.unknown_elements == "ignore":
+        return
+    rows, named = name_elements(graphs, known)
+    if not len(rows):
+        return
     message = (
-        f"{len(np.unique(rows))} of {len(graphs)} structures have elements that the training set "
-        f"had not: {', '.join(named)}."
+        f"{len(rows)} of {len(graphs)} structures have elements that the training set had not: "
+        f"{named}."
     )
     if estimator.unknown_elements == "raise":
         raise ValueError(f"{message} With unknown_elements='warn', predictions for them are tried.")
@@ -161,18 +166,7 @@ class NetworkEstimator(BaseEstimator):
     }
 
     def get_params(self, deep=True):
-        """Get the parameters; with `deep`, those nested in `network` and `training` too.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include nested parameters, which are the defaults where an object is None.
-
-        Returns
-        -------
-        params : dict
-            Values by name.
-        """
+        # The parameters nested in an object that is None are its defaults.
         params = super().get_params(deep=deep)
         for name, options in self._options.items():
             if deep and params[name] is None:
@@ -181,18 +175,6 @@ class NetworkEstimator(BaseEstimator):
         return params
 
     def set_params(self, **params):
-        """Set parameters, nested ones by names such as ``training__patience``.
-
-        Parameters
-        ----------
-        **params : dict
-            Values by name.
-
-        Returns
-        -------
-        self : object
-            The estimator.
-        """
         for name, options in self._options.items():
             nested = any(key.startswith(f"{name}__") for key in params)
             if nested and params.get(name, getattr(self, name)) is None:
@@ -215,6 +197,39 @@ class NetworkEstimator(BaseEstimator):
         value = getattr(self, name)
         return (self._options[name]() if value is None else value)._check()
 
+    def fit(self, X, y, sample_weight=None):
+        """Fit the ensemble.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            A table of numbers; or structures of any kind that
+            :func:`trisk.structures.read_structures` takes; or graphs, as
+            :class:`trisk.featurizers.CrystalGraphFeaturizer` gives them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights. A weight of two is the same as giving a row twice.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If `X` is of a kind that the estimator does not take.
+        ValueError
+            If a structure cannot be used or a graph lacks what the network reads; on missing or
+            infinite values, too few rows, one class only, or weights that are all zero.
+        FloatingPointError
+            If the loss diverges.
+        KeyboardInterrupt
+            After an interruption; the estimator is then fitted with the weights reached so far.
+        """
+        raise NotImplementedError
+
     def search_space(self):
         """Tell which parameters are worth tuning, for :func:`trisk.model_selection.optuna_search`.
 
@@ -235,7 +250,6 @@ class NetworkEstimator(BaseEstimator):
         """
         from trisk.persistence import save
 
-        check_is_fitted(self)
         save(self, path)
 
     @property
@@ -317,7 +331,8 @@ class NetworkEstimator(BaseEstimator):
         device = resolve_device(self.device)
         self.nets_ = []
         for net in nets:
-            _check_sizes(self.architecture_, net["weights"])
+            seeds = [0] * len(self.architecture_.get("seeds", ()))  # they may be large
+            check_sizes({**self.architecture_, "seeds": seeds}, net["weights"])
             if self.architecture_.get("backbone", "builtin") == "builtin":
                 with torch.device("meta"):  # of any size, without memory
                     expected = self._build(self.architecture_).state_dict()
@@ -337,27 +352,6 @@ class NetworkEstimator(BaseEstimator):
 def _plain_net(net):
     weights = {k: v.float().cpu().numpy() for k, v in net.module_.state_dict().items()}
     return {"weights": weights, "history": net.plain_history()}
-
-
-def _check_sizes(architecture, weights):
-    """Refuse a stored network that would be far larger than its weights."""
-    largest = max((max(array.shape, default=1) for array in weights.values()), default=1)
-    limit = max(MAX_STEPS, largest)
-
-    def check(value):
-        if isinstance(value, dict):
-            for part in value.values():
-                check(part)
-        elif isinstance(value, list | tuple):
-            if len(value) > limit:
-                raise ValueError("its parameters make a network far larger than its weights")
-            for part in value:
-                check(part)
-        elif isinstance(value, int) and abs(value) > limit:
-            raise ValueError("its parameters make a network far larger than its weights")
-
-    check({name: value for name, value in architecture.items() if name != "seeds"})
-    check([0] * len(architecture.get("seeds", ())))
 
 
 def _to_distribution(values):

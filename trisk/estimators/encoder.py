@@ -28,10 +28,8 @@ _ENCODER_TEXT = """
 _FITTED_TEXT = """
     architecture_ : dict
         Parameters of the network.
-    n_features_in_ : int
-        Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of str
-        Names of the columns, where all are strings."""
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns seen in `fit`, and their names, where all are strings."""
 
 
 class CompositionEncoderOptions(Options):
@@ -139,10 +137,8 @@ class CompositionEncoderRegressor(RegressorTask, BaseCompositionEncoder):
     ----------
     {net}
     {fitted}
-    target_scaler_ : TargetScaler
-        Centre and scale of the target.
-    single_target_ : bool
-        Whether the target was one-dimensional.
+    target_scaler_, single_target_ : TargetScaler, bool
+        Centre and scale of the target, and whether it was one-dimensional.
 
     See Also
     --------
@@ -174,10 +170,7 @@ class CompositionEncoderRegressor(RegressorTask, BaseCompositionEncoder):
 class CompositionEncoderClassifier(ClassifierTask, BaseCompositionEncoder):
     """Pre-trained encoder of compositions, trained on for two or more classes.
 
-    Attention among the elements of a composition, weighted by their fractions, that learned
-    calculated formation energies and band gaps of 92,000 formulas; a head reads its embedding.
-    Takes the table of element fractions that
-    :class:`trisk.featurizers.ElementFractionFeaturizer` gives.
+    As :class:`CompositionEncoderRegressor`; the probabilities of all members are averaged.
 
     Parameters
     ----------
@@ -191,23 +184,6 @@ class CompositionEncoderClassifier(ClassifierTask, BaseCompositionEncoder):
     {fitted}
     classes_ : ndarray of shape (n_classes,)
         Labels.
-
-    See Also
-    --------
-    CompositionEncoderRegressor : The same encoder for numbers.
-    trisk.featurizers.PretrainedFeaturizer : The encoder as it is, as columns.
-
-    Examples
-    --------
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from trisk import load_band_gaps
-    >>> from trisk.estimators import CompositionEncoderClassifier
-    >>> from trisk.featurizers import ElementFractionFeaturizer
-    >>> X, y = load_band_gaps()
-    >>> encoder = CompositionEncoderClassifier(n_members=1, max_epochs=2, random_state=0)
-    >>> model = make_pipeline(ElementFractionFeaturizer(), encoder).fit(X[:60], y[:60] > 2)
-    >>> model.predict_proba(["GaAs", "NaCl"]).shape
-    (2, 2)
     """
 
     _parameter_constraints = {

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from trisk._compat import Interval, StrOptions
 from trisk._compat import Options as AnyOf
 from trisk.estimators.base import NetworkEstimator, check_elements, document_parameters
-from trisk.estimators.scaling import ColumnScaler
+from trisk.estimators.scaling import ColumnScaler, weigh_process
 from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import DeepSupervisionLoss, GraphBatch, GraphTRIADSNetwork
 from trisk.structures import CrystalGraphs
@@ -122,7 +122,6 @@ class GraphTRIADSOptions(Options):
     }
 
     def _check(self):
-        """Raise for a value that is out of bounds or does not fit another; return self."""
         super()._check()
         if self.hidden_dim % self.n_heads:
             raise ValueError(f"n_heads={self.n_heads} must divide hidden_dim={self.hidden_dim}.")
@@ -135,13 +134,9 @@ class GraphTRIADSOptions(Options):
 
 @dataclass(frozen=True)
 class GraphScaler:
-    """Scaling of all features of crystal graphs, measured on training rows.
+    """Scaling of the features of atoms, of compositions and of the logarithms of bonds' sensors.
 
-    Attributes
-    ----------
-    atoms, context, sensors : ColumnScaler or None
-        Scaling of the features of atoms, of compositions and of the logarithms of the bonds'
-        physics sensors; None where there are no such columns.
+    It is measured on training rows, and None where there are no such columns.
     """
 
     atoms: ColumnScaler
@@ -150,7 +145,6 @@ class GraphScaler:
 
     @classmethod
     def fit(cls, graphs, *, physics):
-        """Measure the training graphs."""
 
         def measure(columns):
             columns = np.asarray(columns, dtype=np.float64)
@@ -184,7 +178,7 @@ class GraphScaler:
         return replace(
             graphs,
             atom_features=scale(self.atoms, graphs.atom_features),
-            context=scale(self.context, graphs.context),
+            context=weigh_process(scale(self.context, graphs.context), graphs.names),
             bond_sensors=np.hstack([stiffness, scale(self.sensors, _log(sensors))]),
         )
 
@@ -262,34 +256,6 @@ class BaseGraphTRIADS(NetworkEstimator):
     }
 
     def fit(self, X, y, sample_weight=None):
-        """Fit the ensemble.
-
-        Parameters
-        ----------
-        X : CrystalGraphs of shape (n_samples,)
-            Graphs, as :class:`trisk.featurizers.CrystalGraphFeaturizer` gives them.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        TypeError
-            If `X` is not a :class:`~trisk.structures.CrystalGraphs`.
-        ValueError
-            On structures without atoms, graphs without the sensors that ``physics`` asks for,
-            too few rows, one class only, or weights that are all zero.
-        FloatingPointError
-            If the loss diverges.
-        KeyboardInterrupt
-            After an interruption; the estimator is then fitted with the weights reached so far.
-        """
         self._validate_params()
         # A fit that fails must not leave the nets of an earlier one beside new scalers.
         self.__dict__.pop("nets_", None)
@@ -476,10 +442,8 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     ----------
     {net}
     {fitted}
-    target_scaler_ : TargetScaler
-        Centre and scale of the target.
-    single_target_ : bool
-        Whether the target was one-dimensional.
+    target_scaler_, single_target_ : TargetScaler, bool
+        Centre and scale of the target, and whether it was one-dimensional.
 
     See Also
     --------
@@ -511,10 +475,6 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
         "link": [StrOptions({"identity", "log"})],
     }
 
-    @property
-    def _log_target(self):
-        return self.link == "log"
-
     def _check_target(self, y):
         y = super()._check_target(y)
         wrong = np.flatnonzero((y.reshape(len(y), -1) <= 0).any(axis=1))
@@ -531,9 +491,7 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
 class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     """Recursive network on crystal graphs for two or more classes.
 
-    Every cycle of the recursion passes messages from dihedral angles to bond angles to bonds to
-    atoms with one set of weights; each is supervised, and a gate ends the recursion of each
-    crystal. Takes the graphs of a :class:`trisk.featurizers.CrystalGraphFeaturizer`.
+    As :class:`GraphTRIADSRegressor`; the probabilities of all members are averaged.
 
     Parameters
     ----------
@@ -547,10 +505,6 @@ class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     {fitted}
     classes_ : ndarray of shape (n_classes,)
         Labels.
-
-    See Also
-    --------
-    GraphTRIADSRegressor : The same network for numbers.
 
     Examples
     --------

@@ -63,16 +63,17 @@ _SIZES_TEXT = """
 
 _STACKING_TEXT = """
     stack_with : estimator, "auto", "extra_trees" or None, default=None
-        A second model stacked beside the network inside `fit`: any scikit-learn estimator of
-        the same kind (classifiers with ``predict_proba``), or ``"extra_trees"`` for 200
-        extremely randomised trees (their median where the loss is absolute) on all columns but
-        logarithms of element fractions; ``"auto"`` is that up to 20,000 rows. The prediction is
-        an average of both answers; the second's weight in it, between zero and one, is the one
-        that loses least on inner folds that neither model has seen (with fewer than seven
-        hundred rows there, the one nearest to one half within a standard error of it; one half
-        below twenty rows, or where a class has one row only). For this, up to five ensembles of
-        up to three further members are trained: fitting takes half as long again on thousands
-        of rows, some three times as long on hundreds.
+        A second model stacked beside the network inside `fit`: any scikit-learn estimator of the
+        same kind (classifiers with ``predict_proba``), or ``"extra_trees"`` for 200 extremely
+        randomised trees (their median where the loss is absolute; a :class:`HurdleRegressor`
+        where a tenth of the targets and more are exactly zero) on all columns but logarithms of
+        element fractions; ``"auto"`` is that up to 20,000 rows. The prediction is an average of
+        both answers; the second's weight in it, between zero and one, is the one that loses least
+        on inner folds that neither model has seen (with fewer than seven hundred rows there, the
+        one nearest to one half within a standard error of it; one half below twenty rows, or
+        where a class has one row only). For this, up to five ensembles of up to three further
+        members are trained: fitting takes half as long again on thousands of rows, some three
+        times as long on hundreds.
     stack_only : str or None, default=None
         Regular expression, searched in the names of columns: those that match are for the
         stacked model alone, and the network does not see them. None shows it all columns.
@@ -85,30 +86,23 @@ _STACKING_TEXT = """
         This trains further members on inner folds, which stacking shares."""
 
 _FITTED_TEXT = """
-    n_members_ : int
-        Networks in the ensemble.
-    n_neighbors_ : int or None
-        Neighbours in use.
-    stacked_ : estimator or None
-        The fitted model beside the network.
-    stacked_weight_ : float
-        Its weight in the prediction.
+    n_members_, n_neighbors_ : int, int or None
+        Networks in the ensemble, and neighbours in use.
+    stacked_, stacked_weight_ : estimator or None, float
+        The fitted model beside the network, and its weight in the prediction.
     neighbors_ : NeighborColumns or None
         Training rows that answer for their neighbourhood.
     neighbor_scaler_ : ColumnScaler
         Centre and scale of the columns they give.
     scaler_ : ColumnScaler
         Centre and scale of every column.
-    columns_ : ndarray of int
-        Columns that reach the network, in its order.
-    layout_ : InputLayout
-        How many of them are property tokens, context and rest.
+    columns_, layout_ : ndarray of int, InputLayout
+        Columns that reach the network, in its order, and how many of them are property tokens,
+        context and rest.
     architecture_ : dict
         Parameters of the network.
-    n_features_in_ : int
-        Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of str
-        Names of the columns, where all are strings."""
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns seen in `fit`, and their names, where all are strings."""
 
 
 def _make_texts(calibrate):
@@ -191,7 +185,6 @@ class HybridTRIADSOptions(Options):
     }
 
     def _check(self):
-        """Raise for a value that is out of bounds or does not fit another; return self."""
         super()._check()
         if self.attention_dim % self.n_heads:
             raise ValueError(
@@ -410,10 +403,8 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     ----------
     {net}
     {fitted}
-    target_scaler_ : TargetScaler
-        Centre and scale of the target.
-    single_target_ : bool
-        Whether the target was one-dimensional.
+    target_scaler_, single_target_ : TargetScaler, bool
+        Centre and scale of the target, and whether it was one-dimensional.
     spread_scale_ : ndarray of shape (2,) or (2, n_outputs)
         Factor and floor that make the spread a standard deviation; 1 and 0 without `calibrate`.
     interval_factors_ : ndarray of shape (1001,) or (1001, n_outputs)
@@ -456,10 +447,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
         "link": [StrOptions({"identity", "log"})],
     }
     _search_space = {**BaseHybridTRIADS._search_space, **RegressorTask._task_search_space}
-
-    @property
-    def _log_target(self):
-        return self.link == "log"
 
     def _scale_target(self, target, weight):
         if self._log_target and target.min() <= 0:
@@ -514,23 +501,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
         return losses.get(self.loss, lambda r: huber(1.0, r))(residual).mean(1)
 
     def predict(self, X, return_std=False):
-        """Predict the target.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Table with the columns seen in `fit`.
-        return_std : bool, default=False
-            Whether to return a standard deviation too.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Prediction, in the unit of the target.
-        y_std : ndarray of the same shape
-            Only with `return_std`: the spread of the members and of the stacked model around
-            them, scaled to the size of held-out errors where `calibrate` is set.
-        """
         if return_std:
             self._check_spread()
         center, spread = self._answer(X)
@@ -580,8 +550,7 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
 class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     """Recursive network for two or more classes on composition features or any numeric table.
 
-    An ensemble of small networks that refine their answer in a few weight-tied steps, each of
-    them supervised. Members' probabilities are averaged.
+    As :class:`HybridTRIADSRegressor`; the probabilities of all members are averaged.
 
     Parameters
     ----------
@@ -597,10 +566,6 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
         Labels.
     temperature_ : float
         Divides the logarithms of the members' mean probabilities; 1 without `calibrate`.
-
-    See Also
-    --------
-    HybridTRIADSRegressor : The same network for numbers.
 
     Notes
     -----

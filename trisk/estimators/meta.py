@@ -28,7 +28,9 @@ from trisk._compat import (
     routing_enabled,
     safe_indexing,
 )
+from trisk.estimators.base import NetworkEstimator
 from trisk.structures import CrystalGraphs
+from trisk.training.settings import Choice
 
 _TREES = {"n_estimators": 200, "max_features": 1 / 3}
 
@@ -36,21 +38,11 @@ _TREES = {"n_estimators": 200, "max_features": 1 / 3}
 class _AroundModels(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     """What both share: fitted or not, what is worth tuning, and where weights go."""
 
-    _search_space: dict[str, tuple] = {}
+    _search_space: dict[str, Choice] = {}
     #: Methods whose metadata go to the parts.
     _routed: tuple[str, ...] = ("fit",)
 
-    def search_space(self):
-        """Tell which parameters are worth tuning, for :func:`trisk.model_selection.optuna_search`.
-
-        Returns
-        -------
-        distributions : dict of str to optuna.distributions.BaseDistribution
-            Values to try, by parameter; those of estimators inside are not among them.
-        """
-        from optuna.distributions import CategoricalDistribution
-
-        return {name: CategoricalDistribution(c) for name, c in self._search_space.items()}
+    search_space = NetworkEstimator.search_space
 
     def get_metadata_routing(self):
         """Tell scikit-learn which metadata go where.
@@ -111,10 +103,8 @@ class DeltaRegressor(_AroundModels):
     ----------
     regressor_ : regressor
         The fitted regressor.
-    n_features_in_ : int
-        Number of columns seen in `fit`; not for graphs.
-    feature_names_in_ : ndarray of str
-        Names of the columns, where all are strings.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns seen in `fit`, and their names, if strings; not for graphs.
 
     See Also
     --------
@@ -124,9 +114,8 @@ class DeltaRegressor(_AroundModels):
 
     References
     ----------
-    .. [1] R. Ramakrishnan, P. O. Dral, M. Rupp, O. A. von Lilienfeld, "Big data meets quantum
-       chemistry approximations: the Δ-machine learning approach", J. Chem. Theory Comput. 11,
-       2087 (2015). https://doi.org/10.1021/acs.jctc.5b00099
+    .. [1] R. Ramakrishnan et al., J. Chem. Theory Comput. 11, 2087 (2015).
+       https://doi.org/10.1021/acs.jctc.5b00099
 
     Examples
     --------
@@ -140,7 +129,7 @@ class DeltaRegressor(_AroundModels):
     array([12.])
     """
 
-    _search_space = {"kind": ("ratio", "difference")}
+    _search_space = {"kind": Choice(("ratio", "difference"))}
     _routed = ("fit", "predict")
     _parameter_constraints = {
         "regressor": [HasMethods(["fit", "predict"])],
@@ -215,8 +204,7 @@ class DeltaRegressor(_AroundModels):
         if routing_enabled():
             params = process_routing(self, "predict", **params)["regressor"].predict
         corrections = self.regressor_.predict(X, **params)
-        scale = estimates if self.kind == "ratio" else 1.0
-        shift = 0.0 if self.kind == "ratio" else estimates
+        scale, shift = (estimates, 0.0) if self.kind == "ratio" else (1.0, estimates)
         if isinstance(corrections, tuple):
             mean, std = corrections
             return mean * scale + shift, std * scale
@@ -263,10 +251,9 @@ class HurdleRegressor(_AroundModels):
 
     Parameters
     ----------
-    classifier : classifier or None, default=None
-        Any classifier with ``predict_proba``. None means 200 extremely randomised trees.
-    regressor : regressor or None, default=None
-        Any regressor. None means 200 extremely randomised trees.
+    classifier, regressor : estimator or None, default=None
+        Any classifier with ``predict_proba``, and any regressor; None for 200 extremely
+        randomised trees.
     statistic : {"median", "mean"}, default="median"
         Which statistic of the distribution to predict: its median, which has the least
         absolute error, or its mean, which has the least squared error.
@@ -291,10 +278,8 @@ class HurdleRegressor(_AroundModels):
         Whether they are ratios.
     sign_ : float
         Sign of all targets that are not zero; zero where both signs occur.
-    n_features_in_ : int
-        Number of columns seen in `fit`; not for formulas.
-    feature_names_in_ : ndarray of str
-        Names of the columns, where all are strings.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns seen in `fit`, and their names, if strings; not for formulas.
 
     See Also
     --------
@@ -302,9 +287,7 @@ class HurdleRegressor(_AroundModels):
 
     References
     ----------
-    .. [1] J. G. Cragg, "Some statistical models for limited dependent variables with
-       application to the demand for durable goods", Econometrica 39, 829 (1971).
-       https://doi.org/10.2307/1909582
+    .. [1] J. G. Cragg, Econometrica 39, 829 (1971). https://doi.org/10.2307/1909582
 
     Examples
     --------
@@ -317,7 +300,7 @@ class HurdleRegressor(_AroundModels):
     array([0. , 0.4])
     """
 
-    _search_space = {"statistic": ("median", "mean")}
+    _search_space = {"statistic": Choice(("median", "mean"))}
     _parameter_constraints = {
         "classifier": [HasMethods(["fit", "predict_proba"]), None],
         "regressor": [HasMethods(["fit", "predict"]), None],

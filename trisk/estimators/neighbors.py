@@ -48,20 +48,9 @@ class NeighborColumns:
     the Manhattan distance between robustly scaled columns. For every block a row gets the
     inverse-distance-weighted mean target of its 1, √k and k nearest training rows, the spread
     of the k targets, and how far the first and the last of them are. Rows at equal distance
-    share the places that are left, so that the columns depend on the row alone.
-
-    Attributes
-    ----------
-    scaler : ColumnScaler
-        Scaling of the columns, always robust.
-    blocks : tuple of ndarray of int
-        Columns of each block.
-    rows : ndarray of shape (n_kept_rows, n_columns)
-        Scaled training rows.
-    target : ndarray of shape (n_kept_rows, n_outputs)
-        Their scaled targets or class indicators.
-    n_neighbors : int
-        Number of neighbours, k.
+    share the places that are left, so that the columns depend on the row alone. The `rows` are
+    scaled training rows, robustly in any case, the `target` their scaled targets or class
+    indicators, and `blocks` the columns of each block.
     """
 
     scaler: ColumnScaler
@@ -156,16 +145,8 @@ class NeighborDraws:
 
     In each epoch a member may see a random part of the rows, and no row sees itself. Fixed
     columns that leave out a row's own target would let a network read that target from what
-    its neighbours lack; with parts that change there is nothing to memorise.
-
-    Parameters
-    ----------
-    X, target, weight : ndarray
-        Training rows, scaled targets or class indicators, row weights.
-    names : sequence of str or None
-        Column names; those of trisk's featurizers divide the columns into blocks.
-    n_neighbors : int
-        Number of neighbours, k.
+    its neighbours lack; with parts that change there is nothing to memorise. Names of trisk's
+    featurizers divide the columns into blocks.
     """
 
     def __init__(self, X, target, weight, *, names, n_neighbors):

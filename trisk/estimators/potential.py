@@ -18,8 +18,8 @@ from trisk.estimators.simulation import (
     matrix_to_voigt,
     voigt_to_matrix,
 )
-from trisk.estimators.triforces import SupervisedTriForces, build_encoder, to_batch
-from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork
+from trisk.estimators.triforces import SupervisedTriForces, build_encoder
+from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork, to_batch
 from trisk.structures.checks import SHORTEST_BOND
 from trisk.training.datasets import StructureDataset
 from trisk.training.net import resolve_device
@@ -145,12 +145,9 @@ class TriForcesPotential(SupervisedTriForces):
     {fine_tuning}
     unknown_elements : {"warn", "raise", "ignore"}, default="raise"
         What to do about structures with elements that the training set had not.
-    energy_weight : float, default=1.0
-        Weight of the error of energies per atom, relative to their spread.
-    forces_weight : float, default=1.0
-        Weight of the error of forces, relative to their root mean square.
-    stress_weight : float, default=0.1
-        Weight of the error of stresses, relative to their root mean square.
+    energy_weight, forces_weight, stress_weight : float, default=1.0, 1.0, 0.1
+        Weights of the errors of energies per atom, relative to their spread, and of forces and
+        stresses, relative to their root mean squares.
     energy_key, forces_key, stress_key : str or None, default=None
         Names by which ASE ``Atoms`` carry energies, forces and stresses in ``info`` or
         ``arrays``; of virials, a name that has "virial" in it. None looks for "REF_energy",
@@ -181,8 +178,7 @@ class TriForcesPotential(SupervisedTriForces):
     References
     ----------
     .. [1] TriForces, arXiv:2605.20581, ICML 2026.
-    .. [2] J. F. Ziegler, J. P. Biersack, U. Littmark, "The stopping and range of ions in solids",
-       Pergamon (1985).
+    .. [2] J. F. Ziegler et al., "The stopping and range of ions in solids", Pergamon (1985).
 
     Examples
     --------
@@ -232,7 +228,7 @@ class TriForcesPotential(SupervisedTriForces):
         tags.target_tags.required = False
         return tags
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None):  # type: ignore[override]
         """Fit to energies, forces and stresses; some may be missing in some structures.
 
         Parameters
@@ -252,12 +248,9 @@ class TriForcesPotential(SupervisedTriForces):
 
         Raises
         ------
-        ValueError
-            If a structure cannot be used, or carries neither an energy nor forces.
-        FloatingPointError
-            If the loss diverges.
-        KeyboardInterrupt
-            After an interruption; the potential is then fitted with the weights reached so far.
+        ValueError, FloatingPointError, KeyboardInterrupt
+            If a structure cannot be used, or carries neither an energy nor forces; if the loss
+            diverges; after an interruption, with the weights reached so far.
         """
         graphs = self._read_training(X)
         counts = graphs.counts("atom")
@@ -423,23 +416,6 @@ class TriForcesPotential(SupervisedTriForces):
             With energy, energies of atoms, free energy, forces and, for structures that repeat in
             all directions, stress, for relaxations and molecular dynamics. If there are several
             members, ``results`` also holds "energy_std" and "forces_std", their spread.
-
-        Notes
-        -----
-        LAMMPS needs no C++ for it: its Python module calls ``fix external`` back, in one process.
-        With ``fix trisk all external pf/callback 1 1`` and ``fix_modify trisk energy yes virial
-        yes``, ``lmp.set_fix_external_callback("trisk", compute, lmp)`` and ``atoms`` that have
-        the calculator, of a cell that stays::
-
-            def compute(lmp, step, n_atoms, tags, x, f):
-                order = np.argsort(tags)
-                atoms.positions[:] = x[order]
-                f[order] = atoms.get_forces()
-                virial = -atoms.get_stress()[[0, 1, 2, 5, 4, 3]] * atoms.get_volume()
-                lmp.fix_external_set_energy_global("trisk", atoms.get_potential_energy())
-                lmp.fix_external_set_virial_global("trisk", virial.tolist())
-
-        There is no pair style for dynamics on several processes.
         """
         check_is_fitted(self)
         return make_calculator(self, skin, dtype)

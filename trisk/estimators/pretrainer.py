@@ -101,8 +101,7 @@ class TriForcesPretrainer(BaseTriForces):
     References
     ----------
     .. [1] TriForces, arXiv:2605.20581, ICML 2026.
-    .. [2] R. Balestriero, Y. LeCun, "LeJEPA: provable and scalable self-supervised learning
-       without the heuristics", arXiv:2511.08544 (2025).
+    .. [2] R. Balestriero, Y. LeCun, "LeJEPA", arXiv:2511.08544 (2025).
 
     Examples
     --------
@@ -156,17 +155,15 @@ class TriForcesPretrainer(BaseTriForces):
 
         Raises
         ------
-        FileNotFoundError
-            If there is no such file.
-        TypeError
-            If the file holds another estimator.
+        FileNotFoundError, TypeError
+            If there is no such file, or it holds another estimator.
         """
         found = load_pretrained(source)
         if not isinstance(found, cls):
             raise TypeError(f"{str(source)!r} holds a {type(found).__name__}, not a {cls.__name__}")
         return found
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None):  # type: ignore[override]
         """Train the streams.
 
         Parameters
@@ -183,12 +180,9 @@ class TriForcesPretrainer(BaseTriForces):
 
         Raises
         ------
-        ValueError
-            If a structure cannot be used, or an objective lacks what it needs.
-        FloatingPointError
-            If the loss diverges.
-        KeyboardInterrupt
-            After an interruption; the pre-trainer is then fitted with the weights reached so far.
+        ValueError, FloatingPointError, KeyboardInterrupt
+            If a structure cannot be used, or an objective lacks what it needs; if the loss
+            diverges; after an interruption, with the weights reached so far.
         """
         self._validate_params()
         options = self.options("network")
@@ -340,10 +334,8 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
 
     References
     ----------
-    .. [1] G. Simeon, G. De Fabritiis, "TensorNet: Cartesian tensor representations for efficient
-       learning of molecular potentials", arXiv:2306.06482 (2023).
-    .. [2] A. D. Kaplan et al., "A foundational potential energy surface dataset for materials",
-       arXiv:2503.04070 (2025).
+    .. [1] G. Simeon, G. De Fabritiis, "TensorNet", arXiv:2306.06482 (2023).
+    .. [2] A. D. Kaplan et al., "MatPES", arXiv:2503.04070 (2025).
 
     Examples
     --------
@@ -386,12 +378,8 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
 
         Raises
         ------
-        FileNotFoundError
-            If there is no such file.
-        TypeError
-            If it is no TriForcesRegressor.
-        ValueError
-            If the network needs context.
+        FileNotFoundError, TypeError, ValueError
+            If there is no such file, it holds no TriForcesRegressor, or this needs context.
         """
         self._validate_params()
         regressor = load_pretrained(self.pretrained)
@@ -425,11 +413,6 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
         -------
         DataFrame of shape (n_samples, n_features_out)
             One row per structure, NaN without atoms, under the index of X if X is a pandas object.
-
-        Raises
-        ------
-        ValueError
-            If a structure cannot be used.
         """
         check_is_fitted(self)
         values = self.regressor_.predict(X).reshape(-1, len(self.columns_))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
-from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import NearestNeighbors
@@ -17,7 +16,8 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from threadpoolctl import ThreadpoolController
 
-from trisk._compat import HasMethods, Interval, StrOptions
+from trisk._compat import HasMethods, Interval, KNeighborsMixin, StrOptions
+from trisk.estimators.base import NetworkEstimator
 from trisk.structures import read_structures
 
 _NUMBERED = re.compile(r"(?P<block>.+) \d+")
@@ -32,12 +32,12 @@ _SAMPLE, _SAMPLE_NEIGHBORS = 1000, 10
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class StructureRetriever(BaseEstimator):
+class StructureRetriever(KNeighborsMixin, BaseEstimator):
     """Finds the structures nearest to a structure by composition, by structure, or by both.
 
-    A transformer embeds structures in blocks of columns, one per stream; distances are taken
-    within chosen blocks. Works as :class:`sklearn.neighbors.NearestNeighbors` does, for thousands
-    of structures exactly and for millions approximately.
+    A transformer embeds structures in blocks of columns, one per stream; distances are taken within
+    chosen blocks. Works as :class:`sklearn.neighbors.NearestNeighbors` does, with ``kneighbors``
+    and ``kneighbors_graph``, for thousands of structures exactly and for millions approximately.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ class StructureRetriever(BaseEstimator):
     volume_per_atom : float, default=None
         Structures are scaled to this volume in Å³ per atom before they are embedded, so that those
         of one prototype are near each other whatever the size of their atoms; 20 is usual for
-        inorganic crystals. The transformer then gets pymatgen's structures. None leaves them as
-        they are, and so are molecules, wires and slabs, which have no volume.
+        inorganic crystals. The transformer then gets pymatgen's structures. None leaves them, and
+        molecules, wires and slabs stay, as they have no volume.
     metric : {"cosine", "euclidean"}, default="cosine"
         Distance. With "cosine", the weighted mean over blocks of one minus the cosine; with
         "euclidean", the root of the weighted mean of the squared distances of the blocks.
@@ -82,16 +82,12 @@ class StructureRetriever(BaseEstimator):
         Weights of the blocks that count; they add up to 1.
     vectors_ : ndarray of float32 of shape (n_samples_fit_, n_dimensions)
         The blocks that count, scaled such that the distance of two rows is the metric's.
-    n_samples_fit_ : int
-        Number of structures.
-    effective_metric_ : str
-        The metric.
+    n_samples_fit_, effective_metric_ : int, str
+        Number of structures, and the metric.
     n_cells_searched_ : int or None
         Cells that a search with ``index="faiss"`` looks into.
-    n_features_in_ : int
-        Number of columns of the tables; only with ``pretrainer=None``.
-    feature_names_in_ : ndarray of str objects of shape (n_features_in_,)
-        Their names, where all are strings.
+    n_features_in_, feature_names_in_ : int, ndarray of str objects of shape (n_features_in_,)
+        Number of columns of the tables and their names, if strings; only with ``pretrainer=None``.
 
     See Also
     --------
@@ -101,9 +97,8 @@ class StructureRetriever(BaseEstimator):
 
     Notes
     -----
-    Instead of structures, a table of what the transformer made of them can be given everywhere:
-    a DataFrame with its columns. So structures need not be embedded twice. With `volume_per_atom`,
-    it must be one of scaled structures.
+    A DataFrame of what the transformer made of structures can take their place everywhere, so that
+    they need not be embedded twice; with `volume_per_atom`, it must be one of scaled structures.
 
     Examples
     --------
@@ -140,6 +135,8 @@ class StructureRetriever(BaseEstimator):
     index: str = "exact"
     recall: float = 0.99
     n_jobs: int | None = None
+
+    save = NetworkEstimator.save
 
     def fit(self, X, y=None):
         """Embed the structures among which to search.
@@ -210,43 +207,6 @@ class StructureRetriever(BaseEstimator):
             return indices
         squares = np.maximum(squares, 0).astype(float)
         return squares / 2 if self.effective_metric_ == "cosine" else np.sqrt(squares), indices
-
-    def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
-        """Find the nearest structures and give them as a sparse matrix.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries,) or (n_queries, n_columns), default=None
-            As for :meth:`kneighbors`.
-        n_neighbors : int, default=None
-            How many; the parameter of the constructor if None.
-        mode : {"connectivity", "distance"}, default="connectivity"
-            Whether entries are ones or distances.
-
-        Returns
-        -------
-        scipy.sparse.csr_matrix of shape (n_queries, n_samples_fit_)
-            Row i holds the neighbours of query i.
-        """
-        if mode not in ("connectivity", "distance"):
-            raise ValueError(f'mode must be "connectivity" or "distance", but is {mode!r}.')
-        distances, indices = self.kneighbors(X, n_neighbors)
-        values = np.ones(indices.shape) if mode == "connectivity" else distances
-        offsets = np.arange(len(indices) + 1) * indices.shape[1]
-        shape = (len(indices), self.n_samples_fit_)
-        return csr_matrix((values.ravel(), indices.ravel(), offsets), shape=shape)
-
-    def save(self, path):
-        """Write the fitted retriever to one file that holds no code.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to write; :func:`trisk.load` brings the retriever back.
-        """
-        from trisk.persistence import save
-
-        save(self, path)
 
     def _find_pretrainer(self, X):
         """What embeds, fitted."""

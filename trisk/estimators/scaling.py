@@ -15,12 +15,8 @@ _LARGEST_TARGET = 1e150
 class ColumnScaler:
     """Centre and scale of every column.
 
-    Attributes
-    ----------
-    center, scale : ndarray of shape (n_columns,)
-        A column x becomes (x − center) / scale; a constant column becomes zero.
-    smooth_clip : bool
-        Whether the scaled value then becomes x / √(1 + (x/3)²), so that no outlier exceeds 3.
+    A column x becomes (x − center) / scale, a constant one zero; with `smooth_clip` the scaled
+    value then becomes x / √(1 + (x/3)²), so that no outlier exceeds 3.
     """
 
     center: np.ndarray
@@ -57,23 +53,30 @@ class ColumnScaler:
         return np.isfinite(self.scale)
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """Scale columns."""
         with np.errstate(over="ignore"):
             scaled = np.clip((X - self.center) / self.scale, -_LIMIT, _LIMIT)
         return scaled / np.sqrt(1 + np.square(scaled / 3)) if self.smooth_clip else scaled
+
+
+def weigh_process(context, names):
+    """Scaled context of graphs, with the last columns, of a process, as large as all others.
+
+    One temperature among hundreds of columns of the composition would hardly be seen.
+    """
+    n_process = len(names.get("process", ()))
+    n_others = context.shape[1] - n_process
+    weight = np.ones(context.shape[1])
+    if n_process and n_others:
+        weight[n_others:] = max(1.0, np.sqrt(n_others / n_process))
+    return context * weight
 
 
 @dataclass(frozen=True)
 class TargetScaler:
     """Mean and standard deviation of every target, or of its logarithm.
 
-    Attributes
-    ----------
-    center, scale : ndarray of shape (n_outputs,)
-        A target y becomes (y − center) / scale; a constant target becomes zero and is predicted
-        exactly.
-    log : bool
-        Whether logarithms take the place of the targets.
+    A target y becomes (y − center) / scale; a constant target becomes zero and is predicted
+    exactly.
     """
 
     center: np.ndarray
@@ -93,12 +96,10 @@ class TargetScaler:
         return cls(center, np.sqrt(np.average(square, axis=0, weights=weights)), log)
 
     def transform(self, y: np.ndarray) -> np.ndarray:
-        """Standardise targets."""
         y = np.log(y) if self.log else y
         return (y - self.center) / np.where(self.scale > 0, self.scale, 1)
 
     def inverse_transform(self, y: np.ndarray) -> np.ndarray:
-        """Return to the unit of the target."""
         y = y * self.scale + self.center
         return np.exp(y) if self.log else y
 
@@ -109,9 +110,7 @@ def merge_duplicates(
     """Merge equal rows into one with the sum of their weights, in an order of their own.
 
     After this a weight of two and a row given twice are the same thing, and a fit does not
-    depend on the order of rows.
-
-    Rows of weight zero are left out; weights average one.
+    depend on the order of rows. Rows of weight zero are left out; weights average one.
     """
     kept = weight > 0
     rows = _plain(np.hstack([X[kept], y[kept]]))

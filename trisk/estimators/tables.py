@@ -51,32 +51,6 @@ class TableNetwork(NetworkEstimator):
     _schedule = AutomaticSchedule(n_steps=320, n_rows=250, n_batches=32, smallest=32, largest=512)
 
     def fit(self, X, y, sample_weight=None):
-        """Fit the ensemble.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Any numeric table.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights. A weight of two is the same as giving a row twice.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            On missing or infinite values, too few rows, one class only, or weights that are all
-            zero.
-        FloatingPointError
-            If the loss diverges.
-        KeyboardInterrupt
-            After an interruption; the estimator is then fitted with the weights reached so far.
-        """
         return fit_together([(self, X, y, sample_weight)])[0]
 
     def _prepare(self, X, y, sample_weight):
@@ -147,23 +121,8 @@ def read_columns(estimator, X, *y, **checks):
 def fit_together(jobs, watch=None):
     """Fit several estimators as one batched network where settings and shapes allow.
 
-    Parameters
-    ----------
-    jobs : list of tuple (estimator, X, y, sample_weight)
-        Estimators and their training data.
-    watch : callable, default=None
-        Called with the positions of the jobs in each batch before it trains; returns a skorch
-        callback for its training.
-
-    Returns
-    -------
-    estimators : list
-        The estimators, fitted.
-
-    Raises
-    ------
-    FloatingPointError
-        If a network diverges.
+    The `jobs` are tuples (estimator, X, y, sample_weight). `watch` is called with the positions of
+    the jobs in each batch before it trains, and returns a skorch callback for its training.
     """
     for estimator, *_ in jobs:
         # A fit that fails must not leave the nets of an earlier one beside new scalers.

@@ -67,7 +67,7 @@ class RegressorTask(RegressorMixin):
     @property
     def _log_target(self):
         """Whether the network learns the logarithm of the target."""
-        return False
+        return getattr(self, "link", "identity") == "log"
 
     def _read_target(self, y, weight):
         """Targets of rows with weight, ``(n_samples, n_outputs)``, and the weights."""
@@ -118,7 +118,8 @@ class RegressorTask(RegressorMixin):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Prediction, in the unit of the target; NaN for a structure without atoms.
         y_std : ndarray of the same shape
-            Spread of the members, only with `return_std`.
+            Only with `return_std`: the spread of the members and of a stacked model around them,
+            scaled to the size of held-out errors where `calibrate` is set.
         """
         if return_std:
             self._check_spread()

@@ -1,13 +1,18 @@
 """What all featurizers share, whatever a row is: parameters, errors by row, names of columns."""
 
 import copy
+import re
 import warnings
 from dataclasses import dataclass
 from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import StrOptions, check_feature_names, check_feature_names_in
@@ -48,8 +53,9 @@ class FeaturizationError(ValueError):
 class RowFeaturizer(TransformerMixin, BaseEstimator):
     """Base of the transformers that turn each value of a collection into features.
 
-    A subclass gives ``fit`` through ``_fit_rows``, reads what must be read once in ``_prepare``,
-    and ends ``transform`` with ``_report``, the only one to know what becomes of bad rows.
+    A subclass reads what must be read once in ``_prepare``, and ends ``transform`` with
+    ``_report``, the only one to know what becomes of bad rows. ``_texts`` are what docstrings
+    share, by the name that stands for it there in braces.
     """
 
     on_error: str = "raise"
@@ -59,10 +65,40 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
         "on_error": [StrOptions({"raise", "nan"})],
         "n_jobs": [None, Integral],
     }
-    #: What ``on_error="nan"`` makes of a row, for messages.
-    _failed_rows = "hold NaN"
+    _texts: ClassVar[dict[str, str]] = {}
+    #: What rows are, and what ``on_error="nan"`` makes of them, for messages.
+    _rows_are, _failed_rows = "values", "hold NaN"
     #: List that takes up errors in place of a warning.
     _found = None
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name, text in cls._texts.items():
+            cls.__doc__ = (cls.__doc__ or "").replace(f"{{{name}}}", text)
+
+    def fit(self, X, y=None):
+        """Check the parameters and read what is needed; nothing is learned from X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, 1)
+            Structures of any kind that :func:`trisk.structures.read_structures` takes (also paths
+            of files); for featurizers of compositions formulas, dicts and pymatgen
+            ``Composition`` objects as well; or a mixture.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted featurizer.
+        """
+        self._set_up()
+        if not hasattr(X, "__next__"):  # what can be read only once is left to transform
+            as_value_list(X, self._rows_are)
+        check_feature_names(self, X, reset=True)
+        self.n_features_in_ = 1
+        return self
 
     def explain_errors(self, X):
         """List the rows that ``transform`` cannot featurize, and why.
@@ -88,15 +124,6 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
         probe = copy.copy(self)
         probe.on_error, probe._found = "nan", []  # type: ignore[assignment]
         return probe
-
-    def _fit_rows(self, X, what):
-        """Check parameters and the kind of collection; nothing is learned from the values."""
-        self._set_up()
-        if not hasattr(X, "__next__"):  # what can be read only once is left to transform
-            as_value_list(X, what)
-        check_feature_names(self, X, reset=True)
-        self.n_features_in_ = 1
-        return self
 
     def _set_up(self):
         """Become able to compute, whatever the input."""
@@ -142,7 +169,38 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
 
 
 class TableFeaturizer(RowFeaturizer):
-    """Base of the row featurizers that give a data frame with the columns ``_feature_names()``."""
+    """Base of the row featurizers that give a data frame with the columns ``_feature_names()``.
+
+    ``_transform_rows(X) -> (values, errors)`` gives an array of shape (n_samples, n_features_out)
+    and a list of ``RowError``.
+    """
+
+    def transform(self, X):
+        """Featurize the rows of a collection.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, 1)
+            As for ``fit``.
+
+        Returns
+        -------
+        pandas.DataFrame of shape (n_samples, n_features_out)
+            One row per sample, under the index of X if X is a pandas object.
+
+        Raises
+        ------
+        FeaturizationError
+            With ``on_error="raise"``, when a row cannot be featurized.
+        """
+        check_is_fitted(self)
+        check_feature_names(self, X, reset=False)
+        values, errors = self._transform_rows(X)
+        self._report(sorted(errors, key=lambda error: error.row), len(values))
+        return self._as_frame(values, X)
+
+    def _transform_rows(self, X):
+        raise NotImplementedError
 
     def get_feature_names_out(self, input_features=None):
         """Give the names of the columns of ``transform``.
@@ -173,3 +231,30 @@ class TableFeaturizer(RowFeaturizer):
         """Values under the names of the columns and the index of X."""
         index = X.index if hasattr(X, "iloc") else None
         return pd.DataFrame(values, columns=self._feature_names(), index=index, copy=False)
+
+
+def with_process(featurizer, process=(), column=None):
+    """A featurizer of one column of a DataFrame, and beside it the columns of the process.
+
+    Without `column` it is the only one that is not in `process`. Missing numbers become the
+    median, with a column that says so, and text one column per value.
+    """
+    if not len(process):
+        return featurizer if column is None else _beside([("material", featurizer, [column])])
+    numbers = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    values = _beside(
+        [
+            ("numbers", numbers, make_column_selector(dtype_include="number")),
+            ("words", words, make_column_selector(dtype_exclude="number")),
+        ]
+    )
+    others = "|".join(map(re.escape, process))
+    material = make_column_selector(rf"^(?!(?:{others})$)") if column is None else [column]
+    return _beside([("material", featurizer, material), ("process", values, list(process))])
+
+
+def _beside(parts):
+    """Parts of a DataFrame side by side, under the names that they give."""
+    made = ColumnTransformer(parts, verbose_feature_names_out=False)
+    return made.set_output(transform="pandas")

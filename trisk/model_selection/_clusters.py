@@ -69,16 +69,9 @@ class LeaveClusterOut(BaseCrossValidator):
     random_state : int, RandomState instance or None, default=None
         Seed of the clusters and of which families stand together.
 
-    Raises
-    ------
-    ValueError
-        If ``by`` is none of these, or is contradicted by the other parameters.
-
     References
     ----------
-    .. [1] B. Meredig et al., "Can machine learning identify the next high-temperature
-       superconductor? Examining extrapolation performance for materials discovery", Mol. Syst.
-       Des. Eng. 3, 819 (2018). https://doi.org/10.1039/C8ME00012C
+    .. [1] B. Meredig et al., Mol. Syst. Des. Eng. 3, 819 (2018). https://doi.org/10.1039/C8ME00012C
     """
 
     by: str = "chemical_system"
@@ -115,11 +108,6 @@ class LeaveClusterOut(BaseCrossValidator):
         -------
         n_splits : int
             Number of folds.
-
-        Raises
-        ------
-        ValueError
-            If only the rows can tell, and there are none.
         """
         if self.n_splits is not None:
             return self.n_splits * self.n_repeats

@@ -13,7 +13,7 @@ from trisk.model_selection._folds import batch_weight, fit_folds
 
 
 def cross_validate(
-    estimator, X, y=None, *, groups=None, cv=5, n_jobs=None, params=None, **settings
+    estimator, X, y=None, *, groups=None, params=None, cv=5, n_jobs=None, **settings
 ):
     """Cross-validate; a trisk estimator of tables trains all folds at once.
 
@@ -24,21 +24,16 @@ def cross_validate(
     ----------
     estimator : estimator
         A trisk estimator, a pipeline that ends in one, or any scikit-learn estimator.
-    X, y : array-like of shape (n_samples, ...)
-        Inputs and targets.
-    groups : array-like of shape (n_samples,), default=None
-        Group labels for the splitter.
+    X, y, groups, params : object
+        As in scikit-learn.
     cv : int, splitter or iterable, default=5
         Folds; :func:`trisk.model_selection.matbench_folds` gives the official ones.
     n_jobs : int, default=None
         Processes for folds, by joblib's current backend. With one, a trisk estimator trains all
         folds as one batch; with more, each process trains folds one by one.
-    params : dict, default=None
-        Parameters of ``fit``, such as ``sample_weight``, as in scikit-learn.
     **settings
-        Further parameters of scikit-learn's function: ``scoring``, ``return_train_score``,
-        ``error_score``, ``verbose``, ``pre_dispatch``, and ``return_estimator`` and
-        ``return_indices``, which are true here unless told otherwise.
+        Further parameters of scikit-learn's function; ``return_estimator`` and
+        ``return_indices`` are true here unless told otherwise.
 
     Returns
     -------

@@ -24,12 +24,9 @@ def last_step(estimator):
 
 
 def shuffled_folds(cv, X, y, groups=None, *, classification, random_state=0):
-    """Row indices of folds, shuffled where only their number is given.
-
-    Tables of materials are often sorted by chemistry, so that folds of neighbouring rows would
-    ask for extrapolation.
-    """
+    """Row indices of folds, shuffled where only their number is given."""
     if isinstance(cv, Integral):
+        # Tables are often sorted by chemistry: folds of neighbours would ask for extrapolation.
         splitter = StratifiedKFold if classification else KFold
         cv = splitter(int(cv), shuffle=True, random_state=random_state)
     return list(check_cv(cv, y, classifier=classification).split(X, y, groups))
@@ -54,12 +51,8 @@ def fit_folds(estimator, X, y, *, cv=5, groups=None, sample_weight=None):
     ----------
     estimator : trisk estimator or Pipeline
         A member-batched estimator, or a pipeline that ends in one.
-    X, y : array-like of shape (n_samples, ...)
-        Inputs and targets.
-    cv : int, splitter or iterable, default=5
+    X, y, cv, groups : object
         As in :func:`sklearn.model_selection.cross_validate`.
-    groups : array-like of shape (n_samples,), default=None
-        Group labels for the splitter.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of training rows.
 

@@ -14,8 +14,7 @@ _SEED = 18012019
 def matbench_folds(task=None, *, classification=None):
     """Make Matbench's five official folds [1]_, as a scikit-learn splitter.
 
-    The folds are a function of the number and order of the rows (and of the classes), so they
-    are the official ones for data in Matbench's order, as
+    They are the official ones for data in Matbench's order, as
     :func:`trisk.datasets.load_matbench` returns it.
 
     Parameters
@@ -28,19 +27,11 @@ def matbench_folds(task=None, *, classification=None):
     Returns
     -------
     KFold or StratifiedKFold
-        To pass as ``cv=`` to anything in scikit-learn: stratified by class for classification,
-        plain for regression.
-
-    Raises
-    ------
-    ValueError
-        If ``task`` is no Matbench task, or contradicts ``classification``.
+        To pass as ``cv=``: stratified by class for classification, plain for regression.
 
     References
     ----------
-    .. [1] A. Dunn, Q. Wang, A. Ganose, D. Dopp, A. Jain, "Benchmarking materials property
-       prediction methods: the Matbench test set and Automatminer reference algorithm",
-       npj Comput. Mater. 6, 138 (2020). https://doi.org/10.1038/s41524-020-00406-3
+    .. [1] A. Dunn et al., npj Comput. Mater. 6, 138 (2020), doi:10.1038/s41524-020-00406-3
 
     Examples
     --------

@@ -45,8 +45,7 @@ class CrossValidationResults:
     ----------
     folds : DataFrame of shape (n_folds, n_columns)
         By fold: ``n_train``, ``n_test``, ``fit_seconds``, ``predict_seconds``, the scores, and
-        where there was a search ``search_score`` (its best mean score) and the parameters it
-        chose.
+        where there was a search ``search_score`` (its best mean score) and the parameters it chose.
     predictions : DataFrame of shape (n_test_rows, n_columns)
         By row of the input: ``fold``, ``y_true``, ``y_pred``; ``y_std`` where the estimator
         gives it, or the probability of each class in ``probability <class>``. Of several
@@ -55,10 +54,8 @@ class CrossValidationResults:
         The fitted estimator of every fold.
     classification : bool
         Whether the targets are classes.
-    quantity : str or None, default=None
-        What was predicted.
-    unit : str or None, default=None
-        Its unit.
+    quantity, unit : str or None, default=None
+        What was predicted, and its unit.
     """
 
     folds: pd.DataFrame
@@ -74,8 +71,7 @@ class CrossValidationResults:
         Parameters
         ----------
         folder : str or path-like
-            Where to put ``folds.csv``, ``predictions.csv`` and the plots of `displays`, such as
-            ``parity.png`` and ``calibration.png``.
+            Where to put ``folds.csv``, ``predictions.csv`` and the plots of `displays`.
 
         Returns
         -------
@@ -145,12 +141,9 @@ def nested_cross_validate(
     Parameters
     ----------
     estimator : estimator
-        What to validate, alone or in a pipeline; may itself be a search, such as
-        :class:`sklearn.model_selection.GridSearchCV`.
-    X : array-like of shape (n_samples, ...)
-        Inputs.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Targets; ``y.attrs["quantity"]`` and ``y.attrs["unit"]`` label plots.
+        What to validate, alone or in a pipeline; may itself be a search of scikit-learn's.
+    X, y : array-like of shape (n_samples, ...)
+        Inputs and targets; ``y.attrs["quantity"]`` and ``y.attrs["unit"]`` label plots.
     outer : "matbench", int, splitter or iterable, default="matbench"
         Outer folds; ``"matbench"`` is :func:`matbench_folds`, a number means shuffled ones.
     inner : int, splitter or iterable, default=5
@@ -163,9 +156,8 @@ def nested_cross_validate(
     params : dict, default=None
         Parameters of ``fit``, such as ``sample_weight``, in searches and outer folds.
     scoring : str, callable, list or dict, default=None
-        As in :func:`sklearn.model_selection.cross_validate`. None means mean absolute error,
-        root mean squared error and R² for numbers, and the area under the ROC curve of
-        probabilities, balanced accuracy and log loss for classes; errors are then positive.
+        As in scikit-learn. None means MAE, RMSE and R² for numbers, and ROC-AUC of probabilities,
+        balanced accuracy and log loss for classes; errors are then positive.
     n_jobs : int, default=None
         Processes for outer folds, by joblib's current backend (such as Dask's). Without them a
         trisk estimator that is not tuned trains all folds as one batched computation.
@@ -176,11 +168,6 @@ def nested_cross_validate(
     -------
     results : CrossValidationResults
         Frames of ``folds`` and ``predictions``, the fitted ``estimators``, and ``save``.
-
-    Raises
-    ------
-    ValueError
-        If ``outer`` is an unknown name, or several targets of classes have no ``scoring``.
 
     See Also
     --------

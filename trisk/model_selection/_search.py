@@ -38,8 +38,7 @@ def search_space(estimator):
     Returns
     -------
     distributions : dict of str to optuna.distributions.BaseDistribution
-        By parameter, named as ``set_params`` takes them: ``model__learning_rate`` in a pipeline
-        whose last step is ``model``.
+        By parameter, named as ``set_params`` takes them.
 
     Examples
     --------
@@ -65,21 +64,14 @@ def search_space(estimator):
 def optuna_search(estimator, X, y=None, *, groups=None, params=None, **settings):
     """Tune an estimator by cross-validation and fit it on all rows with what was found.
 
-    The same as :class:`OptunaSearch` and its ``fit``.
-
     Parameters
     ----------
     estimator : estimator
         What to tune, alone or in a pipeline.
-    X, y : array-like of shape (n_samples, ...)
-        Inputs and targets; None where the inputs carry them, as frames of a potential do.
-    groups : array-like of shape (n_samples,), default=None
-        Group labels for the splitter.
-    params : dict, default=None
-        Parameters of the estimator's ``fit``, such as ``sample_weight``.
+    X, y, groups, params : object
+        As for :meth:`OptunaSearch.fit`; `params` is a dict of further ones, as ``sample_weight``.
     **settings
-        Parameters of :class:`OptunaSearch`: ``n_trials``, ``cv``, ``scoring``, ``space``,
-        ``storage``, ``timeout``, ``n_jobs``, ``random_state`` and others.
+        Parameters of :class:`OptunaSearch`, such as ``n_trials``, ``cv`` and ``storage``.
 
     Returns
     -------
@@ -108,8 +100,8 @@ class OptunaSearch(BaseSearchCV):
     """Search for hyperparameters by Optuna, pruned by fold and by epoch, resumable, shared.
 
     The folds of a trisk estimator train as one batched computation, which is judged after every
-    tenth of its epochs on the rows that the folds leave out; any other estimator is judged fold
-    by fold. A trial that falls behind the median of earlier ones is given up.
+    tenth of its epochs; any other estimator is judged fold by fold. A trial that falls behind the
+    median of earlier ones is given up.
 
     Parameters
     ----------
@@ -202,7 +194,7 @@ class OptunaSearch(BaseSearchCV):
         Parameters
         ----------
         X, y : array-like of shape (n_samples, ...)
-            Inputs and targets.
+            Inputs and targets; None where the inputs carry them, as frames of a potential do.
         groups : array-like of shape (n_samples,), default=None
             Group labels for the splitter.
         **params

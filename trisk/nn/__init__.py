@@ -1,7 +1,17 @@
 """Torch modules: no scikit-learn, no chemistry objects, no files."""
 
-from trisk.nn.backbones import BACKBONES, Backbone, EquivariantBackbone, make_backbone
-from trisk.nn.batch import CrystalBatch, GraphBatch
+from trisk.nn.backbones import (
+    BACKBONES,
+    POTENTIALS,
+    Backbone,
+    EquivariantBackbone,
+    Potential,
+    as_backbone,
+    check_sizes,
+    load_potential,
+    make_backbone,
+)
+from trisk.nn.batch import CrystalBatch, GraphBatch, to_batch
 from trisk.nn.encoder import CompositionEncoder, CompositionEncoderNetwork
 from trisk.nn.graph import GraphTRIADSNetwork
 from trisk.nn.heads import (
@@ -25,6 +35,7 @@ from trisk.nn.streams import STREAMS, CompositionStream, StructureStream, TriFor
 __all__ = [
     "BACKBONES",
     "OBJECTIVES",
+    "POTENTIALS",
     "STREAMS",
     "Backbone",
     "CompositionEncoder",
@@ -39,6 +50,7 @@ __all__ = [
     "HybridTRIADSNetwork",
     "InputLayout",
     "MemberLinear",
+    "Potential",
     "PotentialLoss",
     "PotentialNetwork",
     "PretrainingLoss",
@@ -48,7 +60,11 @@ __all__ = [
     "PropertyNetwork",
     "StructureStream",
     "TriForcesEncoder",
+    "as_backbone",
+    "check_sizes",
     "initialize_members",
+    "load_potential",
     "make_backbone",
     "select_members",
+    "to_batch",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -112,23 +112,10 @@ class _Tensors:
     """A frozen dataclass of tensors that moves as a whole."""
 
     def to(
-        self,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        non_blocking: bool = False,
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Self:
         """Move to a device, and what is no integer to a floating-point type."""
-
-        def move(value: Tensor) -> Tensor:
-            to = dtype if value.is_floating_point() else None
-            return value.to(device, to, non_blocking=non_blocking)
-
-        return self._map(move)
-
-    def pin_memory(self) -> Self:
-        """Put everything where an accelerator can fetch it by itself."""
-        return self._map(Tensor.pin_memory)
+        return self._map(lambda v: v.to(device, dtype if v.is_floating_point() else None))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         changed: dict[str, Any] = {}
@@ -158,17 +145,7 @@ class AtomBatch(_Tensors):
 
     @cached_property
     def structures(self) -> Segments:
-        """Atoms by crystal."""
         return Segments(self.atom_structure, len(self))
-
-
-class KeptRows(NamedTuple):
-    """Positions of the rows that a smaller batch keeps, at each level."""
-
-    atoms: Tensor
-    bonds: Tensor
-    angles: Tensor
-    dihedrals: Tensor
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -206,7 +183,6 @@ class GraphBatch(AtomBatch):
 
     @cached_property
     def bond_structures(self) -> Segments:
-        """Bonds by crystal."""
         return Segments(self.atom_structure.index_select(0, self.bond_atoms[:, 0]), len(self))
 
     @cached_property
@@ -218,34 +194,6 @@ class GraphBatch(AtomBatch):
     def dihedral_ends(self) -> Segments:
         """First, then second angles of all dihedrals."""
         return Segments(self.dihedral_angles.T.flatten(), len(self.angle_cosines))
-
-    def take(self, structures: Tensor) -> tuple["GraphBatch", KeptRows]:
-        """Keep some crystals, given as a mask; this waits for the device."""
-        atoms = structures[self.atom_structure]
-        bonds = atoms[self.bond_atoms[:, 0]]
-        angles = bonds[self.angle_bonds[:, 0]]
-        dihedrals = angles[self.dihedral_angles[:, 0]]
-
-        def renumber(kept: Tensor, index: Tensor) -> Tensor:
-            return (kept.cumsum(0) - 1)[index]
-
-        batch = GraphBatch(
-            atomic_numbers=self.atomic_numbers[atoms],
-            atom_structure=renumber(structures, self.atom_structure[atoms]),
-            context=self.context[structures],
-            atom_features=self.atom_features[atoms],
-            bond_lengths=self.bond_lengths[bonds],
-            bond_directions=self.bond_directions[bonds],
-            bond_stiffness=self.bond_stiffness[bonds],
-            bond_sensors=self.bond_sensors[bonds],
-            angle_cosines=self.angle_cosines[angles],
-            dihedral_cosines=self.dihedral_cosines[dihedrals],
-            bond_atoms=renumber(atoms, self.bond_atoms[bonds]),
-            angle_bonds=renumber(bonds, self.angle_bonds[angles]),
-            dihedral_angles=renumber(angles, self.dihedral_angles[dihedrals]),
-        )
-        levels = (atoms, bonds, angles, dihedrals)
-        return batch, KeptRows(*(level.nonzero().squeeze(1) for level in levels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -519,3 +467,20 @@ class CrystalBatch(AtomBatch):
         `weights` ``(n_pairs, n_w)`` vanish at the cutoff; `values` are ``(n_pairs, n_v)``.
         """
         return self.pair_blocks.sum(weights, values)
+
+
+def to_batch(
+    graphs: Any, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> CrystalBatch:
+    """Turn CrystalGraphs, none of them without atoms, into one batch of tensors."""
+    batch = CrystalBatch.from_arrays(
+        graphs.atomic_numbers,
+        graphs.positions,
+        graphs.lattices,
+        graphs.counts("atom"),
+        graphs.bond_atoms,
+        graphs.bond_images,
+        dtype,
+        graphs.context,
+    )
+    return batch.to(device)

@@ -161,21 +161,9 @@ class _Layer(nn.Module):
 class CompositionEncoderNetwork(SeededNetwork):
     """Member-batched :class:`CompositionEncoder`, each with a head that reads what it gives.
 
-    Parameters
-    ----------
-    seeds : sequence of int
-        One seed per member; their number is the number of members, K.
-    n_outputs : int
-        Width of the prediction.
-    head_dim : int, default=64
-        Hidden width of the head.
-    **sizes
-        As for :class:`CompositionEncoder`.
-
-    Notes
-    -----
-    Input as for :class:`CompositionEncoder`; output a dictionary with ``answer``
-    ``(K, B, n_outputs)`` and ``steps``, the same as the only step of ``(K, 1, B, n_outputs)``.
+    There is one seed per member; input and sizes are those of :class:`CompositionEncoder`. Output:
+    a dictionary with ``answer`` ``(K, B, n_outputs)`` and ``steps``, the same as the only step of
+    ``(K, 1, B, n_outputs)``.
     """
 
     def __init__(self, seeds: Sequence[int], n_outputs: int, *, head_dim: int = 64, **sizes: int):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trisk.nn.basis import GaussianBasis, cosine_basis
-from trisk.nn.batch import N_ELEMENTS, GraphBatch, KeptRows, Segments
+from trisk.nn.batch import N_ELEMENTS, GraphBatch, Segments
 from trisk.nn.members import MemberDropout, MemberLayerNorm, MemberLinear, SeededNetwork
 from trisk.nn.recursion import Halting, Progress, Update
 from trisk.nn.springs import SpringGeometry, SpringVibrations
@@ -66,11 +66,6 @@ class CellInput(NamedTuple):
     angles: Tensor
     dihedrals: Tensor
 
-    def take(self, rows: KeptRows) -> "CellInput":
-        angles = self.angles[:, rows.angles] if self.angles.shape[1] else self.angles
-        dihedrals = self.dihedrals[:, rows.dihedrals] if self.dihedrals.shape[1] else self.dihedrals
-        return CellInput(self.atoms[:, rows.atoms], self.bonds[:, rows.bonds], angles, dihedrals)
-
 
 class CellState(NamedTuple):
     """States z and y of the atoms ``(K, n_atoms, dim)`` and of the bonds, which cycles refine."""
@@ -78,10 +73,6 @@ class CellState(NamedTuple):
     latent: Tensor
     answer: Tensor
     bonds: Tensor
-
-    def take(self, rows: KeptRows) -> "CellState":
-        latent, answer, bonds = self
-        return CellState(latent[:, rows.atoms], answer[:, rows.atoms], bonds[:, rows.bonds])
 
 
 def _couple(rows: Tensor, ends: Segments, weight: Tensor) -> Tensor:
@@ -189,7 +180,7 @@ class GraphCell(nn.Module):
 
 
 class GraphTRIADSNetwork(SeededNetwork):
-    """Member-batched GraphTRIADS network [1]_.
+    """Member-batched GraphTRIADS network.
 
     1. Atoms start from their features, an embedding of the element and the context of the
        composition.
@@ -200,30 +191,16 @@ class GraphTRIADSNetwork(SeededNetwork):
     3. After every cycle the answer states of the atoms are pooled and read by one head, which
        with `springs` also reads the vibrations of springs with learned stiffness.
 
-    Parameters
-    ----------
-    seeds : sequence of int
-        One seed per member; their number is the number of members, K.
-    n_atom_features, n_context, n_sensors, n_outputs : int
-        Columns of atoms, of compositions and of bonds, and width of the prediction.
-    order : {1, 2, 3}
-        Bonds only, bond angles too, dihedral angles too.
-
-    Notes
-    -----
-    The input is a :class:`GraphBatch`. Output: a dictionary with ``steps``
+    There is one seed per member; their number is the number of members, K. The input is a
+    :class:`GraphBatch`. Output: a dictionary with ``steps``
     ``(K, n_cycles, n_structures, n_outputs)``, the prediction after each cycle that any crystal
     needed, ``answer`` ``(K, n_structures, n_outputs)``, the last of them,
     ``cycles`` ``(K, n_structures)``, the cycles each crystal used, and ``openness``
     ``(K, n_structures)``, the sum over cycles of the gate's openness.
-
-    References
-    ----------
-    .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026.
     """
 
-    #: Whether to leave out cycles that no crystal needs, and crystals that are done. Neither
-    #: changes a result; to know of them is to wait for the device, once a cycle.
+    #: Whether to leave out cycles that no crystal needs. This changes no result; to know of them
+    #: is to wait for the device, once a cycle.
     exits_early = True
 
     def __init__(
@@ -318,21 +295,12 @@ class GraphTRIADSNetwork(SeededNetwork):
         for cycle in range(1, self.max_cycles + 1):
             state = self.cell(state, inputs, batch, progress.openness)
             pooled = self.pool(state.answer, batch.structures)
-            answer = self.predict(pooled, state.bonds, geometry, batch)
-            steps.append(progress.place(answer, steps[-1] if steps else None))
+            steps.append(self.predict(pooled, state.bonds, geometry, batch))
             if cycle == self.max_cycles:
                 break
             progress = self.halting(progress, pooled, cycle)
-            if not self.exits_early:
-                continue
-            if progress.finished:
+            if self.exits_early and progress.finished:
                 break
-            alive = None if torch.is_grad_enabled() else progress.alive
-            if alive is not None:
-                batch, rows = batch.take(alive)
-                inputs, state = inputs.take(rows), state.take(rows)
-                progress = progress.compact(alive)
-                geometry = None if geometry is None else self.springs.prepare(batch)
         return {
             "steps": torch.stack(steps, dim=1),
             "answer": steps[-1],

@@ -137,13 +137,9 @@ class PropertyHead(StreamHead):
 class ShortRangeRepulsion(nn.Module):
     """Energies in eV by which atoms repel each other where no bond is as short, ``(n_atoms, 1)``.
 
-    The universal potential of screened nuclei [1]_, half a pair's for each atom, times a smooth
-    cutoff at 0.7 times the sum of the covalent radii or at the `cutoff` in Å, whichever is less.
-
-    References
-    ----------
-    .. [1] J. F. Ziegler, J. P. Biersack, U. Littmark, "The stopping and range of ions in solids",
-       Pergamon (1985).
+    The universal potential of screened nuclei (Ziegler, Biersack and Littmark), half a pair's for
+    each atom, times a smooth cutoff at 0.7 times the sum of the covalent radii or at the `cutoff`
+    in Å, whichever is less.
     """
 
     radii: Tensor

@@ -27,7 +27,7 @@ class InputLayout(NamedTuple):
 
 
 class HybridTRIADSNetwork(SeededNetwork):
-    """Member-batched HybridTRIADS network [1]_.
+    """Member-batched HybridTRIADS network.
 
     1. Property tokens are projected, pass `n_attention_layers` of self-attention and a
        cross-attention to the context, and are averaged.
@@ -37,23 +37,9 @@ class HybridTRIADSNetwork(SeededNetwork):
     4. A linear head reads the answer state after every step; the prediction is the last step's
        or, with `confidence`, an average weighted by a learned confidence in each step.
 
-    Parameters
-    ----------
-    seeds : sequence of int
-        One seed per member; their number is the number of members, K.
-    layout : InputLayout
-        Division of the input columns.
-    n_outputs : int
-        Width of the prediction.
-
-    Notes
-    -----
-    Input ``(K, B, n_columns)``; output a dictionary with ``steps`` ``(K, n_steps, B, n_outputs)``,
+    There is one seed per member; their number is the number of members, K. Input
+    ``(K, B, n_columns)``; output a dictionary with ``steps`` ``(K, n_steps, B, n_outputs)``,
     ``answer`` ``(K, B, n_outputs)`` and, with `confidence`, ``confidence`` ``(K, n_steps, B)``.
-
-    References
-    ----------
-    .. [1] TRIADS, "Tiny Recursive Information-Attention with Deep Supervision", 2026.
     """
 
     def __init__(

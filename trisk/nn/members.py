@@ -172,8 +172,7 @@ class PeriodicEmbedding(nn.Module):
 
     References
     ----------
-    .. [1] Y. Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in
-       Tabular Deep Learning", NeurIPS 2022, equation 2.
+    .. [1] Y. Gorishniy, I. Rubachev, A. Babenko, NeurIPS 2022, equation 2.
     """
 
     def __init__(

@@ -39,22 +39,13 @@ def _known(target: Tensor, prediction: Tensor) -> Tensor:
 class DeepSupervisionLoss(nn.Module):
     """Loss of every recursion step, weighted in proportion to the step's number.
 
-    Parameters
-    ----------
-    kind : {"absolute_error", "squared_error", "huber", "cross_entropy"}
-        Loss of one row at one step. Cross-entropy takes class probabilities as targets.
-    deep : bool, default=True
-        Supervise all steps with weights 1, 2, … T (normalised); otherwise the last one only. Of
-        a network with halting, cycles that no crystal of a member needed do not count.
-    ponder_cost : float, default=0.0
-        Loss per cycle for which a network with halting stays open.
+    With `deep`, all steps are supervised with weights 1, 2, … T (normalised); otherwise the last
+    one only. Of a network with halting, cycles that no crystal of a member needed do not count,
+    and the `ponder_cost` is added for each cycle for which it stays open. Where the network gives
+    a confidence in each step, the loss of the confidence-weighted answer is added.
 
-    Notes
-    -----
     ``forward(output, (target, weight))`` takes the network's output dictionary, targets
     ``(K, B, n_outputs)`` and row weights ``(K, B)`` and returns one loss per member, ``(K,)``.
-    Where the network gives a confidence in each step, the loss of the confidence-weighted
-    answer is added.
     """
 
     def __init__(self, kind: str, *, deep: bool = True, ponder_cost: float = 0.0):
@@ -166,8 +157,8 @@ class PretrainingLoss(nn.Module):
     Denoising: mean squared error of the noise over its standard deviation, per component.
     Masking: cross-entropy of the elements of hidden atoms from all streams together, and of all
     atoms from each stream that sees elements, lest a stream forget what no objective asks for.
-    LeJEPA [1]_: for atoms and for structures in each stream, the variance between the two views
-    of a projection, plus the distance of the projections' distribution from a Gaussian.
+    LeJEPA: for atoms and for structures in each stream, the variance between the two views of a
+    projection, plus the distance of the projections' distribution from a Gaussian (`sigreg`).
 
     An objective without weight is not computed; `sigreg_weight` λ is that of SIGReg in LeJEPA,
     against 1 − λ of the variance between views. If the batch is `distributed` over processes of
@@ -175,11 +166,6 @@ class PretrainingLoss(nn.Module):
     their gradients is its gradient. `forward` takes the output of :class:`PretrainingNetwork`
     for a batch of all first, then all second views, and targets of its atoms: ``noise``,
     ``moved``, ``masked`` and ``elements``.
-
-    References
-    ----------
-    .. [1] R. Balestriero, Y. LeCun, "LeJEPA: provable and scalable self-supervised learning
-       without the heuristics", arXiv:2511.08544 (2025).
     """
 
     def __init__(
@@ -256,8 +242,7 @@ def epps_pulley(projections: Tensor, total: Callable[[Tensor], Tensor] = _itself
 
     References
     ----------
-    .. [1] T. W. Epps, L. B. Pulley, "A test for normality based on the empirical characteristic
-       function", Biometrika 70, 723 (1983).
+    .. [1] T. W. Epps, L. B. Pulley, Biometrika 70, 723 (1983), doi:10.1093/biomet/70.3.723
     """
     points = torch.linspace(0, _END, _N_POINTS, dtype=projections.dtype, device=projections.device)
     normal = torch.exp(-0.5 * points.square())
@@ -281,8 +266,7 @@ def sigreg(
 
     References
     ----------
-    .. [1] R. Balestriero, Y. LeCun, "LeJEPA: provable and scalable self-supervised learning
-       without the heuristics", arXiv:2511.08544 (2025).
+    .. [1] R. Balestriero, Y. LeCun, "LeJEPA", arXiv:2511.08544 (2025).
     """
     return epps_pulley(embeddings @ directions.to(embeddings.dtype), total).mean()
 

@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from trisk.nn.members import MemberDropout, MemberLayerNorm, MemberLinear
 
-# Rebuilding a batch pays once so many of its crystals are done.
-_COMPACTION = 0.5
 # An untrained gate lets one cycle pass at a quarter and closes then: further cycles cost time,
 # so they have to prove their worth.
 _FIRST_LOGIT = -1.0
@@ -91,41 +89,19 @@ class RecursiveCore(nn.Module):
 class Progress:
     """How far the crystals of a batch have come.
 
-    ``openness`` ``(K, n_running, 1)`` says how much the next cycle may change each crystal still
-    in the batch, from one down to zero for those that are done (None while all are at one);
-    ``cycles`` ``(K, n_structures)`` counts cycles begun, ``total`` of that shape sums the openness
-    after the fewest cycles allowed; ``running`` ``(n_running,)`` are the positions of the
-    crystals still in the batch, None for all.
+    ``openness`` ``(K, n_structures, 1)`` says how much the next cycle may change each crystal,
+    from one down to zero for those that are done (None while all are at one); ``cycles``
+    ``(K, n_structures)`` counts cycles begun, ``total`` of that shape sums the openness after the
+    fewest cycles allowed.
     """
 
     openness: Tensor | None
     cycles: Tensor
     total: Tensor
-    running: Tensor | None = None
 
     @property
     def finished(self) -> bool:
         return self.openness is not None and not self.openness.any()
-
-    @property
-    def alive(self) -> Tensor | None:
-        """Crystals any member still works on, ``(n_running,)``, if leaving the others pays."""
-        if self.openness is None:
-            return None
-        alive = (self.openness > 0).any(0).squeeze(-1)
-        return alive if alive.double().mean() < _COMPACTION else None
-
-    def place(self, answer: Tensor, previous: Tensor | None) -> Tensor:
-        """Put the answers of the crystals in the batch among those of all."""
-        if self.running is None or previous is None:
-            return answer
-        return previous.index_copy(1, self.running, answer)
-
-    def compact(self, alive: Tensor) -> "Progress":
-        assert self.openness is not None
-        kept = alive.nonzero().squeeze(1)
-        running = kept if self.running is None else self.running[kept]
-        return replace(self, openness=self.openness[:, kept], running=running)
 
 
 class Halting(nn.Module):
@@ -151,10 +127,5 @@ class Halting(nn.Module):
             openness = openness * progress.openness
         openness = openness * (openness >= self.threshold)
         begun = (openness > 0).to(openness.dtype).squeeze(-1)
-        cycles, total = progress.cycles, progress.total
-        if progress.running is None:
-            cycles, total = cycles + begun, total + openness.squeeze(-1)
-        else:
-            cycles = cycles.index_add(1, progress.running, begun)
-            total = total.index_add(1, progress.running, openness.squeeze(-1))
-        return replace(progress, openness=openness, cycles=cycles, total=total)
+        total = progress.total + openness.squeeze(-1)
+        return Progress(openness, progress.cycles + begun, total)

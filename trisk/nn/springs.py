@@ -52,8 +52,7 @@ class SpringVibrations(nn.Module):
 
     References
     ----------
-    .. [1] R. Haydock, "The recursive solution of the Schrödinger equation", Solid State
-       Physics 35, 215 (1980), for local densities of states by recursion.
+    .. [1] R. Haydock, Solid State Phys. 35, 215 (1980), for local densities of states by recursion.
     """
 
     n_features = 3

@@ -30,25 +30,17 @@ class CalibrationDisplay(PredictionDisplay):
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,)
-        Actual values.
-    y_pred : array-like of shape (n_samples,)
-        Predicted values.
-    y_std : array-like of shape (n_samples,)
-        Predicted standard deviations.
-    name : str, default=None
-        Name of the model in the legend.
-    unit : str, default=None
-        Unit of the values; ``y_true.attrs["unit"]`` if None.
+    y_true, y_pred, y_std : array-like of shape (n_samples,)
+        Actual values, predicted ones and predicted standard deviations.
+    name, unit : str, default=None
+        Name of the model in the legend; unit of the values, ``y_true.attrs["unit"]`` if None.
     n_groups : int, default=10
         Groups of rows of like spread.
 
     Attributes
     ----------
-    axes_ : tuple of matplotlib.axes.Axes
-        Coverage, and error against spread.
-    figure_ : matplotlib.figure.Figure
-        Their figure.
+    axes_, figure_ : tuple of matplotlib.axes.Axes, matplotlib.figure.Figure
+        Axes of coverage and of error against spread, and their figure.
     coverage_ : ndarray of shape (49,)
         Share of errors inside the interval of each level from 2 % to 98 %.
     miscalibration_area_ : float
@@ -62,9 +54,7 @@ class CalibrationDisplay(PredictionDisplay):
 
     References
     ----------
-    .. [1] K. Tran et al., "Methods for comparing uncertainty quantifications for material
-       property predictions", Mach. Learn.: Sci. Technol. 1, 025006 (2020).
-       https://doi.org/10.1088/2632-2153/ab7e1a
+    .. [1] K. Tran et al., Mach. Learn. Sci. Technol. 1, 025006 (2020), doi:10.1088/2632-2153/ab7e1a
 
     Examples
     --------
@@ -138,8 +128,7 @@ def draw_predictions(predictions, *, classification=False, quantity=None, unit=N
     ----------
     predictions : DataFrame of shape (n_rows, n_columns)
         Columns ``y_true``, ``y_pred`` and, if there are any, ``fold``, ``y_std`` and
-        ``probability <class>``, as :func:`trisk.model_selection.nested_cross_validate` gives
-        them.
+        ``probability <class>``, as of :func:`trisk.model_selection.nested_cross_validate`.
     classification : bool, default=False
         Whether the targets are classes.
     quantity, unit, name : str, default=None
@@ -148,8 +137,7 @@ def draw_predictions(predictions, *, classification=False, quantity=None, unit=N
     Returns
     -------
     displays : dict of str to display
-        ``"parity"`` for numbers; ``"calibration"`` where there are spreads, or the
-        probabilities of two classes.
+        ``"parity"`` for numbers; ``"calibration"`` where there are spreads, or two classes.
     """
     y_true, spread = predictions["y_true"], predictions.get("y_std")
     if classification:

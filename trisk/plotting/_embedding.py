@@ -20,10 +20,8 @@ class EmbeddingDisplay(Display):
         Where the rows lie.
     color : array-like of shape (n_samples,), default=None
         Numbers, or names of up to seven classes.
-    quantity : str, default=None
-        What the colour tells; ``color.attrs["quantity"]`` if None.
-    unit : str, default=None
-        Its unit; ``color.attrs["unit"]`` if None.
+    quantity, unit : str, default=None
+        What the colour tells, and its unit; those of ``color.attrs`` if None.
     axis_labels : tuple of str, default=("map 1", "map 2")
         Labels of the axes.
 
@@ -50,8 +48,7 @@ class EmbeddingDisplay(Display):
         Parameters
         ----------
         transformer : estimator instance
-            Fitted transformer, such as an encoder of structures or formulas, or a pipeline of
-            some.
+            Fitted transformer, such as an encoder of structures or formulas, or a pipeline of some.
         X : array-like of shape (n_samples, ...)
             What it transforms.
         reducer : transformer, default=None
@@ -66,11 +63,6 @@ class EmbeddingDisplay(Display):
         -------
         EmbeddingDisplay
             The display, drawn.
-
-        Raises
-        ------
-        ValueError
-            If rows could not be transformed, or there are too many classes to tell apart.
         """
         from sklearn.decomposition import PCA
         from sklearn.preprocessing import StandardScaler

@@ -145,19 +145,16 @@ class SupervisionDisplay(NetworkDisplay):
         Actual values, or for probabilities the numbers of the classes.
     staged : array-like of shape (n_steps, n_samples) or (n_steps, n_samples, n_classes)
         Predicted values, or probabilities of classes, after each step.
-    name : str, default=None
-        Name of the model in the legend.
-    unit : str, default=None
-        Unit of the values; ``y_true.attrs["unit"]`` if None.
+    name, unit : str, default=None
+        Name of the model in the legend; unit of the values, ``y_true.attrs["unit"]`` if None.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
         Axes of the plot, and their figure.
-    error_line_, move_line_ : matplotlib.lines.Line2D
-        Mean absolute error or log loss after each step, and mean change from the step before.
-    legend_ : matplotlib.legend.Legend
-        Legend of all models on the axes.
+    error_line_, move_line_, legend_ : matplotlib artists
+        Mean absolute error or log loss after each step, mean change from the step before, and the
+        legend of all models on the axes.
     """
 
     y_true: Any
@@ -220,21 +217,15 @@ class HaltingDisplay(NetworkDisplay):
         Cycles of every structure, averaged over members.
     errors : array-like of shape (n_samples,), default=None
         Absolute error of every structure.
-    name : str, default=None
-        Title of the picture.
-    unit : str, default=None
-        Unit of the errors; ``errors.attrs["unit"]`` if None.
+    name, unit : str, default=None
+        Title of the picture; unit of the errors, ``errors.attrs["unit"]`` if None.
 
     Attributes
     ----------
-    ax_, error_ax_ : matplotlib.axes.Axes
-        Axes of the counts; those of the errors, to the right, or None.
-    figure_ : matplotlib.figure.Figure
-        Their figure.
-    counts_ : ndarray of shape (n_bins,)
-        Structures by the number of cycles, rounded.
-    mean_errors_ : ndarray of shape (n_bins,) or None
-        Mean absolute error of these, NaN where there are none.
+    ax_, error_ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Axes of the counts; those of the errors, to the right, or None; and their figure.
+    counts_, mean_errors_ : ndarray of shape (n_bins,)
+        Structures by the number of cycles, rounded, and their mean absolute error or None.
     """
 
     cycles: Any
@@ -295,10 +286,8 @@ class PretrainingDisplay(NetworkDisplay):
     ----------
     ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
         Axes of the plot, and their figure.
-    lines_ : dict of str to matplotlib.lines.Line2D
-        Lines by name of the history's column.
-    legend_ : matplotlib.legend.Legend
-        The legend.
+    lines_, legend_ : dict of str to matplotlib.lines.Line2D, matplotlib.legend.Legend
+        Lines by name of the history's column, and the legend.
     """
 
     history: Any

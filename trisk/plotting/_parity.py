@@ -31,18 +31,14 @@ class ParityDisplay(PredictionDisplay):
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,)
-        Actual values.
-    y_pred : array-like of shape (n_samples,)
-        Predicted values.
+    y_true, y_pred : array-like of shape (n_samples,)
+        Actual and predicted values.
     y_std : array-like of shape (n_samples,), default=None
         Standard deviations of the predictions, drawn as error bars of one standard deviation.
     name : str, default=None
         Name of the model in the legend.
-    unit : str, default=None
-        Unit of the values; ``y_true.attrs["unit"]`` if None.
-    quantity : str, default=None
-        What is predicted, for the axis labels; ``y_true.attrs["quantity"]`` if None.
+    unit, quantity : str, default=None
+        Unit of the values and what they are, for the labels; those of ``y_true.attrs`` if None.
     folds : array-like of shape (n_samples,), default=None
         The test fold that each row was predicted in. With it, the mean absolute error is the
         mean over folds, as Matbench scores, with the standard deviation between folds.
@@ -53,16 +49,11 @@ class ParityDisplay(PredictionDisplay):
 
     Attributes
     ----------
-    ax_, residual_ax_ : matplotlib.axes.Axes
-        Axes of the parity plot, and of the histogram to the right of it or None.
-    figure_ : matplotlib.figure.Figure
-        Their figure.
-    points_, errorbar_ : matplotlib artists
-        This model's points, and its error bars or None.
-    identity_ : matplotlib.lines.AxLine
-        The line on which predictions are exact.
-    legend_ : matplotlib.legend.Legend
-        Legend of all models on the axes.
+    ax_, residual_ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Axes of the parity plot, of the histogram to the right of it or None, and their figure.
+    points_, errorbar_, identity_, legend_ : matplotlib artists
+        This model's points, its error bars or None, the line on which predictions are exact, and
+        the legend of all models.
     text_ : str
         This model's entry in the legend.
 

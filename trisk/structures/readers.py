@@ -73,8 +73,6 @@ def read_structures(X, *, on_error="raise", min_distance=SHORTEST_BOND, n_jobs=N
     ------
     StructureError
         With ``on_error="raise"``, if a structure cannot be used.
-    ValueError
-        If X is a single structure or a table of several columns.
 
     Notes
     -----

@@ -19,22 +19,15 @@ class DropoutSeeds(Callback):
     """Start dropout anew at every epoch from the epoch's number, so that a run can resume."""
 
     def on_epoch_begin(self, net, **kwargs):
-        """Seed by the epoch's number."""
         net.module_.seed_dropout(len(net.history))
 
 
 class LearningRate(Callback):
     """Set the rate of every group of parameters from the progress of the training.
 
-    Parameters
-    ----------
-    schedule : {"cosine", "constant"}
-        Warm-up over 5 % of the steps and a cosine to zero, or no change.
-    n_steps, steps_per_epoch : int
-        Steps of the whole training and of an epoch.
-    averaging_start : int or None
-        Epoch at which plain averaging starts. The cosine then falls to a tenth by that epoch,
-        and the rate is half the initial one from there on, as published.
+    The `schedule` is a warm-up over 5 % of the steps and a cosine to zero, or "constant". With an
+    epoch at which plain averaging starts, `averaging_start`, the cosine falls to a tenth by that
+    epoch, and the rate is half the initial one from there on, as published.
     """
 
     def __init__(self, schedule, n_steps, steps_per_epoch, averaging_start):
@@ -61,7 +54,6 @@ class LearningRate(Callback):
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
     def on_batch_begin(self, net, training=False, **kwargs):
-        """Set the rates of this step."""
         epoch, batch = len(net.history) - 1, len(net.history[-1, "batches"]) - 1
         step = epoch * self.steps_per_epoch + batch
         for group in net.optimizer_.param_groups:
@@ -75,7 +67,6 @@ class GradientClipping(Callback):
         self.max_norm = max_norm
 
     def on_grad_computed(self, net, named_parameters, **kwargs):
-        """Scale down the gradients of members above the limit."""
         gradients = [
             _rows(p.grad, net.n_members) for _, p in named_parameters if p.grad is not None
         ]
@@ -87,14 +78,8 @@ class GradientClipping(Callback):
 class WeightAveraging(Callback):
     """Keep an average of the weights along training and use it for validation and prediction.
 
-    Parameters
-    ----------
-    kind : {"ema", "swa"}
-        Exponential moving average over steps, or plain average over the epochs after `start`.
-    decay : float
-        Decay of the moving average; it warms up as (1 + t) / (10 + t).
-    start : int
-        First epoch of the plain average.
+    An exponential moving average over steps ("ema"), whose `decay` warms up as (1 + t) / (10 + t),
+    or a plain average over the epochs after `start` ("swa").
     """
 
     def __init__(self, kind, *, decay, start):
@@ -103,7 +88,6 @@ class WeightAveraging(Callback):
         self.start = start
 
     def on_train_begin(self, net, **kwargs):
-        """Start from the initial weights."""
         self.parameters_ = list(net.module_.parameters())
         self.average_ = [p.detach().clone() for p in self.parameters_]
         self.n_updates_ = 0
@@ -113,19 +97,16 @@ class WeightAveraging(Callback):
         self.n_updates_ += 1
 
     def on_batch_end(self, net, training=False, **kwargs):
-        """Move the exponential average."""
         if self.kind == "ema" and training:
             decay = min(self.decay, (1 + self.n_updates_) / (10 + self.n_updates_))
             self._update(1 - decay)
 
     def on_epoch_end(self, net, **kwargs):
-        """Add an epoch to the plain average."""
         if self.kind == "swa" and len(net.history) > self.start:
             self._update(1 / (self.n_updates_ + 1))
 
     @contextmanager
     def averaged(self):
-        """Put the averaged weights into the module for a while."""
         self._swap()
         try:
             yield
@@ -139,17 +120,14 @@ class WeightAveraging(Callback):
                 parameter.data, average.data = average.data, parameter.data
 
     def state(self):
-        """What a checkpoint keeps."""
         return {"average": self.average_, "n_updates": self.n_updates_}
 
     def resume(self, state):
-        """Take up the state of a checkpoint."""
         for average, stored in zip(self.average_, state["average"], strict=True):
             average.copy_(stored)
         self.n_updates_ = state["n_updates"]
 
     def on_train_end(self, net, **kwargs):
-        """Leave the averaged weights in the module."""
         self._swap()
         del self.parameters_, self.average_
 
@@ -157,12 +135,8 @@ class WeightAveraging(Callback):
 class Validation(Callback):
     """Judge every member on rows that it kept, and restore the weights of its best epoch.
 
-    Parameters
-    ----------
-    dataset : dataset
-        Its ``parts()`` gives batches, each with its share of the rows.
-    patience : int or None
-        Stop when no member has improved for so many epochs.
+    The ``parts()`` of the dataset give batches, each with its share of the rows; the training
+    stops when no member has improved for `patience` epochs.
     """
 
     _state = ("best_loss_", "best_epoch_", "best_weights_")
@@ -175,12 +149,10 @@ class Validation(Callback):
         self.patience = patience
 
     def on_train_begin(self, net, **kwargs):
-        """Nothing is best yet."""
         self.best_loss_ = self.best_epoch_ = self.best_weights_ = None
 
     @torch.no_grad()
     def on_epoch_end(self, net, **kwargs):
-        """Validate, remember the best weights, and stop when patience is over."""
         net.module_.eval()
         with net.averaged():
             losses, measured = [], []
@@ -219,16 +191,13 @@ class Validation(Callback):
             old.copy_(torch.where(better.unsqueeze(1), new, old))
 
     def state(self):
-        """What a checkpoint keeps."""
         return {name: getattr(self, name) for name in self._state}
 
     def resume(self, state):
-        """Take up the state of a checkpoint."""
         for name in self._state:
             setattr(self, name, state[name])
 
     def on_train_end(self, net, **kwargs):
-        """Put each member's best weights into the module."""
         if self.best_weights_ is not None:
             for name, parameter in net.module_.named_parameters():
                 parameter.data = self.best_weights_[name].clone()
@@ -239,7 +208,6 @@ class DivergenceGuard(Callback):
     """Stop with an explanation when a loss or a weight is no longer a number."""
 
     def on_epoch_end(self, net, **kwargs):
-        """Look at the epoch's loss."""
         loss = net.history[-1]["train_loss"]
         if not math.isfinite(loss):
             self._stop(net, f"training loss became {loss}")
@@ -249,7 +217,6 @@ class DivergenceGuard(Callback):
         self.check_weights(net)
 
     def check_weights(self, net):
-        """Stop where a weight is no longer a number."""
         if not all(p.isfinite().all() for p in net.module_.parameters()):
             self._stop(net, "weights became infinite or no numbers")
 
@@ -262,13 +229,7 @@ class DivergenceGuard(Callback):
 
 
 class DurationWarning(Callback):
-    """Say what a long training takes, as soon as its first epochs tell.
-
-    Parameters
-    ----------
-    n_trainings : int
-        Networks that are trained one after the other.
-    """
+    """Say what `n_trainings` one after the other will take, as soon as the first epochs tell."""
 
     # Seconds; of a short first epoch, most goes into starting up.
     longest, start_up = 600, 30
@@ -277,7 +238,6 @@ class DurationWarning(Callback):
         self.n_trainings = n_trainings
 
     def on_epoch_end(self, net, **kwargs):
-        """Expect all epochs to take as long as this one."""
         seconds, done = net.history[-1]["dur"], len(net.history)
         expected = seconds * net.max_epochs * self.n_trainings
         if expected > self.longest and done == 1 + (net.history[0]["dur"] < self.start_up):
@@ -294,17 +254,18 @@ class ProgressBar(Callback):
     """One bar over the epochs of a fit."""
 
     def on_train_begin(self, net, **kwargs):
-        """Open the bar."""
         self.bar_ = tqdm(total=net.max_epochs, unit="epoch", desc=net.description)
 
     def on_epoch_end(self, net, **kwargs):
-        """Advance the bar."""
         last = net.history[-1]
         shown = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
+        for name in last:
+            if "_meV_per_" in name:
+                words = name.removeprefix("valid_").replace("_per_", "/").replace("_", " ")
+                shown[words] = f"{last[name]:.4g}"
         self.bar_.set_postfix(shown, refresh=False)
         self.bar_.update(len(net.history) - self.bar_.n)
 
     def on_train_end(self, net, **kwargs):
-        """Close the bar; it is not part of the fitted estimator."""
         self.bar_.close()
         del self.bar_

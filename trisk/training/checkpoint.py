@@ -20,20 +20,8 @@ class Checkpoint(Callback):
 
     The file is replaced as a whole, so a crash leaves the last complete epoch. It begins with the
     checksum of the rest, which holds tensors and plain values only and is read without executing
-    anything.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    fingerprint : str
-        What makes this training different from all others.
-    parts : dict of str to callback
-        Callbacks whose state belongs to the training.
-    device : torch.device or str
-        Where the training takes place.
-    writes : bool, default=True
-        Whether to write; of several processes that train together, one does.
+    anything. The `fingerprint` makes this training different from all others, and `parts` are
+    callbacks, by name, whose state belongs to it. Of several processes one `writes`.
     """
 
     def __init__(self, path, fingerprint, parts, device, writes=True):
@@ -70,11 +58,9 @@ class Checkpoint(Callback):
 
     @property
     def n_epochs_done(self):
-        """Epochs that the file has behind it."""
         return len(self.state["history"]) if self.state else 0
 
     def on_train_begin(self, net, **kwargs):
-        """Take up the state of the file."""
         state, self.state = self.state, None
         if state is None:
             return
@@ -85,7 +71,6 @@ class Checkpoint(Callback):
             part.resume(state[name])
 
     def on_epoch_end(self, net, **kwargs):
-        """Write the state."""
         if not self.writes:
             return
         content = io.BytesIO()

@@ -45,16 +45,8 @@ class TableDataset(Dataset):
     """Rows of several training sets of equal shape, served to all their members at once.
 
     An epoch shows each row once, to every member in its own order; its last batch is filled up
-    with rows drawn again, so that all batches are of one size.
-
-    Parameters
-    ----------
-    sets : sequence of TrainingSet
-        Scaled rows, targets, weights and the seeds of their members.
-    validation_fraction : float
-        Share of rows that each member keeps for validation.
-    device : torch.device or str
-        Where the rows live.
+    with rows drawn again, so that all batches are of one size. Each member keeps its own
+    `validation_fraction` of the rows. The `sets` are of the class ``TrainingSet``.
     """
 
     def __init__(self, sets, validation_fraction, device):
@@ -77,7 +69,6 @@ class TableDataset(Dataset):
 
     @property
     def n_rows(self):
-        """Rows of an epoch, of each member."""
         return self.rows.shape[1]
 
     def arrays(self):
@@ -85,11 +76,9 @@ class TableDataset(Dataset):
         return [self.X.cpu(), self.target.cpu(), self.weight.cpu(), self.rows]
 
     def n_batches(self, batch_size):
-        """Batches of an epoch."""
         return -(-self.n_rows // min(batch_size, self.n_rows))
 
     def batches(self, batch_size, epoch):
-        """Shuffled batches of an epoch."""
         n_batches = self.n_batches(batch_size)
         n_missing = n_batches * min(batch_size, self.n_rows) - self.n_rows
         orders = []
@@ -125,21 +114,10 @@ class TableDataset(Dataset):
 class StructureDataset(Dataset):
     """Structures with targets, served in shuffled batches of about equal cost.
 
-    Parameters
-    ----------
-    graphs : CrystalGraphs
-        Structures.
-    to_batch : callable
-        Turns graphs, a device and a type into a batch of tensors.
-    of_structures : mapping of str to ndarray of shape (n_structures, ...)
-        Targets of structures. The column ``"weight"`` is scaled so that a structure counts the
-        same in a batch of few large ones and of many small ones.
-    of_atoms : mapping of str to ndarray of shape (n_atoms, ...), default=None
-        Targets of atoms.
-    seed : int
-        Seed of the order.
-    device : torch.device or str
-        Where batches go.
+    A function `to_batch` turns graphs, a device and a type into a batch of tensors. Targets are
+    arrays by name, `of_structures` ``(n_structures, …)`` and `of_atoms` ``(n_atoms, …)``. The
+    target "weight" is scaled so that a structure counts the same in a batch of few large ones and
+    of many small ones.
     """
 
     def __init__(self, graphs, to_batch, of_structures, of_atoms=None, *, seed=0, device="cpu"):
@@ -155,7 +133,6 @@ class StructureDataset(Dataset):
 
     @property
     def n_rows(self):
-        """Structures of an epoch."""
         return len(self.graphs)
 
     @property
@@ -171,7 +148,6 @@ class StructureDataset(Dataset):
         return [*own, *offsets, *self.of_structures.values(), *self.of_atoms.values()]
 
     def take(self, rows):
-        """Part of the structures."""
         starts, counts = self.graphs.offsets["atom"][rows], self.graphs.counts("atom")[rows]
         shifts = np.repeat(np.cumsum(counts) - counts - starts, counts)
         atoms = np.arange(counts.sum()) - shifts
@@ -200,11 +176,9 @@ class StructureDataset(Dataset):
         return self.to_batch(part.graphs, self.device, torch.float32), targets
 
     def n_batches(self, batch_size):
-        """Batches of an epoch."""
         return -(-len(self) // batch_size)
 
     def batches(self, batch_size, epoch):
-        """Shuffled batches of an epoch."""
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self))
         n_batches = self.n_batches(batch_size)
         for rows in pack(self.costs[order], n_batches):

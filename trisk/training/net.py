@@ -25,24 +25,10 @@ class Net(NeuralNet):
     """A skorch net for one network or a stack of them, whose losses are one per member.
 
     Batches come from the dataset's ``batches(batch_size, epoch)``, so that an epoch depends on
-    its number and the seed only.
-
-    Parameters
-    ----------
-    module, criterion : Module
-        Instances. The criterion takes the module's output and the targets of a batch, and gives
-        one loss per member.
-    description : str
-        What the progress bar is called.
-    weight_decay, beta2 : float
-        Of AdamW; gains, biases and frequencies are not decayed.
-    rates : callable, default=None
-        Gives the factor on the learning rate of a parameter, by name, and the share of the
-        training that it waits.
-    mixed_precision : bool, default=False
-        Whether to multiply matrices in bfloat16.
-    **kwargs
-        As for :class:`skorch.NeuralNet`.
+    its number and the seed only. The criterion takes the module's output and the targets of a
+    batch. `description` is what the progress bar is called, `beta2` is AdamW's, and `rates` gives
+    for the name of a parameter the factor on its learning rate and the share of the training that
+    it waits; with `mixed_precision`, matrices are multiplied in bfloat16.
     """
 
     optimizer_: Any
@@ -76,7 +62,6 @@ class Net(NeuralNet):
 
     @property
     def n_members(self):
-        """Networks in the stack."""
         return getattr(self.module_, "n_members", 1)
 
     def initialize_optimizer(self, *args, **kwargs):
@@ -122,7 +107,6 @@ class Net(NeuralNet):
         return _to_single(output)
 
     def train_step(self, batch, **fit_params):
-        """Make one step of optimisation."""
         self.optimizer_.zero_grad()
         step = self.train_step_single(batch)
         parameters = list(self.module_.named_parameters())
@@ -290,71 +274,25 @@ def finished_net(module, history, device="cpu", precision="auto"):
     return net
 
 
-def train(
-    settings,
-    module,
-    criterion,
-    dataset,
-    *,
-    validation=None,
-    seed=0,
-    checkpoint=None,
-    rates=None,
-    callbacks=(),
-    net_class=Net,
-    processes=None,
-):
-    """Train a network, or a stack of them.
+def train(settings, module, criterion, dataset, *, processes=None, **details):
+    """Train a network, or a stack of them, as the parameters of an estimator (`settings`) say.
 
-    Parameters
-    ----------
-    settings : NetworkEstimator
-        Gives the parameters of optimisation.
-    module, criterion : Module
-        As for :class:`Net`.
-    dataset, validation : dataset
-        Rows to train on, and rows to validate on, if any.
-    seed : int
-        Seed of the training, which tells a checkpoint from others.
-    checkpoint : path-like, default=None
-        File from which to resume, and to which to write after every epoch.
-    rates : callable, default=None
-        As for :class:`Net`.
-    callbacks : sequence of skorch callbacks, default=()
-        Callbacks beside those that the settings ask for.
-    net_class : type, default=Net
-        Class of the net.
-    processes : accelerate.Accelerator, default=None
-        Processes among which every batch is shared, if there are several; the batch size is
-        that of each. The class of the net must know them.
+    The further `details` are a dataset to validate on, the `seed`, which tells a checkpoint from
+    others, the file of a `checkpoint`, `rates` as for :class:`Net`, further callbacks, and the
+    class of the net. An :class:`accelerate.Accelerator` of several `processes` shares every batch
+    among them; the batch size is that of each, and the class of the net must know them.
 
-    Returns
-    -------
-    Net
-        Trained net whose module is ready for prediction. Where a device runs out of memory, the
-        training starts anew with batches of half the size, once, and says so.
+    Returns the trained net, whose module is ready for prediction. Where a device runs out of
+    memory, the training starts anew with batches of half the size, once, and says so.
     """
     batch_size, max_epochs = settings._schedule.resolve(settings, dataset.n_rows)
     if processes is not None:
         batch_size *= processes.num_processes
+    details |= {"max_epochs": max_epochs, "processes": processes}
     initial = copy.deepcopy(module.state_dict())
     sizes = [batch_size, batch_size // 2] if batch_size > 1 and processes is None else [batch_size]
     for attempt, size in enumerate(sizes):
-        net, n_epochs = _make_net(
-            settings,
-            module,
-            criterion,
-            dataset,
-            batch_size=size,
-            max_epochs=max_epochs,
-            validation=validation,
-            seed=seed,
-            checkpoint=checkpoint,
-            rates=rates,
-            callbacks=callbacks,
-            net_class=net_class,
-            processes=processes,
-        )
+        net, n_epochs = _make_net(settings, module, criterion, dataset, batch_size=size, **details)
         try:
             net.train(dataset, n_epochs)
             break
@@ -381,13 +319,13 @@ def _make_net(
     *,
     batch_size,
     max_epochs,
-    validation,
-    seed,
-    checkpoint,
-    rates,
-    callbacks,
-    net_class,
     processes,
+    validation=None,
+    seed=0,
+    checkpoint=None,
+    rates=None,
+    callbacks=(),
+    net_class=Net,
 ):
     """A net that is ready to train, and for how many epochs."""
     options = settings.options("training")

@@ -17,23 +17,13 @@ from trisk.training.net import Net
 class ViewMaker:
     """Changes structures at random: displaced atoms, hidden elements, shorter sight, rotations.
 
-    Every change is drawn anew for each structure in each of its two views.
-
-    Parameters
-    ----------
-    cutoff : float
-        Largest distance of neighbours, in Å.
-    noise : tuple of float or None
-        Smallest and largest standard deviation of displacements, in Å, drawn with equal
-        probability on a logarithmic scale. None displaces nothing.
-    masked : tuple of float or None
-        Smallest and largest share of atoms whose element is hidden (atomic number zero), one
-        atom at least, in one of the two views: where both hid atoms, two views of a small cell
-        could have no element in common, and would teach to forget elements. None hides nothing.
-    cutoff_range : tuple of float or None
-        Smallest and largest part of the cutoff within which a view has neighbours.
-    rotate : bool
-        Whether to turn the structures, for backbones whose embeddings depend on it.
+    Every change is drawn anew for each structure in each of its two views, between the smallest
+    and the largest value that is given; None leaves it out. They are the standard deviation of
+    the `noise` in Å, on a logarithmic scale; the share of atoms that are `masked` (atomic number
+    zero), one at least, in one of the two views: where both hid atoms, two views of a small cell
+    could have no element in common, and would teach to forget elements; and the part of the
+    `cutoff` in Å within which a view has neighbours. Structures are turned for backbones whose
+    embeddings depend on it.
     """
 
     cutoff: float
@@ -127,18 +117,7 @@ def draw_rotations(n_rotations, rng):
 class ViewDataset(StructureDataset):
     """Structures of which views are made, which depend on seed, epoch and place only.
 
-    Parameters
-    ----------
-    graphs : CrystalGraphs
-        Structures; their bonds are not looked at.
-    make_views : ViewMaker
-        Makes them.
-    seed : int
-        Seed of the order and of the views.
-    device : torch.device or str
-        Where batches go.
-    part : slice, default=slice(None)
-        Structures of a batch that this process takes.
+    The `part` are the structures of a batch that this process takes.
     """
 
     def __init__(self, graphs, make_views, *, seed, device, part=slice(None)):
@@ -155,7 +134,6 @@ class ViewDataset(StructureDataset):
         return counts * (1 + 0.1 * neighbors)
 
     def batches(self, batch_size, epoch):
-        """Shuffled batches of an epoch."""
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self))
         for index, rows in enumerate(pack(self.costs[order], self.n_batches(batch_size))):
             rng = np.random.default_rng([self.seed, 2, epoch, index])
@@ -167,12 +145,7 @@ class ViewDataset(StructureDataset):
 class PretrainingNet(Net):
     """A net that records every objective, and what each does to each stream.
 
-    Parameters
-    ----------
-    *args, **kwargs
-        As for :class:`Net`.
-    processes : accelerate.Accelerator or None, default=None
-        Processes that share every batch, if there are several.
+    The `processes`, an :class:`accelerate.Accelerator`, share every batch if there are several.
     """
 
     def __init__(self, *args, processes=None, **kwargs):
@@ -186,7 +159,6 @@ class PretrainingNet(Net):
         return [*super()._default_callbacks, *means]
 
     def train_step_single(self, batch, **fit_params):
-        """Differentiate the weighted objectives of one batch."""
         views, targets = batch
         terms = self.criterion_.terms(self.infer(views), targets)
         if len(self.history[-1, "batches"]) == 1:

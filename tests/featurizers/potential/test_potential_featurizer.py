@@ -221,7 +221,8 @@ def test_sensors_do_not_depend_on_orientation_or_choice_of_cell():
     atoms = copper_gold()
     atoms.set_cell(atoms.cell * [1, 1.02, 0.97], scale_atoms=True)
     variants = [atoms, rotated(atoms), atoms * (2, 1, 1), rotated(atoms * (1, 1, 2))]
-    featurizer = PotentialFeaturizer(EMT(), sensors=ALL_SENSORS, mesh_length=15)
+    invariant = [sensor for sensor in ALL_SENSORS if sensor != "elastic_constants"]
+    featurizer = PotentialFeaturizer(EMT(), sensors=invariant, mesh_length=15)
     table = featurizer.fit_transform(variants)
     assert np.isfinite(table).all(axis=None)
     for row in range(1, 4):
@@ -244,6 +245,28 @@ def test_elastic_constants_are_second_derivatives_of_the_energy():
     pressure = -EMT().get_stress(copper)[:3].mean() * GPA
     assert bulk_modulus == pytest.approx(curvature * GPA / 9 + 2 / 3 * pressure, rel=0.01)
     assert elastic_moduli(constants)[0] == pytest.approx(bulk_modulus)
+
+
+def test_elastic_constants_are_given_out_as_they_are_measured(tmp_path):
+    stretched = bulk("Cu", cubic=True)
+    stretched.set_cell(stretched.cell.array * [1, 1.02, 0.98], scale_atoms=True)
+    calculator = BatchedEMT()
+    settings = {"memory": tmp_path, "potential_name": "EMT"}
+    moduli = PotentialFeaturizer(calculator, sensors=["elasticity"], **settings)
+    expected, n_calls = moduli.fit_transform([stretched]).to_numpy()[0], len(calculator.batches)
+    tensor = PotentialFeaturizer(calculator, sensors=["elastic_constants"], **settings)
+    table = tensor.fit_transform([stretched])
+    assert len(calculator.batches) == n_calls
+    assert table.columns[[0, 6, 20]].tolist() == [f"Potential C{k} (GPa)" for k in (11, 22, 66)]
+    constants = np.zeros((6, 6))
+    constants[np.triu_indices(6)] = table.to_numpy()[0]
+    constants += np.triu(constants, 1).T
+    np.testing.assert_allclose(elastic_moduli(constants), expected)
+    turned = bulk("Cu", cubic=True)
+    turned.set_cell(turned.cell.array * [1.02, 1, 0.98], scale_atoms=True)
+    other = tensor.fit_transform([turned])["Potential C11 (GPa)"][0]
+    assert other == pytest.approx(constants[1, 1])
+    assert abs(other - constants[0, 0]) > 0.1
 
 
 def test_elastic_constants_relax_the_atoms():

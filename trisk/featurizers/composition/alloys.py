@@ -32,8 +32,6 @@ _IDEAL_RATIOS = np.array(
         1.43267, 1.49119, 1.5484, 1.60436, 1.65915,
     ]
 )  # fmt: skip
-
-
 _WEN_LABELS = (
     "Yang delta, Yang omega, APE mean, Radii local mismatch, Radii gamma, Configuration entropy, "
     "Atomic weight mean, Total weight, Lambda entropy, Electronegativity delta, "
@@ -63,12 +61,10 @@ class MiedemaFeaturizer(ElementTableFeaturizer):
 
     References
     ----------
-    .. [1] F. R. de Boer, R. Boom, W. C. M. Mattens, A. R. Miedema, A. K. Niessen, Cohesion in
-       Metals, North-Holland (1988)
-    .. [2] R. F. Zhang, S. H. Zhang, Z. J. He, J. Jing, S. H. Sheng, Computer Physics
-       Communications 209 (2016) 58, https://doi.org/10.1016/j.cpc.2016.08.013
-    .. [3] L. J. Gallego, J. A. Somoza, J. A. Alonso, Journal of Physics: Condensed Matter 2
-       (1990) 6245, https://doi.org/10.1088/0953-8984/2/29/002
+    .. [1] F. R. de Boer et al., "Cohesion in metals", North-Holland (1988).
+    .. [2] R. F. Zhang et al., Comput. Phys. Commun. 209, 58 (2016), doi:10.1016/j.cpc.2016.08.013
+    .. [3] L. J. Gallego et al., J. Phys. Condens. Matter 2, 6245 (1990).
+       https://doi.org/10.1088/0953-8984/2/29/002
 
     Examples
     --------
@@ -217,8 +213,7 @@ class YangFeaturizer(_MixingFeaturizer):
     missing : {"mean", "nan", "raise"}, default="mean"
         What stands for the radius that an element lacks (H, the halogens and noble gases among
         them) or the enthalpy that a pair lacks (with O, S, Se, Te, a halogen or noble gas): the
-        mean over the elements or pairs that have it (as in matminer), NaN, or an error of its
-        row.
+        mean over the elements or pairs that have it (as in matminer), NaN, or an error of its row.
 
     Notes
     -----
@@ -227,10 +222,9 @@ class YangFeaturizer(_MixingFeaturizer):
 
     References
     ----------
-    .. [1] X. Yang, Y. Zhang, Materials Chemistry and Physics 132 (2012) 233,
+    .. [1] X. Yang, Y. Zhang, Mater. Chem. Phys. 132, 233 (2012).
        https://doi.org/10.1016/j.matchemphys.2011.11.021
-    .. [2] A. Takeuchi, A. Inoue, Materials Transactions 46 (2005) 2817,
-       https://doi.org/10.2320/matertrans.46.2817
+    .. [2] A. Takeuchi, A. Inoue, Mater. Trans. 46, 2817 (2005), doi:10.2320/matertrans.46.2817
 
     Examples
     --------
@@ -276,10 +270,8 @@ class WenFeaturizer(_MixingFeaturizer):
 
     References
     ----------
-    .. [1] C. Wen et al., Acta Materialia 170 (2019) 109,
-       https://doi.org/10.1016/j.actamat.2019.03.010
-    .. [2] K. J. Laws, D. B. Miracle, M. Ferry, Nature Communications 6 (2015) 8123,
-       https://doi.org/10.1038/ncomms9123
+    .. [1] C. Wen et al., Acta Mater. 170, 109 (2019). https://doi.org/10.1016/j.actamat.2019.03.010
+    .. [2] K. J. Laws et al., Nat. Commun. 6, 8123 (2015). https://doi.org/10.1038/ncomms9123
 
     Examples
     --------

@@ -7,9 +7,8 @@ from typing import ClassVar
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import StrOptions, check_feature_names
+from trisk._compat import StrOptions
 from trisk.featurizers._rows import TableFeaturizer
 from trisk.featurizers.composition.formulas import parse_compositions
 from trisk.structures.elements import ELEMENT_SYMBOLS, impute_element_means, read_element_table
@@ -29,70 +28,30 @@ class BaseCompositionFeaturizer(TableFeaturizer):
     float64 array of shape (n_rows, n_features) and ``errors`` a list of ``RowError`` whose ``row``
     counts from the start of ``table``, a ``CompositionTable`` without empty rows. What must be read
     once is read in ``_prepare``, which ``fit`` calls; ``_compute`` may run in another process and
-    must not change the featurizer. ``{on_error, n_jobs}`` in its docstring stands for these two.
+    must not change the featurizer.
     """
 
     missing: str = "mean"
 
     _columns: ClassVar[Sequence[str]] = ()
-    _common_parameters = """on_error : {"raise", "nan"}, default="raise"
+    _rows_are = "compositions"
+    _texts = {
+        "on_error, n_jobs": """on_error : {"raise", "nan"}, default="raise"
         Whether a row that cannot be featurized is an error, or gives NaN and one warning.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows; None is 1, -1 all processors."""
+    }
     _parameter_constraints = {
         **TableFeaturizer._parameter_constraints,
         "missing": [StrOptions({"nan", "mean", "raise"})],
     }
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        cls.__doc__ = (cls.__doc__ or "").replace("{on_error, n_jobs}", cls._common_parameters)
-
-    def fit(self, X, y=None):
-        """Check the parameters and load the element data; nothing is learned from X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Formula strings, dicts, pymatgen ``Composition`` objects, structures of any kind that
-            :func:`trisk.structures.read_structures` takes (also paths of files), or a mixture.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        BaseCompositionFeaturizer
-            The fitted featurizer itself.
-        """
-        return self._fit_rows(X, "compositions")
-
-    def transform(self, X):
-        """Featurize compositions.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Formula strings, dicts, pymatgen ``Composition`` objects, structures of any kind that
-            :func:`trisk.structures.read_structures` takes (also paths of files), or a mixture.
-
-        Returns
-        -------
-        pandas.DataFrame of shape (n_samples, n_features_out)
-            One row per composition, under the index of X if X is a pandas object.
-
-        Raises
-        ------
-        FeaturizationError
-            With ``on_error="raise"``, when a row cannot be featurized.
-        """
-        check_is_fitted(self)
-        check_feature_names(self, X, reset=False)
+    def _transform_rows(self, X):
         table, errors = parse_compositions(X, type(self).__name__)
         if self.on_error == "raise":
             self._report(errors, table.n_rows)
         values, failures = self._compute_chunked(table)
-        self._report(sorted(errors + failures, key=lambda error: error.row), table.n_rows)
-        return self._as_frame(values, X)
+        return values, errors + failures
 
     def _feature_names(self):
         return list(self._columns)

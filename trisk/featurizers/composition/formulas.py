@@ -26,7 +26,6 @@ AMOUNT_TOLERANCE = 1e-8
 #: Larger ones are a mistake, and the squares of much larger ones would overflow.
 MAX_AMOUNT = 1e50
 
-_LONGEST_SHOWN = 200  # characters of an unreadable value that messages repeat
 _ISOTOPES = {"D": "deuterium", "T": "tritium"}
 
 
@@ -46,17 +45,14 @@ class CompositionTable:
 
     @property
     def n_rows(self):
-        """Number of rows."""
         return len(self.offsets) - 1
 
     @cached_property
     def lengths(self):
-        """Number of elements of each row."""
         return np.diff(self.offsets)
 
     @cached_property
     def rows(self):
-        """Row of each entry."""
         return np.repeat(np.arange(self.n_rows), self.lengths)
 
     @cached_property
@@ -66,7 +62,6 @@ class CompositionTable:
 
     @cached_property
     def fractions(self):
-        """Atomic fraction of each entry."""
         return self.amounts / self.sum(self.amounts)[self.rows]
 
     def sum(self, values):
@@ -140,11 +135,9 @@ def parse_compositions(X, featurizer="parser"):
                 parsed[row] = parse_formula(value)
             else:
                 parsed[row], charges[row] = parse_object(value)
-                formulas[row] = _describe(value)
+                formulas[row] = describe_structure(value)
         except FormulaError as error:
-            text = _describe(value)
-            shortened = f"{text[: _LONGEST_SHOWN - 3]}..."
-            formulas[row] = text if len(text) <= _LONGEST_SHOWN else shortened
+            formulas[row] = describe_structure(value)
             errors.append(RowError(row, formulas[row], featurizer, str(error)))
     errors.sort(key=lambda error: error.row)
     pairs = [(row, z, amount) for row, found in parsed.items() for z, amount in found.items()]
@@ -341,19 +334,6 @@ def _amount(amount):
         return float(amount)
     except (TypeError, ValueError):
         raise FormulaError(f"the amount {str(amount)[:20]!r} is not a number") from None
-
-
-def _describe(value):
-    """Text of any value, readable as a composition or not, for messages."""
-    try:
-        if hasattr(value, "get_chemical_formula"):
-            return value.get_chemical_formula()
-        composition = getattr(value, "composition", value)
-        if isinstance(composition, Mapping) and not isinstance(composition, dict):
-            return " ".join(f"{key}{amount}" for key, amount in composition.items())
-        return value if isinstance(value, str) else repr(value)
-    except Exception:  # a damaged object may not even be able to say what it is
-        return type(value).__name__
 
 
 # Many plain formulas at once.

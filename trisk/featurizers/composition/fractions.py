@@ -74,18 +74,13 @@ class StoichiometryFeaturizer(BaseCompositionFeaturizer):
     """Norms of the vector of atomic fractions, equal to matminer's ``Stoichiometry``.
 
     The p-norm is (Σ fᵢᵖ)^(1/p) over the atomic fractions fᵢ, for p = 2, 3, 5, 7 and 10; the
-    0-norm is the number of elements. None depends on which elements they are [1]_.
+    0-norm is the number of elements. None depends on which elements they are.
 
     Parameters
     ----------
     {on_error, n_jobs}
     missing : {"mean", "nan", "raise"}, default="mean"
         Without effect: no element data is used.
-
-    References
-    ----------
-    .. [1] L. Ward, A. Agrawal, A. Choudhary, C. Wolverton, npj Computational Materials 2 (2016)
-       16028, https://doi.org/10.1038/npjcompumats.2016.28
 
     Examples
     --------
@@ -115,8 +110,7 @@ class TransitionMetalFractionFeaturizer(BaseCompositionFeaturizer):
 
     References
     ----------
-    .. [1] A. M. Deml, R. O'Hayre, C. Wolverton, V. Stevanović, Physical Review B 93 (2016) 085142,
-       https://doi.org/10.1103/PhysRevB.93.085142
+    .. [1] A. M. Deml et al., Phys. Rev. B 93, 085142 (2016), doi:10.1103/PhysRevB.93.085142
 
     Examples
     --------

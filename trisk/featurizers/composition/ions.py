@@ -15,7 +15,7 @@ _MAX_ATOMS = 2.0**43  # so that sums of charges stay exact in floats
 
 
 class IonPropertyFeaturizer(ElementTableFeaturizer):
-    """Whether an ionic compound is possible, and how ionic its bonds are [1]_.
+    """Whether an ionic compound is possible, and how ionic its bonds are.
 
     Three columns, equal to matminer's ``IonProperty``:
 
@@ -27,9 +27,8 @@ class IonPropertyFeaturizer(ElementTableFeaturizer):
        Pauling electronegativities χ.
     3. *avg ionic char* is Σ_{i<j} fᵢ fⱼ I_{ij}, with atomic fractions f.
 
-    matminer enumerates combinations of states, which takes minutes to years for formulas with
-    dozens of atoms. Here the same question is decided as a bounded subset sum: always exactly,
-    in microseconds, at worst a few milliseconds a row, whatever the number of atoms.
+    The first is decided as a bounded subset sum: always exactly, in microseconds, at worst a few
+    milliseconds a row, whatever the number of atoms, where matminer enumerates combinations.
 
     Parameters
     ----------
@@ -48,11 +47,6 @@ class IonPropertyFeaturizer(ElementTableFeaturizer):
     (some twelve orders of magnitude) that no such factor is found; they are reported as errors,
     never guessed. With several states of one element (Fe2+ and Fe3+), matminer mixes up fractions
     in *avg ionic char*; here they are those of the elements.
-
-    References
-    ----------
-    .. [1] L. Ward, A. Agrawal, A. Choudhary, C. Wolverton, npj Computational Materials 2 (2016)
-       16028, https://doi.org/10.1038/npjcompumats.2016.28
 
     Examples
     --------

@@ -13,12 +13,10 @@ _TIE_RELATIVE, _TIE_ABSOLUTE = 1e-5, 1e-8
 class MagpieFeaturizer(ElementTableFeaturizer):
     """Six statistics of 22 element properties: the 132 Magpie columns [1]_.
 
-    1. Each element of a composition is looked up in a table of 22 properties.
-    2. Over the elements of a composition, each property gives its minimum, maximum, range,
-       mean and mean absolute deviation (both weighted by atomic fraction), and mode (the value
-       of the most abundant element; the smallest one if several are equally abundant).
-
-    Names, order and values are those of matminer's ``ElementProperty.from_preset("magpie")``.
+    Over the elements of a composition, each property gives its minimum, maximum, range, mean and
+    mean absolute deviation (both weighted by atomic fraction), and mode (the value of the most
+    abundant element; the smallest one if several are equally abundant). Names, order and values
+    are those of matminer's ``ElementProperty.from_preset("magpie")``.
 
     Parameters
     ----------
@@ -35,14 +33,9 @@ class MagpieFeaturizer(ElementTableFeaturizer):
     element_values_ : ndarray of shape (119, 22)
         Properties by atomic number, imputed as ``missing`` says; row 0 is NaN.
 
-    See Also
-    --------
-    CompositionFeaturizer : These columns with task descriptors and mat2vec.
-
     References
     ----------
-    .. [1] L. Ward, A. Agrawal, A. Choudhary, C. Wolverton, npj Computational Materials 2 (2016)
-       16028, https://doi.org/10.1038/npjcompumats.2016.28
+    .. [1] L. Ward et al., npj Comput. Mater. 2, 16028 (2016), doi:10.1038/npjcompumats.2016.28
 
     Examples
     --------

@@ -21,7 +21,7 @@ _MOST_ATOMS = 1e14  # so that electrons can be counted in 64 bits, whatever the 
 
 
 class ValenceOrbitalFeaturizer(ElementTableFeaturizer):
-    """Average number and share of s, p, d and f valence electrons [1]_.
+    """Average number and share of s, p, d and f valence electrons.
 
     Equal to matminer's ``ValenceOrbital``: first the four averages per atom, weighted by atomic
     fraction, then each divided by the average number of valence electrons. The electron counts
@@ -32,11 +32,6 @@ class ValenceOrbitalFeaturizer(ElementTableFeaturizer):
     {on_error, n_jobs}
     missing : {"mean", "nan", "raise"}, default="mean"
         Only Nh to Og have no data: NaN in their rows with "nan", an error of the row otherwise.
-
-    References
-    ----------
-    .. [1] L. Ward, A. Agrawal, A. Choudhary, C. Wolverton, npj Computational Materials 2 (2016)
-       16028, https://doi.org/10.1038/npjcompumats.2016.28
 
     Examples
     --------
@@ -76,8 +71,7 @@ class BandCenterFeaturizer(ElementTableFeaturizer):
 
     References
     ----------
-    .. [1] M. A. Butler, D. S. Ginley, Journal of The Electrochemical Society 125 (1978) 228,
-       https://doi.org/10.1149/1.2131419
+    .. [1] M. A. Butler, D. S. Ginley, J. Electrochem. Soc. 125, 228 (1978), doi:10.1149/1.2131419
 
     Examples
     --------
@@ -121,8 +115,7 @@ class AtomicOrbitalFeaturizer(BaseCompositionFeaturizer):
 
     References
     ----------
-    .. [1] S. Kotochigova, Z. H. Levine, E. L. Shirley, M. D. Stiles, C. W. Clark, Physical
-       Review A 55 (1997) 191, https://doi.org/10.1103/PhysRevA.55.191
+    .. [1] S. Kotochigova et al., Phys. Rev. A 55, 191 (1997), doi:10.1103/PhysRevA.55.191
 
     Examples
     --------

@@ -153,15 +153,14 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
         Parameters
         ----------
         X : array-like of shape (n_samples,) or (n_samples, 1)
-            Formula strings, dicts, pymatgen ``Composition`` or ``Structure`` objects, ASE
-            ``Atoms``, or a mixture.
+            Compositions and structures of any kind, as for other featurizers.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Targets, by which ``"auto"`` chooses; ignored otherwise.
 
         Returns
         -------
-        CompositionFeaturizer
-            The fitted featurizer itself.
+        self : object
+            The fitted featurizer.
         """
         self._validate_params()
         self.preset_, self.pretrained_ = self._choose(X, y)

@@ -65,11 +65,8 @@ class Mat2VecFeaturizer(ElementTableFeaturizer):
 
     References
     ----------
-    .. [1] V. Tshitoyan et al., "Unsupervised word embeddings capture latent knowledge from
-       materials science literature", Nature 571, 95-98 (2019), doi:10.1038/s41586-019-1335-8.
-    .. [2] A. Onwuli, A. V. Hegde, K. V. T. Nguyen, K. T. Butler, A. Walsh, "Element similarity
-       in high-dimensional materials representations", Digital Discovery 2, 1558-1564 (2023),
-       doi:10.1039/D3DD00121K.
+    .. [1] V. Tshitoyan et al., Nature 571, 95 (2019). https://doi.org/10.1038/s41586-019-1335-8
+    .. [2] A. Onwuli et al., Digital Discovery 2, 1558 (2023). https://doi.org/10.1039/D3DD00121K
 
     Examples
     --------
@@ -130,8 +127,7 @@ class PretrainedFeaturizer(BaseCompositionFeaturizer):
 
     References
     ----------
-    .. [1] A. Jain et al., "Commentary: The Materials Project", APL Materials 1, 011002 (2013),
-       doi:10.1063/1.4812323.
+    .. [1] A. Jain et al., APL Materials 1, 011002 (2013). https://doi.org/10.1063/1.4812323
 
     Examples
     --------

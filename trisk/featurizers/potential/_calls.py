@@ -124,10 +124,7 @@ class ForceCalls:
 
 
 def verify_potential(calculator, references, *, tolerance=0.005):
-    """Compare energies of a potential with those it is known to give.
-
-    Weights that another version of a library reads without complaint can mean something else
-    there; two energies show it.
+    """Compare energies of a potential with those that its weights were published with.
 
     Parameters
     ----------

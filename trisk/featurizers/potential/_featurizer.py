@@ -60,7 +60,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
         Number of joblib workers over structures; None is 1, -1 all processors.
     sensors : sequence of str, default=("energy", "stress", "forces", "gamma", "einstein")
         What to measure: "energy", "stress", "forces", "relaxation", "gamma", "einstein",
-        "phonon_dos" or "elasticity"; see Notes.
+        "phonon_dos", "elasticity" or "elastic_constants"; see Notes.
     relax : {"cell", "positions"} or None, default=None
         What to relax before measuring: cell and positions, positions alone, or nothing.
     max_force : float, default=0.02
@@ -94,38 +94,33 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
 
     Attributes
     ----------
-    n_features_in_ : int
-        Always 1.
+    {attributes}
     n_features_out_ : int
         Number of columns given out.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column seen in ``fit``; only if it was a DataFrame.
-
-    See Also
-    --------
-    verify_potential : Notices weights that were loaded wrongly.
 
     Notes
     -----
-    ==============  ==============================================================  ===========
-    sensor          columns                                                         force calls
-    ==============  ==============================================================  ===========
-    "energy"        energy per atom                                                 1
-    "stress"        pressure and von Mises stress                                   the same
-    "forces"        largest force on an atom                                        the same
-    "relaxation"    volume after over before, whether it converged                  its steps
-    "gamma"         optical frequencies at the Γ point: the highest four, the       1 + what
-                    lowest, imaginary modes, quantiles, mean, deviation             symmetry
-                                                                                    leaves of 6
-                                                                                    an atom
-    "einstein"      frequencies of each sublattice against the resting others:      the same
-                    extremes, imaginary modes, quantiles, mean, deviation
-    "phonon_dos"    the last peak of the density of states at two widths, maximum,  as for
-                    mean of the highest band, imaginary share, Einstein             "gamma", in
-                    frequencies of single atoms, quantiles, mean, deviation         a supercell
-    "elasticity"    bulk and shear modulus (Hill), universal anisotropy, softest    12 more
-                    eigenvalue, with relaxed atoms
-    ==============  ==============================================================  ===========
+    ===================  ==============================================================  ===========
+    sensor               columns                                                         force calls
+    ===================  ==============================================================  ===========
+    "energy"             energy per atom                                                 1
+    "stress"             pressure and von Mises stress                                   the same
+    "forces"             largest force on an atom                                        the same
+    "relaxation"         volume after over before, whether it converged                  its steps
+    "gamma"              optical frequencies at the Γ point: the highest four, the       1 + what
+                         lowest, imaginary modes, quantiles, mean, deviation             symmetry
+                                                                                         leaves of 6
+                                                                                         an atom
+    "einstein"           frequencies of each sublattice against the resting others:      the same
+                         extremes, imaginary modes, quantiles, mean, deviation
+    "phonon_dos"         the last peak of the density of states at two widths, maximum,  as for
+                         mean of the highest band, imaginary share, Einstein             "gamma", in
+                         frequencies of single atoms, quantiles, mean, deviation         a supercell
+    "elasticity"         bulk and shear modulus (Hill), universal anisotropy, softest    12 more
+                         eigenvalue, with relaxed atoms
+    "elastic_constants"  the tensor they follow from, C11 to C66, in Voigt's order       the same
+                         xx, yy, zz, yz, xz, xy and the axes of the structure
+    ===================  ==============================================================  ===========
 
     Frequencies are in cm⁻¹ and come from phonopy [1]_ (``pip install "trisk[phonopy]"``): central
     differences of the forces, made symmetric and free of uniform translations. "elasticity" needs
@@ -133,23 +128,11 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     of longitudinal modes is left out, so that they are too soft in polar crystals near Γ. A
     crystal with one atom per cell has no optical mode, and its columns are 0.
 
-    Calculators are made in one line each, and passed as such a function:
-
-    - MACE: ``mace.calculators.mace_mp(model=path, default_dtype="float64")``;
-    - Orb: ``ORBCalculator(orb_v3_conservative_inf_omat(weights_path=path))`` from
-      ``orb_models.forcefield``;
-    - matgl: ``matgl.ext.ase.PESCalculator(matgl.load_model(path), stress_unit="eV/A3")``;
-    - CHGNet: ``chgnet.model.CHGNetCalculator(CHGNet.from_file(path))``.
-
-    A library that loads weights of another version can go wrong in silence: matgl 4.1 reads
-    those of matgl 2.0 and gives −2.7 instead of −3.4 eV/atom for NaCl.
-    :func:`~trisk.featurizers.verify_potential` compares two known energies first.
+    The guide to interatomic potentials names calculators, and what goes wrong with weights.
 
     References
     ----------
-    .. [1] A. Togo, L. Chaput, T. Tadano, I. Tanaka, "Implementation strategies in phonopy and
-       phono3py", J. Phys.: Condens. Matter 35, 353001 (2023).
-       https://doi.org/10.1088/1361-648X/acd831
+    .. [1] A. Togo et al., J. Phys.: Condens. Matter 35, 353001 (2023), doi:10.1088/1361-648X/acd831
 
     Examples
     --------
@@ -200,24 +183,6 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     verbose: int = 0
 
     def transform(self, X):
-        """Measure structures.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Structures: pymatgen ``Structure`` objects or their dicts, ASE ``Atoms``, paths of
-            files (CIF, POSCAR, …), texts of CIFs, or a mixture.
-
-        Returns
-        -------
-        pandas.DataFrame of shape (n_samples, n_features_out)
-            One row per structure, under the index of X if X is a pandas object.
-
-        Raises
-        ------
-        FeaturizationError
-            With ``on_error="raise"``, when a structure cannot be measured.
-        """
         structures, errors = self._read(X)
         if errors and self.on_error == "raise":
             self._report(errors, len(structures))

@@ -19,38 +19,13 @@ _CHUNK_ATOMS = 2000  # bounds the memory of all their pairs within 8 Å to some 
 class StructureFeaturizer(RowFeaturizer):
     """Base of the transformers that turn each structure of a collection into features."""
 
-    #: Texts that docstrings share, by the name that stands for them there.
+    _rows_are = "structures"
     _texts = {
         "attributes": """n_features_in_ : int
         Always 1.
     feature_names_in_ : ndarray of shape (1,)
         Name of the column seen in ``fit``; only if it was a DataFrame.""",
     }
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        for name, text in cls._texts.items():
-            cls.__doc__ = (cls.__doc__ or "").replace(f"{{{name}}}", text)
-
-    def fit(self, X, y=None):
-        """Check the parameters and read what is needed; nothing is learned from X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Structures of any kind that :func:`trisk.structures.read_structures` takes: pymatgen
-            ``Structure`` objects or their dicts, ASE ``Atoms``, paths of files (CIF, POSCAR, …),
-            texts of CIFs, or a mixture.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        StructureFeaturizer
-            The fitted featurizer itself.
-        """
-        # What can be read only once is left for ``transform``.
-        return self._fit_rows([] if hasattr(X, "__next__") else X, "structures")
 
     def _values(self, X):
         """The values of a collection that a fitted featurizer takes."""
@@ -105,25 +80,8 @@ class StructureTableFeaturizer(TableFeaturizer, StructureFeaturizer):
         + "\n    n_features_out_ : int\n        Number of columns given out.",
     }
 
-    def transform(self, X):
-        """Featurize structures.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Structures, as for ``fit``.
-
-        Returns
-        -------
-        pandas.DataFrame of shape (n_samples, n_features_out)
-            One row per structure, under the index of X if X is a pandas object.
-
-        Raises
-        ------
-        FeaturizationError
-            With ``on_error="raise"``, when a structure cannot be featurized.
-        """
-        atoms, errors = self._read(self._values(X), self.verbose)
+    def _transform_rows(self, X):
+        atoms, errors = self._read(as_value_list(X, self._rows_are), self.verbose)
         chunks = chunked(atoms)
         results = map_chunks(
             self._compute_chunk, [atoms.take(rows) for rows in chunks], n_jobs=self.n_jobs
@@ -134,8 +92,7 @@ class StructureTableFeaturizer(TableFeaturizer, StructureFeaturizer):
             for row, cause in found.items()
         }
         errors += self._errors(atoms, causes)
-        self._report(sorted(errors, key=lambda error: error.row), len(atoms))
-        return self._as_frame(np.concatenate([values for values, _ in results]), X)
+        return np.concatenate([values for values, _ in results]), errors
 
     def _compute_chunk(self, atoms):
         """Columns, NaN for structures without atoms or with a fault, and the faults by row."""

@@ -7,10 +7,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import HasMethods, Interval, Options
-from trisk.featurizers._rows import RowFeaturizer
+from trisk._compat import HasMethods, Interval, Options, check_feature_names
+from trisk.featurizers._rows import RowFeaturizer, with_process
 from trisk.featurizers.composition.presets import CompositionFeaturizer
 from trisk.featurizers.structure._base import StructureFeaturizer, chunked
 from trisk.featurizers.structure._graph_arrays import build_graphs
@@ -43,7 +45,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
 
     A shell of equally distant neighbours (no gap of more than 0.01 Å) is never cut, so that
     graphs depend neither on the order of the atoms nor on the orientation or the choice of the
-    cell. Nothing is learned from the data.
+    cell. Nothing is learned from structures.
 
     Parameters
     ----------
@@ -57,9 +59,8 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         0 for atoms alone, 1 with bonds, 2 with angles, 3 with dihedrals as well. TriForces finds
         the neighbours itself: 0 is enough before it.
     n_neighbors : int or None, default=12
-        Nearest neighbours that an atom is bonded to; more where the last of them is in the
-        middle of a shell, and fewer where the cutoff comes first. None bonds all within the
-        cutoff.
+        Nearest neighbours that an atom is bonded to; more where the last of them is in the middle
+        of a shell, and fewer where the cutoff comes first. None bonds all within the cutoff.
     cutoff : float, default=8.0
         Length of the longest bond in Å, at most 100.
     n_angle_neighbors : int, default=8
@@ -70,8 +71,9 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         close-packed atom, whose first shell is larger, has none. Dihedrals with an angle within
         3° of straight are left out.
     physics : bool, default=True
-        Whether bonds carry an empirical stiffness, a reduced mass and an Einstein frequency; see
-        Notes.
+        Whether bonds carry an empirical stiffness k, by Gordy's rule as in
+        :class:`~trisk.featurizers.SpringModelFeaturizer`, a reduced mass µ = mᵢ mⱼ / (mᵢ + mⱼ) and
+        an Einstein frequency √(k/µ) / 2πc in cm⁻¹.
     composition : sequence of str or featurizers, or None, default=("magpie", "mat2vec")
         Blocks of :class:`~trisk.featurizers.CompositionFeaturizer` that describe the
         composition; None for none.
@@ -82,6 +84,12 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         structures, and their ``on_error`` becomes that of this one. Any other transformer that
         learns nothing from data, such as :class:`~trisk.estimators.TriForcesSensors`, sees the
         graphs; one that was fitted before stands in a :class:`~sklearn.frozen.FrozenEstimator`.
+    process : sequence of str, default=()
+        Columns beside the structure, such as temperatures or routes; X is then a DataFrame. They
+        follow as further columns of context. Missing numbers become the median of `fit`, with a
+        column that says so; text becomes one column per value, all zero for an unknown one.
+    column : str or None, default=None
+        Column of structures in a DataFrame; None takes the only one that is not in `process`.
     verbose : int, default=0
         Whether to show a progress bar.
 
@@ -91,17 +99,12 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         The fitted featurizer of the compositions.
     structure_ : list of transformers
         The fitted transformers of ``structure``.
-    {attributes}
-
-    See Also
-    --------
-    trisk.structures.CrystalGraphs : What ``transform`` gives.
-
-    Notes
-    -----
-    A bond's stiffness k follows from its elements and length by Gordy's rule, as in
-    :class:`~trisk.featurizers.SpringModelFeaturizer`; with the reduced mass
-    µ = mᵢ mⱼ / (mᵢ + mⱼ), its Einstein frequency is √(k/µ) / 2πc in cm⁻¹.
+    columns_ : ColumnTransformer or None
+        What splits a DataFrame into structures and columns of the process; None without these.
+    n_features_in_ : int
+        Number of columns seen in ``fit``; 1 for structures alone.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names; only if it was a DataFrame.
 
     Examples
     --------
@@ -123,6 +126,8 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
     physics: bool = True
     composition: Sequence[Any] | None = ("magpie", "mat2vec")
     structure: Any = None
+    process: Sequence[str] = ()
+    column: str | None = None
     verbose: int = 0
 
     _parameter_constraints = {
@@ -135,6 +140,8 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         "physics": ["boolean"],
         "composition": [list, tuple, None],
         "structure": [_TRANSFORMER, list, tuple, None],
+        "process": [list, tuple],
+        "column": [str, None],
         "verbose": ["verbose"],
     }
     _failed_rows = "are graphs without atoms"
@@ -144,20 +151,15 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Structures, as for ``fit``.
+        X : array-like of shape (n_samples,) or DataFrame
+            Structures, as for ``fit``, and the columns of the process if there are any.
 
         Returns
         -------
         CrystalGraphs of shape (n_samples,)
             One graph per structure, in order.
-
-        Raises
-        ------
-        FeaturizationError
-            With ``on_error="raise"``, when a structure cannot be featurized.
         """
-        values = self._values(X)
+        values, process = self._split(X)
         atoms, errors = self._read(values, self.verbose)
         graphs, causes = self._build(atoms)
         errors += self._errors(atoms, causes)
@@ -181,9 +183,12 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
             for place, transformer in enumerate(self._transformers)
         ]
         names = [name for t in self._transformers for name in t.get_feature_names_out()]
-        context = np.hstack([graphs.context, *columns]).astype(np.float32)
+        given = {**graphs.names, "context": (*names, *process)}
+        if len(process.columns):
+            given["process"] = tuple(process)
+        context = np.hstack([graphs.context, *columns, process]).astype(np.float32)
         context[graphs.counts() == 0] = np.nan
-        return replace(graphs, context=context, names={**graphs.names, "context": tuple(names)})
+        return replace(graphs, context=context, names=given)
 
     def set_output(self, *, transform=None):
         """Leave the output as it is: graphs fit into no data frame.
@@ -204,6 +209,34 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
     def _transformers(self):
         """What gives columns of context, in their order."""
         return [t for t in (self.composition_, *self.structure_) if t is not None]
+
+    def _fit_rows(self, X, what):
+        """Learn how columns of the process become numbers, if there are any."""
+        names = list(getattr(X, "columns", ()))
+        if len(names) < 2 and self.column is None and not self.process:
+            self.columns_ = None
+            return super()._fit_rows(X, what)
+        self._set_up()
+        process = list(self.process)
+        others = [name for name in names if name not in process]
+        if self.column is None and len(others) != 1:
+            raise ValueError(
+                f"The columns beside those of process={process} are {others}: name those of the "
+                "process in process=[…], and that of the structures in column=… if others are left."
+            )
+        self.columns_ = with_process("passthrough", process, self.column or others[0]).fit(X)
+        check_feature_names(self, X, reset=True)
+        self.n_features_in_ = len(names)
+        return self
+
+    def _split(self, X):
+        """Structures as a list, and a DataFrame of columns of the process."""
+        check_is_fitted(self)
+        if self.columns_ is None:
+            values = self._values(X)
+            return values, pd.DataFrame(index=range(len(values)))
+        columns = self.columns_.transform(X)
+        return columns.iloc[:, 0].tolist(), columns.iloc[:, 1:]
 
     def _prepare(self):
         self.composition_ = None

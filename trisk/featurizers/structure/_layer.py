@@ -41,10 +41,9 @@ _COLUMNS = [
 class LayerFeaturizer(StructureTableFeaturizer):
     """Area, thickness and faces of two-dimensional materials.
 
-    1. The structure is cut at the widest gap between its atomic planes; what is left is one
-       layer, its images apart from each other by vacuum.
-    2. Columns tell of the area per atom, thickness and weight of the layer, of the elements on
-       its two faces beside those within, and of how well its atoms are bonded.
+    A structure is cut at the widest gap between its atomic planes. Columns tell of the area per
+    atom, thickness and weight of the layer, of the elements on its two faces beside those within,
+    and of how well its atoms are bonded.
 
     Layers that hold together by dispersion forces do so by some 20 meV per Å², whatever they are
     made of [1]_: an energy of exfoliation per atom is then that times the area per atom, and what
@@ -63,7 +62,6 @@ class LayerFeaturizer(StructureTableFeaturizer):
 
     See Also
     --------
-    SpringModelFeaturizer : Columns about bonds and vibrations, for any crystal.
     trisk.estimators.DeltaRegressor : Learns the correction to an estimate in one column.
 
     Notes
@@ -77,9 +75,8 @@ class LayerFeaturizer(StructureTableFeaturizer):
 
     References
     ----------
-    .. [1] T. Björkman, A. Gulans, A. V. Krasheninnikov, R. M. Nieminen, "van der Waals bonding in
-       layered compounds from advanced density-functional first-principles calculations",
-       Phys. Rev. Lett. 108, 235502 (2012). https://doi.org/10.1103/PhysRevLett.108.235502
+    .. [1] T. Björkman et al., Phys. Rev. Lett. 108, 235502 (2012).
+       https://doi.org/10.1103/PhysRevLett.108.235502
 
     Examples
     --------

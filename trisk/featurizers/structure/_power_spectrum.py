@@ -37,10 +37,6 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
     ----------
     {attributes}
 
-    See Also
-    --------
-    trisk.estimators.StructureRetriever : Finds similar structures by such columns.
-
     Notes
     -----
     With distances :math:`r_{ij}` and angles :math:`\theta_{jik}` at atom i,
@@ -58,12 +54,9 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
 
     References
     ----------
-    .. [1] A. P. Bartók, R. Kondor, G. Csányi, "On representing chemical environments", Phys. Rev.
-       B 87, 184115 (2013). https://doi.org/10.1103/PhysRevB.87.184115
-    .. [2] J. Gasteiger, J. Groß, S. Günnemann, "Directional message passing for molecular graphs",
-       ICLR 2020. https://arxiv.org/abs/2003.03123
-    .. [3] J. Behler, M. Parrinello, "Generalized neural-network representation of
-       high-dimensional potential-energy surfaces", Phys. Rev. Lett. 98, 146401 (2007).
+    .. [1] A. P. Bartók et al., Phys. Rev. B 87, 184115 (2013), doi:10.1103/PhysRevB.87.184115
+    .. [2] J. Gasteiger, J. Groß, S. Günnemann, ICLR 2020. https://arxiv.org/abs/2003.03123
+    .. [3] J. Behler, M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
        https://doi.org/10.1103/PhysRevLett.98.146401
 
     Examples

@@ -47,11 +47,10 @@ _COLUMNS = [
 class SpringModelFeaturizer(StructureTableFeaturizer):
     """Vibrations of a crystal whose bonds are empirical springs, without any potential.
 
-    1. Every pair of atoms within the cutoff is a spring, whose stiffness follows from the two
-       elements and the distance by Gordy's rule and the bond valence.
-    2. Each atom, and each pair of bonded atoms, vibrates while all others rest.
-    3. Columns tell of these frequencies, of the bond that vibrates fastest and of its two atoms,
-       of bond valences and of density.
+    Every pair of atoms within the cutoff is a spring, whose stiffness follows from the two
+    elements and the distance. Each atom, and each pair of bonded atoms, vibrates while all others
+    rest. Columns tell of these frequencies, of the bond that vibrates fastest and of its two
+    atoms, of bond valences and of density.
 
     The fastest pair is a good first guess of the highest phonon frequency (on Matbench's phonon
     task it correlates 0.976 with the last peak of the density of states), and what is left to
@@ -65,11 +64,6 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
     ----------
     {attributes}
 
-    See Also
-    --------
-    CrystalGraphFeaturizer : Graphs, whose bonds carry the same stiffness.
-    PotentialFeaturizer : Frequencies from an interatomic potential.
-
     Notes
     -----
     Stiffness is k = 167 N/m · n (χᵢ χⱼ / d²)^¾ [1]_ for electronegativities χ and a length d in
@@ -81,10 +75,8 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
 
     References
     ----------
-    .. [1] W. Gordy, "A relation between bond force constants, bond orders, bond lengths, and the
-       electronegativities of the bonded atoms", J. Chem. Phys. 14, 305 (1946).
-    .. [2] I. D. Brown, D. Altermatt, "Bond-valence parameters obtained from a systematic
-       analysis of the inorganic crystal structure database", Acta Cryst. B 41, 244 (1985).
+    .. [1] W. Gordy, J. Chem. Phys. 14, 305 (1946). https://doi.org/10.1063/1.1724138
+    .. [2] I. D. Brown, D. Altermatt, Acta Cryst. B 41, 244 (1985), doi:10.1107/S0108768185002063
 
     Examples
     --------

@@ -23,8 +23,7 @@ class EquivariantBackbone(nn.Module):
 
     References
     ----------
-    .. [1] K. T. Schütt, O. T. Unke, M. Gastegger, "Equivariant message passing for the
-       prediction of tensorial properties and molecular spectra", ICML 2021.
+    .. [1] K. T. Schütt, O. T. Unke, M. Gastegger, ICML 2021. https://arxiv.org/abs/2102.03150
     """
 
     def __init__(self, cutoff: float, dim: int, n_layers: int = 3, n_radial: int = 8):

@@ -1,10 +1,9 @@
 """eSEN as a backbone, through the package fairchem-core."""
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 
+from trisk.nn.backbones.packages import using
 from trisk.nn.batch import N_ELEMENTS, CrystalBatch
 
 
@@ -18,8 +17,7 @@ class ESENBackbone(nn.Module):
 
     References
     ----------
-    .. [1] X. Fu et al., "Learning smooth and expressive interatomic potentials for physical
-       property prediction", arXiv:2502.12147, 2025.
+    .. [1] X. Fu et al., "Learning smooth and expressive interatomic potentials", arXiv:2502.12147.
     """
 
     def __init__(
@@ -28,16 +26,9 @@ class ESENBackbone(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.out_features = dim
-        with warnings.catch_warnings():
-            # The package uses parts of torch that are deprecated.
-            warnings.simplefilter("ignore")
-            try:
-                from fairchem.core.models.uma.escn_md import eSCNMDBackbone
-            except ImportError as error:
-                raise ImportError(
-                    "The backbone 'esen' needs the package fairchem-core: pip install "
-                    "'trisk[esen]'."
-                ) from error
+        with using("fairchem-core", "esen"):
+            from fairchem.core.models.uma.escn_md import eSCNMDBackbone
+
             self.network = eSCNMDBackbone(
                 max_num_elements=N_ELEMENTS,
                 sphere_channels=dim,
