@@ -96,26 +96,7 @@ def test_unknown_preset_lists_the_known_ones():
         composition_pipeline("alloys")
 
 
-@pytest.mark.parametrize("preset", ["steels", "metallicity", "exfoliation"])
-def test_fine_tuned_encoder_stands_beside_the_network_from_scratch(preset):
-    X, y = load_band_gaps()
-    pipeline = composition_pipeline(preset, pretrained="fine-tuned", calibrate=False, **QUICK)
-    encoder = pipeline["model"].stack_with[-1].set_params(n_members=1, max_epochs=1)
-    target = y > 2 if classifies(preset) else y
-    pipeline.fit(X[:30], target[:30])
-    assert pipeline["model"].stacked_[-1].n_features_in_ == 118
-    assert type(pipeline["model"].stacked_[-1]) is type(encoder)
-    # Without weight for the encoder, the prediction is that of the recipe from scratch.
-    pipeline["model"].stacked_weight_ = 0.0
-    scratch = composition_pipeline(preset, fast=True, **QUICK).fit(X[:30], target[:30])
-    answer = "predict_proba" if classifies(preset) else "predict"
-    new, old = (getattr(p, answer)(X[30:60]) for p in (pipeline, scratch))
-    np.testing.assert_allclose(new, old, rtol=1e-9)
-
-
-def test_fine_tuning_takes_no_second_model_to_stack_with():
-    with pytest.raises(ValueError, match=r"leave stack_with='auto' out"):
-        composition_pipeline("band_gap", pretrained="fine-tuned", stack_with="auto")
+def test_pretrained_is_checked():
     with pytest.raises(ValueError, match=r"pretrained='default' is none of"):
         composition_pipeline("band_gap", pretrained="default")
 

@@ -13,11 +13,8 @@ from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from trisk.estimators import (
-    CompositionEncoderClassifier,
-    CompositionEncoderRegressor,
     GraphTRIADSClassifier,
     GraphTRIADSRegressor,
-    HurdleRegressor,
     HybridTRIADSClassifier,
     HybridTRIADSOptions,
     HybridTRIADSRegressor,
@@ -45,15 +42,7 @@ class Recipe:
     bare: bool = False
 
 
-#: Columns of plain element fractions.
-_FRACTIONS = "^ElementFraction (?!log10)"
-
-
-def _on_fractions(model):
-    """A model that sees plain element fractions only, of all columns."""
-    fractions = make_column_selector(_FRACTIONS)
-    return make_pipeline(ColumnTransformer([("fractions", "passthrough", fractions)]), model)
-
+_FRACTIONS = ("fractions", "passthrough", make_column_selector("^ElementFraction (?!log10)"))
 
 # The network and the training of the TRIADS paper (its model V13A).
 _PUBLISHED = {
@@ -81,12 +70,11 @@ RECIPES = {
     "steels": Recipe(
         settings={"n_members": 16},
         # The network gains from logarithms, trees split worse on them.
-        stack_with=_on_fractions(MedianTrees(n_estimators=200)),
+        stack_with=make_pipeline(ColumnTransformer([_FRACTIONS]), MedianTrees(n_estimators=200)),
     ),
     # Zero gaps and large ones: the median of the members keeps to one side.
     "band_gap": Recipe(
         settings={"n_neighbors": None, "aggregation": "median", "max_epochs": 60},
-        stack_with=HurdleRegressor(),
     ),
     "metallicity": Recipe(classification=True, settings={"max_epochs": 60}),
     "glass": Recipe(classification=True, settings={"n_neighbors": None, "max_epochs": 60}),
@@ -140,11 +128,9 @@ def composition_pipeline(
         value, missing ones included.
     formula : str or None, default=None
         Column of formulas in a DataFrame; None takes the only one that is not in `process`.
-    pretrained : bool, "auto" or "fine-tuned", default="auto"
+    pretrained : bool or "auto", default="auto"
         Whether to add the columns of :class:`~trisk.featurizers.PretrainedFeaturizer`; ``"auto"``
-        adds them where held-out rows gain. ``"fine-tuned"`` trains its encoder on for the task, in
-        place of the forest, and stacks it with a network from scratch (on Magpie statistics with
-        ``preset="auto"``): with no weight where held-out rows say that it does harm.
+        adds them where held-out rows gain.
     fast : bool, default=False
         Whether to leave out stacking, calibration and ``pretrained="auto"``, and keep the bare
         network.
@@ -173,36 +159,20 @@ def composition_pipeline(
     """
     if preset not in {*PRESETS, "auto"}:
         raise ValueError(f"There is no preset {preset!r}; there are {['auto', *sorted(PRESETS)]}.")
-    if pretrained not in (False, True, "auto", "fine-tuned"):
-        raise ValueError(
-            f'pretrained={pretrained!r} is none of False, True, "auto" and "fine-tuned".'
-        )
+    if pretrained not in (False, True, "auto"):
+        raise ValueError(f'pretrained={pretrained!r} is none of False, True and "auto".')
     recipe = RECIPES.get(preset, Recipe())
     if classification is None:
         classification = recipe.classification
     bare = fast or recipe.bare
     settings = {**recipe.settings, "stack_with": None if bare else "auto", "calibrate": not bare}
     settings |= _of_target(target, classification) | parameters
-    if pretrained == "fine-tuned":
-        if parameters.get("stack_with") is not None:
-            raise ValueError(
-                'pretrained="fine-tuned" stacks the encoder with the network; leave '
-                f"stack_with={parameters['stack_with']!r} out, or use pretrained=True."
-            )
-        encoder = CompositionEncoderClassifier if classification else CompositionEncoderRegressor
-        settings["stack_with"] = _on_fractions(encoder())
-        featurizer = CompositionFeaturizer(preset="general" if preset == "auto" else preset)
-        if "ElementFraction Fe" not in clone(featurizer).fit(["Fe"]).get_feature_names_out():
-            blocks = [*PRESETS[featurizer.preset], "element_fraction"]
-            featurizer.set_params(blocks=blocks)
-            settings["stack_only"] = _FRACTIONS
-    else:
-        if bare and pretrained == "auto":
-            pretrained = False
-        featurizer = CompositionFeaturizer(preset=preset, pretrained=pretrained)
-        if isinstance(settings["stack_with"], str) and settings["stack_with"] == "auto":
-            # A recipe is shared: whoever changes a pipeline must not change the recipe.
-            settings["stack_with"] = clone(recipe.stack_with, safe=False)
+    if bare and pretrained == "auto":
+        pretrained = False
+    featurizer = CompositionFeaturizer(preset=preset, pretrained=pretrained)
+    if isinstance(settings["stack_with"], str) and settings["stack_with"] == "auto":
+        # A recipe is shared: whoever changes a pipeline must not change the recipe.
+        settings["stack_with"] = clone(recipe.stack_with, safe=False)
     featurizer = with_process(featurizer, process, formula)
     estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
     model = clone(estimator()).set_params(**_copies(settings))
