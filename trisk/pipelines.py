@@ -137,8 +137,7 @@ def composition_pipeline(
     **parameters
         Parameters of the estimator, over those of the preset; nested ones as for ``set_params``,
         such as ``network__n_steps``. ``stack_with="auto"`` is the second model of the preset:
-        trees, for steels on plain element fractions only, or a
-        :class:`~trisk.estimators.HurdleRegressor` of trees for band gaps.
+        trees, for steels on plain element fractions only.
 
     Returns
     -------

@@ -129,7 +129,8 @@ def read_target(target, *, classification):
     numbers = pd.to_numeric(target, errors="coerce")
     complete = numbers.notna().equals(target.notna())
     if classification is None and complete and set(numbers.dropna()) == {0, 1}:
-        _say(f"{target.name!r} holds zeros and ones: they are classes (--regression: numbers).")
+        note = f"{target.name!r} holds zeros and ones: they are classes (--regression: numbers)."
+        print(note, file=sys.stderr)
         classification = True
     if classification:
         return (numbers if complete else target), True
@@ -162,10 +163,6 @@ def _with_decimal_points(target):
             "separate decimals or thousands: write a decimal point, or no comma."
         )
     return target.where(~target.index.isin(with_comma.index), target.str.replace(",", "."))
-
-
-def _say(text):
-    print(text, file=sys.stderr)
 
 
 def read_process(table, names, path, kinds=None):

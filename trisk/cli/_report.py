@@ -87,9 +87,10 @@ def _table(rows, header=None, *, numbers=True):
 
 def _summary(facts):
     unit = f" in {facts['unit']}" if facts["unit"] else ""
+    kind = "structures" if facts["structures"] else "formulas"
     rows = [
         ("predicts", facts["target"] + unit),
-        ("from", f"{_kind(facts)}, column “{facts['material']}”"),
+        ("from", f"{kind}, column “{facts['material']}”"),
         ("fitted on", f"{facts['n_rows']} rows of {facts['table']}"),
         ("preset", facts["preset"] or "of crystals"),
         ("made", f"{facts['made']}, in {facts['seconds']} s"),
@@ -100,10 +101,6 @@ def _summary(facts):
     if facts["classes"]:
         rows.insert(2, ("classes", ", ".join(map(str, facts["classes"]))))
     return _table(rows, numbers=False)
-
-
-def _kind(facts):
-    return "structures" if facts["structures"] else "formulas"
 
 
 def _scores(facts):
