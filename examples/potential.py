@@ -17,8 +17,8 @@ from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 from matplotlib import pyplot as plt
 
-from trisk import ParityDisplay
 from trisk.estimators import TriForcesOptions, TriForcesPotential
+from trisk.plotting import draw_potential
 
 
 def make_frames(n_frames, seed):
@@ -65,7 +65,7 @@ print(f"forces {1e3 * np.abs(found - forces).mean():.0f} meV/Å, ", end="")
 print(f"their mean size {1e3 * np.abs(forces).mean():.0f}")
 print(f"stress {1e3 * np.abs(predicted['stress'] - stresses).mean():.2f} meV/Å³")
 
-ParityDisplay.from_predictions(forces.ravel(), found.ravel(), quantity="force", unit="eV/Å")
+draw_potential(potential, test)
 plt.show()
 
 # %%
