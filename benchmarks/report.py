@@ -31,6 +31,7 @@ TITLES = {
 OURS = ("HybridTRIADS, default pipeline", "HybridTRIADS", "HybridTRIADS + trees")
 README_LEFT_OUT = ("fine-tuned encoder", "ExtraTrees, Magpie and pre-trained")
 README_STRUCTURES = (
+    "default pipeline",
     "mean of ExtraTrees, SVR and HybridTRIADS with sensors of a potential",
     "mean of GraphTRIADS and TriForces, with springs and predicted sensors",
     "TriForces, pre-trained on sensors, with springs",
@@ -181,7 +182,7 @@ def seen(model):
     """What a model of structures has seen beside the training fold."""
     if "of a potential" in model:
         return "a potential's energies and forces"
-    if "predicted sensors" in model or "pre-trained on sensors" in model:
+    if re.search("default|predicted sensors|pre-trained on sensors", model):
         return "a potential's sensors of crystals of other formulas"
     return "the structures of all folds, no label" if "self-supervised" in model else "–"
 

@@ -321,6 +321,8 @@ def forge(content, rng):
     kind = kinds[rng.integers(len(kinds))]
     for _ in range(rng.integers(1, 4)):
         places = list(_places(description))
+        if not places:  # all were removed
+            break
         parent, key = places[rng.integers(len(places))]
         if kind in ("value", "number"):
             plain = [p[k] for p, k in places if p[k]["__loader__"] == "JsonNode"]
@@ -466,10 +468,10 @@ def main():
     options = parser.parse_args()
     started = time.monotonic()
     if options.what == "inputs":
-        result = fuzz_inputs(options.number or 100_000)
+        result = fuzz_inputs(options.number or 40_000, share_of_structures=0.5)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            result = FileFuzzer(folder).run(range(options.number or 10_000))
+            result = FileFuzzer(folder).run(range(options.number or 4_000))
     print(json.dumps(result | {"seconds": round(time.monotonic() - started)}, indent=1))
     sys.exit(bool(result["failures"]))
 

@@ -182,6 +182,14 @@ def _measured():
     return PotentialFeaturizer(potential, sensors=["energy", "stress", "forces", "einstein"])
 
 
+def _embedded():
+    from sklearn.frozen import FrozenEstimator
+
+    from trisk.featurizers import PotentialEmbedder
+
+    return PotentialEmbedder(FrozenEstimator(case("TriForcesPotential").fit()))
+
+
 def _graphs(estimator):
     return _after("CrystalGraphFeaturizer", estimator, order=2, composition=["magpie"])
 
@@ -248,6 +256,7 @@ def _featurizers():
         *(Case(n, lambda n=n, p=p: classes[n](**p), "structures", None, "transform")
           for n, p in on_structures.items()),
         Case("LayerFeaturizer", f.LayerFeaturizer, "layers", None, "transform"),
+        Case("PotentialEmbedder", _embedded, "frames", None, "transform"),
         Case("PotentialFeaturizer", _measured, "frames", None, "transform"),
     ]  # fmt: skip
 

@@ -96,26 +96,7 @@ def test_unknown_preset_lists_the_known_ones():
         composition_pipeline("alloys")
 
 
-@pytest.mark.parametrize("preset", ["steels", "metallicity", "exfoliation"])
-def test_fine_tuned_encoder_stands_beside_the_network_from_scratch(preset):
-    X, y = load_band_gaps()
-    pipeline = composition_pipeline(preset, pretrained="fine-tuned", calibrate=False, **QUICK)
-    encoder = pipeline["model"].stack_with[-1].set_params(n_members=1, max_epochs=1)
-    target = y > 2 if classifies(preset) else y
-    pipeline.fit(X[:30], target[:30])
-    assert pipeline["model"].stacked_[-1].n_features_in_ == 118
-    assert type(pipeline["model"].stacked_[-1]) is type(encoder)
-    # Without weight for the encoder, the prediction is that of the recipe from scratch.
-    pipeline["model"].stacked_weight_ = 0.0
-    scratch = composition_pipeline(preset, fast=True, **QUICK).fit(X[:30], target[:30])
-    answer = "predict_proba" if classifies(preset) else "predict"
-    new, old = (getattr(p, answer)(X[30:60]) for p in (pipeline, scratch))
-    np.testing.assert_allclose(new, old, rtol=1e-9)
-
-
-def test_fine_tuning_takes_no_second_model_to_stack_with():
-    with pytest.raises(ValueError, match=r"leave stack_with='auto' out"):
-        composition_pipeline("band_gap", pretrained="fine-tuned", stack_with="auto")
+def test_pretrained_is_checked():
     with pytest.raises(ValueError, match=r"pretrained='default' is none of"):
         composition_pipeline("band_gap", pretrained="default")
 
@@ -177,7 +158,7 @@ def test_positive_target__is_learned_as_its_logarithm():
     center, std = pipeline.predict(X, return_std=True)
     assert center.min() > 0
     assert std.min() > 0
-    with pytest.raises(ValueError, match=r"link='log' needs positive targets.*smallest is -1"):
+    with pytest.raises(ValueError, match=r"link='log' needs positive targets, but row \d+ has -1"):
         clone(pipeline).set_params(model__stack_with=None).fit(X, np.where(y > 50, y, -1))
     for wrong in ({"target": "bounded"}, {"target": "positive", "classification": True}):
         for make in (composition_pipeline, structure_pipeline):
@@ -211,3 +192,60 @@ def test_structures__fast__is_one_network():
     model = structure_pipeline(fast=True, max_epochs=1, random_state=0)
     assert model.fit(structures, frequency)["model"].architecture_["order"] == 2
     assert model.predict(structures).shape == (12,)
+
+
+def make_annealed(n_rows=60):
+    """Crystals whose frequency falls with the temperature and depends on the route."""
+    structures, frequency, _ = make_structures(n_rows)
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(
+        {
+            "T (K)": rng.uniform(300, 1200, n_rows),
+            "crystal": structures,
+            "route": rng.choice(["cast", "annealed"], n_rows),
+        }
+    )
+    y = frequency * (1.2 - (table["T (K)"] - 300) / 1200) - 100 * (table["route"] == "cast")
+    table.loc[::9, "T (K)"] = np.nan
+    return table, y
+
+
+PROCESS = ["T (K)", "route"]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_structures__process_columns_go_through_files_and_new_rows(fast, tmp_path):
+    X, y = make_annealed(16)
+    X = X.assign(note="of no use")
+    model = structure_pipeline(process=PROCESS, structure="crystal", fast=fast, max_epochs=1)
+    model = clone(model).fit(X[:12], y[:12])
+    graph = model if fast else model.estimators_[0]
+    names = graph["model"].columns_["process"]
+    assert names == ("T (K)", "missingindicator_T (K)", "route_annealed", "route_cast")
+    assert graph["model"].columns_["context"][-4:] == names
+    new = X[12:].assign(route="rolled", **{"T (K)": np.nan})
+    predicted = model.predict(new)
+    assert np.isfinite(predicted).all()
+    assert (predicted != model.predict(X[12:])).all()
+    np.testing.assert_allclose(model.predict(new[["route", "crystal", "T (K)"]]), predicted)
+    trisk.save(model, tmp_path / "model.trisk")
+    loaded = trisk.load(tmp_path / "model.trisk")
+    np.testing.assert_allclose(loaded.predict(new), predicted, rtol=1e-12)
+    with pytest.raises(ValueError, match="route"):
+        model.predict(X.drop(columns="route"))
+    changed = clone(graph).set_params(graphs__process=["T (K)"])
+    assert changed.fit(X[:12], y[:12])["model"].columns_["process"] == names[:2]
+
+
+def test_structures__process_columns_teach_the_network():
+    X, y = make_annealed()
+    seen = X["T (K)"][45:].notna()
+    errors = {}
+    for process in (PROCESS, []):
+        model = structure_pipeline(
+            process=process, structure="crystal", fast=True,
+            max_epochs=40, random_state=0, unknown_elements="ignore",
+        )  # fmt: skip
+        predicted = model.fit(X[:45], y[:45]).predict(X[45:])
+        errors[len(process)] = np.abs(predicted - y[45:])[seen].mean()
+    assert errors[2] < 0.6 * errors[0]

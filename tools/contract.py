@@ -27,6 +27,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
 from trisk import estimators, featurizers
+from trisk.nn import EquivariantBackbone
 from trisk.testing import on_tables, table_to_formulas, table_to_graphs, table_to_structures
 
 PAGE = Path(__file__).parents[1] / "docs" / "contract.md"
@@ -182,6 +183,10 @@ def _of_structures():
     }.items():
         featurizer = getattr(featurizers, name)(**parameters)
         yield Case(name, on_tables(featurizer, table_to_structures), "structures")
+    embedder = featurizers.PotentialEmbedder(EquivariantBackbone(4.0, 8, 1))
+    hashes = {"check_estimators_overwrite_params": "joblib gives copies of a Module other hashes"}
+    bridged = on_tables(embedder, table_to_structures)
+    yield Case("PotentialEmbedder", bridged, "structures", declared=hashes)
     graphs = featurizers.CrystalGraphFeaturizer(n_neighbors=6, composition=None)
     bridged = on_tables(graphs, table_to_structures, answer=describe_graphs)
     yield Case("CrystalGraphFeaturizer", bridged, "structures")

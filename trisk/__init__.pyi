@@ -27,6 +27,7 @@ from .featurizers import CrystalGraphFeaturizer as CrystalGraphFeaturizer
 from .featurizers import LayerFeaturizer as LayerFeaturizer
 from .featurizers import MagpieFeaturizer as MagpieFeaturizer
 from .featurizers import Mat2VecFeaturizer as Mat2VecFeaturizer
+from .featurizers import PotentialEmbedder as PotentialEmbedder
 from .featurizers import PotentialFeaturizer as PotentialFeaturizer
 from .featurizers import PowerSpectrumFeaturizer as PowerSpectrumFeaturizer
 from .featurizers import SpringModelFeaturizer as SpringModelFeaturizer

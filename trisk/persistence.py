@@ -22,7 +22,7 @@ _FORMAT = 2  # 1 was that of trisk 0.1
 #: Parameters that belong to a machine or a session: files neither hold nor set them.
 _RUN_PARAMETERS = {"callbacks", "checkpoint", "device", "memory", "n_jobs", "verbose"}
 #: Parameters that files neither hold nor set where they are a path.
-_SOURCE_PARAMETERS = {"pretrained", "pretrainer", "vectors", "weights"}
+_SOURCE_PARAMETERS = {"backbone", "pretrained", "pretrainer", "vectors", "weights"}
 #: Kinds of description that are read: no methods, operators, bytes or calls of constructors.
 _LOADERS = {
     *("DTypeNode", "DictNode", "FunctionNode", "JsonNode", "ListNode", "LossNode", "SetNode"),
@@ -56,6 +56,9 @@ _TRUSTED = {
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
+    "trisk.nn.backbones.chgnet.CHGNetPotential",
+    "trisk.nn.backbones.mace.MACEPotential",
+    "trisk.nn.backbones.sevennet.SevenNetPotential",
     "trisk.persistence._truth",
 }
 _REMEDY = (

@@ -4,24 +4,17 @@ What a preset fixes (columns and settings) was chosen by validation inside the t
 the Matbench task it is named after; see ``benchmarks/``.
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import VotingClassifier, VotingRegressor
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 from trisk.estimators import (
-    CompositionEncoderClassifier,
-    CompositionEncoderRegressor,
     GraphTRIADSClassifier,
     GraphTRIADSRegressor,
-    HurdleRegressor,
     HybridTRIADSClassifier,
     HybridTRIADSOptions,
     HybridTRIADSRegressor,
@@ -31,6 +24,7 @@ from trisk.estimators import (
 )
 from trisk.estimators.stacking import MedianTrees
 from trisk.featurizers import CompositionFeaturizer, CrystalGraphFeaturizer, SpringModelFeaturizer
+from trisk.featurizers._rows import with_process
 from trisk.featurizers.composition.presets import PRESETS
 from trisk.training.settings import TrainingOptions
 
@@ -48,15 +42,7 @@ class Recipe:
     bare: bool = False
 
 
-#: Columns of plain element fractions.
-_FRACTIONS = "^ElementFraction (?!log10)"
-
-
-def _on_fractions(model):
-    """A model that sees plain element fractions only, of all columns."""
-    fractions = make_column_selector(_FRACTIONS)
-    return make_pipeline(ColumnTransformer([("fractions", "passthrough", fractions)]), model)
-
+_FRACTIONS = ("fractions", "passthrough", make_column_selector("^ElementFraction (?!log10)"))
 
 # The network and the training of the TRIADS paper (its model V13A).
 _PUBLISHED = {
@@ -84,12 +70,11 @@ RECIPES = {
     "steels": Recipe(
         settings={"n_members": 16},
         # The network gains from logarithms, trees split worse on them.
-        stack_with=_on_fractions(MedianTrees(n_estimators=200)),
+        stack_with=make_pipeline(ColumnTransformer([_FRACTIONS]), MedianTrees(n_estimators=200)),
     ),
     # Zero gaps and large ones: the median of the members keeps to one side.
     "band_gap": Recipe(
         settings={"n_neighbors": None, "aggregation": "median", "max_epochs": 60},
-        stack_with=HurdleRegressor(),
     ),
     "metallicity": Recipe(classification=True, settings={"max_epochs": 60}),
     "glass": Recipe(classification=True, settings={"n_neighbors": None, "max_epochs": 60}),
@@ -134,19 +119,18 @@ def composition_pipeline(
         of task; ``"published_…"`` are columns, network and training of the TRIADS paper.
     classification : bool or None, default=None
         Whether to classify; None follows the preset, and is False for ``"auto"``.
-    target : {"positive"} or None, default=None
-        ``"positive"`` learns the logarithm, for targets that span decades.
+    target : {"auto", "positive"} or None, default=None
+        ``"positive"`` learns the logarithm; ``"auto"`` does where targets are positive and span
+        decades.
     process : list of str, default=()
         Columns beside the formula, such as temperatures or routes, of a DataFrame. Missing
         numbers become the median, with a column that says so; text becomes one column per
         value, missing ones included.
     formula : str or None, default=None
         Column of formulas in a DataFrame; None takes the only one that is not in `process`.
-    pretrained : bool, "auto" or "fine-tuned", default="auto"
+    pretrained : bool or "auto", default="auto"
         Whether to add the columns of :class:`~trisk.featurizers.PretrainedFeaturizer`; ``"auto"``
-        adds them where held-out rows gain. ``"fine-tuned"`` trains its encoder on for the task, in
-        place of the forest, and stacks it with a network from scratch (on Magpie statistics with
-        ``preset="auto"``): with no weight where held-out rows say that it does harm.
+        adds them where held-out rows gain.
     fast : bool, default=False
         Whether to leave out stacking, calibration and ``pretrained="auto"``, and keep the bare
         network.
@@ -175,37 +159,21 @@ def composition_pipeline(
     """
     if preset not in {*PRESETS, "auto"}:
         raise ValueError(f"There is no preset {preset!r}; there are {['auto', *sorted(PRESETS)]}.")
-    if pretrained not in (False, True, "auto", "fine-tuned"):
-        raise ValueError(
-            f'pretrained={pretrained!r} is none of False, True, "auto" and "fine-tuned".'
-        )
+    if pretrained not in (False, True, "auto"):
+        raise ValueError(f'pretrained={pretrained!r} is none of False, True and "auto".')
     recipe = RECIPES.get(preset, Recipe())
     if classification is None:
         classification = recipe.classification
     bare = fast or recipe.bare
     settings = {**recipe.settings, "stack_with": None if bare else "auto", "calibrate": not bare}
     settings |= _of_target(target, classification) | parameters
-    if pretrained == "fine-tuned":
-        if parameters.get("stack_with") is not None:
-            raise ValueError(
-                'pretrained="fine-tuned" stacks the encoder with the network; leave '
-                f"stack_with={parameters['stack_with']!r} out, or use pretrained=True."
-            )
-        encoder = CompositionEncoderClassifier if classification else CompositionEncoderRegressor
-        settings["stack_with"] = _on_fractions(encoder())
-        featurizer = CompositionFeaturizer(preset="general" if preset == "auto" else preset)
-        if "ElementFraction Fe" not in clone(featurizer).fit(["Fe"]).get_feature_names_out():
-            blocks = [*PRESETS[featurizer.preset], "element_fraction"]
-            featurizer.set_params(blocks=blocks)
-            settings["stack_only"] = _FRACTIONS
-    else:
-        if bare and pretrained == "auto":
-            pretrained = False
-        featurizer = CompositionFeaturizer(preset=preset, pretrained=pretrained)
-        if isinstance(settings["stack_with"], str) and settings["stack_with"] == "auto":
-            # A recipe is shared: whoever changes a pipeline must not change the recipe.
-            settings["stack_with"] = clone(recipe.stack_with, safe=False)
-    featurizer = formula_columns(featurizer, process, formula)
+    if bare and pretrained == "auto":
+        pretrained = False
+    featurizer = CompositionFeaturizer(preset=preset, pretrained=pretrained)
+    if isinstance(settings["stack_with"], str) and settings["stack_with"] == "auto":
+        # A recipe is shared: whoever changes a pipeline must not change the recipe.
+        settings["stack_with"] = clone(recipe.stack_with, safe=False)
+    featurizer = with_process(featurizer, process, formula)
     estimator = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
     model = clone(estimator()).set_params(**_copies(settings))
     return Pipeline([("features", featurizer), ("model", model)])
@@ -219,42 +187,23 @@ def _copies(settings):
 
 def _of_target(target, classification):
     """What a kind of target asks of an estimator."""
-    if target is None:
-        return {}
-    if target != "positive":
-        raise ValueError(f'target={target!r} is neither None nor "positive".')
-    if classification:
+    if target not in ("auto", "positive", None):
+        raise ValueError(f'target={target!r} is neither "auto" nor "positive" nor None.')
+    if classification and target == "positive":
         raise ValueError('target="positive" is for numbers, and this is a classification.')
-    return {"link": "log"}
-
-
-def _of_columns(parts):
-    """Parts of a DataFrame side by side, under the names that they give."""
-    made = ColumnTransformer(parts, verbose_feature_names_out=False)
-    return made.set_output(transform="pandas")
-
-
-def formula_columns(featurizer, process=(), formula=None):
-    """Columns of the formula, which are all there is or one column, and those of the process."""
-    if not len(process):
-        return (
-            featurizer if formula is None else _of_columns([("composition", featurizer, formula)])
-        )
-    numbers = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    values = _of_columns(
-        [
-            ("numbers", numbers, make_column_selector(dtype_include="number")),
-            ("words", words, make_column_selector(dtype_exclude="number")),
-        ]
-    )
-    others = "|".join(map(re.escape, process))
-    column = make_column_selector(rf"^(?!(?:{others})$)") if formula is None else formula
-    return _of_columns([("composition", featurizer, column), ("process", values, list(process))])
+    links = {} if classification else {"auto": "auto", "positive": "log"}
+    return {"link": links[target]} if target in links else {}
 
 
 def structure_pipeline(
-    *, classification=False, target=None, pretrained=True, fast=False, **parameters
+    *,
+    classification=False,
+    target="auto",
+    process=(),
+    structure=None,
+    pretrained=True,
+    fast=False,
+    **parameters,
 ):
     """Make a pipeline from crystal structures to predictions.
 
@@ -267,8 +216,14 @@ def structure_pipeline(
     ----------
     classification : bool, default=False
         Whether to classify.
-    target : {"positive"} or None, default=None
-        ``"positive"`` learns the logarithm, for targets that span decades.
+    target : {"auto", "positive"} or None, default="auto"
+        ``"positive"`` learns the logarithm; ``"auto"`` does where targets are positive and span
+        decades, see `link` of :class:`~trisk.estimators.GraphTRIADSRegressor`.
+    process : list of str, default=()
+        Columns beside the structure, such as temperatures or routes, of a DataFrame; treated as
+        in :func:`composition_pipeline`, and read by both networks.
+    structure : str or None, default=None
+        Column of structures in a DataFrame; None takes the only one that is not in `process`.
     pretrained : bool, default=True
         Whether to use the weights that come with trisk. They learned from crystals of other
         formulas than those of Matbench's phonons.
@@ -280,7 +235,8 @@ def structure_pipeline(
     Returns
     -------
     model : VotingRegressor, VotingClassifier or Pipeline
-        Takes what :func:`trisk.structures.read_structures` does; one pipeline if `fast`.
+        Takes what :func:`trisk.structures.read_structures` does, or a DataFrame with a column of
+        that; one pipeline if `fast`.
 
     See Also
     --------
@@ -296,17 +252,19 @@ def structure_pipeline(
     graph_network = GraphTRIADSClassifier if classification else GraphTRIADSRegressor
     scratch = fast or not pretrained
     sensors = None if scratch else [SpringModelFeaturizer(), TriForcesSensors()]
-    graphs = CrystalGraphFeaturizer(order=2, structure=sensors)
+    columns = {"process": list(process), "column": structure}
+    graphs = CrystalGraphFeaturizer(order=2, structure=sensors, **columns)
     settings = {"n_members": 1, "max_epochs": "auto", "network__order": 2, **link, **parameters}
     first = Pipeline([("graphs", graphs), ("model", graph_network().set_params(**settings))])
     if fast:
         return first
     streams = TriForcesClassifier if classification else TriForcesRegressor
-    settings = {"pretrained": "sensors" if pretrained else None, "max_epochs": 60, **parameters}
+    weights = "sensors" if pretrained else None
+    settings = {"pretrained": weights, "max_epochs": 60, **link, **parameters}
     network = streams(context=True).set_params(**settings)
-    if link:
-        network = TransformedTargetRegressor(network, func=np.log, inverse_func=np.exp)
-    springs = CrystalGraphFeaturizer(order=0, composition=None, structure=[SpringModelFeaturizer()])
+    springs = CrystalGraphFeaturizer(
+        order=0, composition=None, structure=[SpringModelFeaturizer()], **columns
+    )
     second = Pipeline([("graphs", springs), ("model", network)])
     both = [("graph_triads", first), ("triforces", second)]
     return VotingClassifier(both, voting="soft") if classification else VotingRegressor(both)

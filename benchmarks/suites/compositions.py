@@ -94,7 +94,6 @@ MODELS = {
     "HybridTRIADS, pre-trained + trees": Model(
         pipeline, of_recipe(stack_with="auto", pretrained=True)
     ),
-    "HybridTRIADS + fine-tuned encoder": Model(pipeline, of_recipe(pretrained="fine-tuned")),
     "fine-tuned encoder": Model(encoder),
     "ExtraTrees, element fractions": Model(trees, {**EXTRA, "blocks": ["element_fraction"]}),
     "ExtraTrees, Magpie": Model(trees, {**EXTRA, "blocks": ["magpie"]}),

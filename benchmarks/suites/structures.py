@@ -186,6 +186,13 @@ def triforces(task, structure=(), reference=None, **parameters):
     )
 
 
+def default_pipeline(task):
+    """What a user gets who names nothing."""
+    import trisk
+
+    return trisk.structure_pipeline(random_state=0)
+
+
 def mean(task, models):
     """The mean of models of this suite."""
     from sklearn.ensemble import VotingRegressor
@@ -254,6 +261,7 @@ def mean_of(*models, tasks=PHONONS):
 
 
 MODELS = {
+    "default pipeline": Model(default_pipeline, tasks=("phonons", "jdft2d")),
     "GraphTRIADS": graphs({"jdft2d": LAYERS}),
     "GraphTRIADS, without layers": graphs(tasks=("jdft2d",)),
     "GraphTRIADS, distances only": graphs(order=1, composition=None, network__physics=False),

@@ -502,6 +502,28 @@ def test_fit__folder_of_cifs_and_a_table_of_targets(tmp_path, capsys):
     assert run(capsys, "report", tmp_path / "m")[0] == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*elements that the training set had not")
+def test_fit__process_columns_beside_crystals(tmp_path, capsys):
+    structures, frequency, _ = make_structures(12)
+    files = [f"{k}.cif" for k in range(12)]
+    for file, structure in zip(files, structures, strict=True):
+        structure.to(filename=str(tmp_path / file))
+    table = pd.DataFrame({"file": files, "T": np.arange(12.0), "route": ["a", "b"] * 6})
+    table.loc[3, "T"] = np.nan
+    table.assign(frequency=frequency).to_csv(tmp_path / "t.csv", index=False)
+    table.assign(route="new").to_csv(tmp_path / "new.csv", index=False)
+    arguments = ["--structure", "file", "--target", "frequency", "--process", "T", "route"]
+    arguments += ["--fast", "--quiet", "--members", "1", "--epochs", "1", "--cv", "2"]
+    assert run(capsys, "fit", tmp_path / "t.csv", *arguments, "--out", tmp_path / "m")[0] == 0
+    code, text, _ = run(capsys, "predict", tmp_path / "m", tmp_path / "new.csv")
+    assert code == 0
+    assert pd.read_csv(io.StringIO(text))["predicted frequency"].notna().all()
+    assert run(capsys, "report", tmp_path / "m")[0] == 0
+    assert "structures, column “file”, and T, route" in (tmp_path / "m" / "report.html").read_text()
+    arguments[-2:] = ["--leave-out", "chemical_system", "--overwrite"]
+    assert run(capsys, "fit", tmp_path / "t.csv", *arguments, "--out", tmp_path / "m")[0] == 0
+
+
 def test_fit__excel_files__need_openpyxl(tmp_path):
     path = tmp_path / "t.xlsx"
     if find_spec("openpyxl") is None:

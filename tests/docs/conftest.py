@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from ase.md.md import MolecularDynamics
 from short import shortened
 
 import trisk
@@ -12,9 +13,11 @@ from trisk.training.settings import AutomaticSchedule
 
 
 @pytest.fixture
-def short_trainings(monkeypatch):
-    """No network trains for more than two epochs."""
+def short_runs(monkeypatch):
+    """No network trains for more than two epochs, and no dynamics takes more than twenty steps."""
     monkeypatch.setattr(AutomaticSchedule, "resolve", shortened)
+    run = MolecularDynamics.run
+    monkeypatch.setattr(MolecularDynamics, "run", lambda self, steps: run(self, min(steps, 20)))
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""Every block of Python on the site runs, in the order of its page; so do the commands."""
+"""Every block of Python and every command on the site runs, in the order of its page."""
 
 import re
 import shlex
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS / "extensions"))
 
-#: Optional comment in front of a block: <!-- needs: matbench -->.
+#: Optional comment in front of a block: <!-- needs: matbench -->, or a package in its place.
 _BLOCK = re.compile(r"(?:<!-- needs: (\w+) -->\n)?```(python|bash)\n(.*?)```", re.DOTALL)
 
 
@@ -24,11 +25,12 @@ def pages():
     return {str(path.relative_to(DOCS)): path.read_text(encoding="utf-8") for path in found}
 
 
-def blocks(text, language):
-    return [(need, code) for need, of, code in _BLOCK.findall(text) if of == language]
+def commands(code):
+    """Lines of a shell that call trisk."""
+    return [shlex.split(line)[1:] for line in code.splitlines() if line.startswith("trisk ")]
 
 
-WITH_CODE = sorted(name for name, text in pages().items() if blocks(text, "python"))
+WITH_CODE = sorted(name for name, text in pages().items() if "```python" in text)
 
 
 def test_the_first_pages_have_code():
@@ -36,28 +38,32 @@ def test_the_first_pages_have_code():
 
 
 @pytest.mark.parametrize("page", WITH_CODE)
-def test_code_runs(page, own_data, few_rows, short_trainings, monkeypatch, request):
+def test_code_runs(page, own_data, few_rows, short_runs, monkeypatch, request, capsys):
     mpl.use("agg")
     namespace = {}
-    for number, (need, code) in enumerate(blocks(pages()[page], "python"), start=1):
+    for number, (need, language, code) in enumerate(_BLOCK.findall(pages()[page]), start=1):
         if need == "matbench":
             try:
                 request.getfixturevalue("matbench_dir")
             except pytest.skip.Exception:
                 continue
+        elif need not in ("", "repository") and find_spec(need) is None:
+            continue
         monkeypatch.chdir(ROOT if need == "repository" else own_data)
         with warnings.catch_warnings():
             # Trainings of two epochs: scikit-learn and Optuna may say that they are short.
             warnings.simplefilter("ignore", UserWarning)
-            exec(compile(code, f"{page}, block {number}", "exec"), namespace)
+            if language == "python":
+                exec(compile(code, f"{page}, block {number}", "exec"), namespace)
+                continue
+            for command in commands(code):
+                assert main(command) == 0, capsys.readouterr().err
 
 
-def test_commands_of_the_first_page_run(own_data, short_trainings, capsys):
-    lines = [line for _, code in blocks(pages()["start.md"], "bash") for line in code.splitlines()]
-    commands = [shlex.split(line) for line in lines if line.startswith("trisk ")]
-    assert [command[1] for command in commands] == ["fit", "predict", "report"]
-    for command in commands:
-        assert main(command[1:]) == 0, capsys.readouterr().err
+@pytest.mark.parametrize("page", ["start.md", "guide/folder.md"])
+def test_pages_from_data_to_a_report_have_all_commands(page):
+    found = [words[0] for _, _, code in _BLOCK.findall(pages()[page]) for words in commands(code)]
+    assert found == ["fit", "predict", "report"]
 
 
 def test_numbers_in_pages_are_in_the_results():

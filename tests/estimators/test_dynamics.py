@@ -1,5 +1,6 @@
 """A potential in simulations: repulsion, dynamics, precision, spread, torch-sim, frames' keys."""
 
+import re
 import sys
 
 import numpy as np
@@ -242,13 +243,16 @@ def test_results_under_the_names_of_the_field(frames, tmp_path):
         model.set_params(forces_key="G").fit(named)
 
 
-def test_history_has_validation_errors_in_units(frames):
-    model = make(TriForcesPotential, max_epochs=2, validation_fraction=0.3, **SMALL).fit(frames)
+def test_history_and_progress_have_validation_errors_in_units(frames, capsys):
+    model = make(TriForcesPotential, max_epochs=2, validation_fraction=0.3, verbose=1, **SMALL)
+    model.fit(frames)
+    shown = capsys.readouterr().err
+    assert re.search(r"energy meV/atom=[\d.e+]+, forces meV/A=[\d.e+]+, stress meV/A3=\d", shown)
     names = ("energy_meV_per_atom", "forces_meV_per_A", "stress_meV_per_A3")
     history = model.net_.plain_history()
     assert all(epoch[f"valid_{name}"] > 0 for epoch in history for name in names)
     bare = [Atoms(frame, calculator=None) for frame in frames]
-    model.fit(bare, [frame.get_potential_energy() for frame in frames])
+    model.set_params(verbose=0).fit(bare, [frame.get_potential_energy() for frame in frames])
     last = model.net_.plain_history()[-1]
     assert [f"valid_{name}" in last for name in names] == [True, False, False]
     spread = np.std([frame.get_potential_energy() / 8 for frame in frames])

@@ -106,7 +106,7 @@ def test_structures_that_could_not_be_read(fitted, graphs, crystals):
         predicted = fitted.predict(broken)
     assert np.flatnonzero(np.isnan(predicted)).tolist() == [1]
     assert np.allclose(np.delete(predicted, 1), fitted.predict(graphs))
-    with pytest.raises(ValueError, match=r"1 structures have no atoms \(rows 1\)"):
+    with pytest.raises(ValueError, match=r"1 structures have no atoms, first in rows \[1\]"):
         clone(fitted).fit(broken, np.insert(crystals[1], 1, 1.0))
     classifier = make(GraphTRIADSClassifier, **_ONCE).fit(graphs, crystals[2])
     message = r"structures in rows \[1\] have no atoms"

@@ -12,7 +12,7 @@ from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 from nested import make
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 
 import trisk
 from trisk import TriForcesPotential
@@ -73,6 +73,34 @@ def test_results_come_as_a_frame_and_survive_a_file(potential, frames, tmp_path)
         for value, again, cell in zip(values, loaded[name], table[name], strict=True):
             np.testing.assert_array_equal(value, again)
             np.testing.assert_array_equal(value, cell)
+
+
+def test_one_array_for_scikit_learn(frames):
+    frames, small = frames[:8], {"hidden_dim": 8, "n_layers": 1, "cutoff": 4.0, "batch_size": 4}
+    model = make(
+        TriForcesPotential, output="energy", n_members=2, max_epochs=2, random_state=0, **small
+    )
+    with_forces = cross_val_predict(model, frames, cv=2)
+    expected = model.fit(frames[4:]).predict(frames[:4])
+    np.testing.assert_allclose(with_forces[:4], expected, rtol=1e-9)
+    pair = model.predict(frames, return_std=True)
+    names = ["energy", "forces", "stress", "energies"]
+    assert list(model.predict(frames, as_frame=True)) == names
+    results = model.set_params(output="all").predict(frames, return_std=True)
+    for found, name in zip(pair, ("energy", "energy_std"), strict=True):
+        np.testing.assert_array_equal(found, results[name])
+
+    model.set_params(output="energy", n_members=1)
+    energies = np.array([frame.get_potential_energy() for frame in frames])
+    settings = {"cv": 2, "scoring": "neg_mean_absolute_error", "error_score": "raise"}
+    found = cross_val_predict(model, frames, energies, cv=2)
+    errors = [np.abs(found - energies)[half].mean() for half in (slice(4), slice(4, None))]
+    np.testing.assert_allclose(-cross_val_score(model, frames, energies, **settings), errors)
+    search = GridSearchCV(model, {"network__n_layers": [1, 2]}, **settings).fit(frames, energies)
+    np.testing.assert_allclose(-search.cv_results_["mean_test_score"][0], np.mean(errors))
+    assert search.predict(frames[:3]).shape == (3,)
+    with pytest.raises(ValueError, match="The 'output' parameter"):
+        model.set_params(output="forces").fit(frames)
 
 
 def test_results_follow_the_crystal(potential, frames):

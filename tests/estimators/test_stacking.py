@@ -82,33 +82,6 @@ def test_prediction_is_the_stated_average(small, table):
     np.testing.assert_allclose(last, both.predict(X), rtol=1e-12)
 
 
-@pytest.mark.parametrize("n_attention_layers", [None, 1])
-def test_columns_for_the_companion_alone__the_network_does_not_see(
-    small, features, gaps, n_attention_layers
-):
-    settings = {**small, "n_attention_layers": n_attention_layers, "n_neighbors": 4}
-    more = features.assign(secret=gaps)
-    alone = make(HybridTRIADSRegressor, **settings).fit(features, gaps)
-    told = make(HybridTRIADSRegressor, stack_with=_TREES, stack_only="^secret$", **settings)
-    told.fit(more, gaps)
-    assert told.stacked_.n_features_in_ == more.shape[1]
-    told.stacked_weight_ = 0.0
-    np.testing.assert_allclose(told.predict(more), alone.predict(features), rtol=1e-9)
-
-
-@pytest.mark.parametrize(("pattern", "message"), [
-    ("nothing", r"'nothing' matches no column; the names are \['Magpie"),
-    ("", "matches all"),
-    ("(", "no regular expression"),
-])  # fmt: skip
-def test_columns_for_the_companion_alone__must_be_some(small, features, gaps, pattern, message):
-    model = make(HybridTRIADSRegressor, stack_with=_TREES, stack_only=pattern, **small)
-    with pytest.raises(ValueError, match=message):
-        model.fit(features, gaps)
-    with pytest.raises(ValueError, match="give a DataFrame"):
-        model.fit(features.to_numpy(), gaps)
-
-
 def test_a_perfect_companion_takes_over_and_a_useless_one_is_left_out(small, table):
     X, _ = table
     perfect = make(HybridTRIADSRegressor, stack_with=_Oracle(), **small).fit(X, X[:, 0])

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111, molecule
@@ -114,6 +115,20 @@ def test_sum_pooling_is_extensive(crystals, volumes):
     np.testing.assert_allclose(model.predict(large), 4 * model.predict(crystals), rtol=1e-9)
 
 
+def test_learns_logarithms_of_targets_that_span_decades(crystals, volumes):
+    ranks = np.argsort(np.argsort(volumes)) / len(volumes)
+    model = make(TriForcesRegressor, link="auto", **SMALL | {"max_epochs": 1})
+    assert not model.fit(crystals, 10 + ranks).target_scaler_.log
+    assert not model.fit(crystals, 30 * ranks).target_scaler_.log
+    assert model.fit(crystals, 10 + 90 * ranks).target_scaler_.log
+    assert model.predict(crystals).min() > 0
+    with pytest.raises(ValueError, match="link='log' needs positive targets"):
+        clone(model).set_params(link="log").fit(crystals, -volumes)
+    charges = [np.full(len(c), -1.0) for c in crystals]
+    with pytest.raises(ValueError, match="link='log' needs positive targets"):
+        clone(model).set_params(link="log", level="atom").fit(crystals, charges)
+
+
 def test_works_in_pipelines_and_cross_validation(crystals, volumes):
     network = make(TriForcesRegressor, unknown_elements="ignore", **SMALL)
     pipeline = make_pipeline(CrystalGraphFeaturizer(order=1), network)
@@ -143,6 +158,25 @@ def test_sums_over_atoms_see_the_context_too(crystals, volumes):
     ).fit(crystals, volumes)
     large = [c.repeat((2, 1, 2)) for c in crystals]
     np.testing.assert_allclose(pipeline.predict(large), 4 * pipeline.predict(crystals), rtol=1e-6)
+
+
+def test_process_columns_join_the_structures(crystals, volumes, tmp_path):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"crystal": crystals * 3, "T (K)": rng.uniform(300, 900, 54)})
+    X["route"] = rng.choice(["cast", "rolled"], 54)
+    y = np.tile(volumes, 3) + 0.02 * X["T (K)"] + 4 * (X["route"] == "cast")
+    settings = {**SMALL, "max_epochs": 40, "batch_size": 9, "learning_rate": 1e-2}
+    errors = {}
+    for process in ([], ["T (K)"], ["T (K)", "route"]):
+        graphs = CrystalGraphFeaturizer(order=0, process=process, column="crystal")
+        model = make_pipeline(graphs, make(TriForcesRegressor, context=True, **settings))
+        predicted = model.fit(X[:36], y[:36]).predict(X[36:])
+        errors[len(process)] = np.abs(predicted - y[36:]).mean()
+    assert errors[2] < 0.7 * errors[1] < 0.7 * 0.7 * errors[0]
+    trisk.save(model, tmp_path / "model.trisk")
+    np.testing.assert_array_equal(trisk.load(tmp_path / "model.trisk").predict(X[36:]), predicted)
+    with pytest.raises(ValueError, match=r"context=False leaves out .*'T \(K\)', 'route_cast', "):
+        model.set_params(triforcesregressor__context=False).fit(X, y)
 
 
 def test_missing_context_is_named(crystals, volumes):
@@ -235,7 +269,7 @@ def test_structures_that_could_not_be_read(crystals, fitted):
     predictions = fitted.predict(graphs)
     np.testing.assert_allclose(predictions[0], fitted.predict(crystals[:1])[0], rtol=1e-6)
     assert np.isnan(predictions[1])
-    with pytest.raises(ValueError, match=r"no atoms in 1 structures, first in rows \[1\]"):
+    with pytest.raises(ValueError, match=r"1 structures have no atoms, first in rows \[1\]"):
         make(TriForcesRegressor, **SMALL).fit(graphs, [1.0, 2.0])
     kinds = np.repeat(["fcc", "bcc"], 9)
     model = make(TriForcesClassifier, **SMALL).fit(crystals, kinds)

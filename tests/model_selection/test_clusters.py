@@ -3,12 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from ase.build import molecule
 from pymatgen.core import Composition, Lattice, Structure
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import cross_val_score
 
 from trisk.datasets import load_band_gaps
 from trisk.model_selection import leave_cluster_out
+from trisk.testing import make_structures
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,28 @@ def test_prototype__structures_by_their_space_group_too():
     cesium = Structure(lattice, ["Cs", "Cl"], [[0, 0, 0], [0.5] * 3])
     folds = leave_cluster_out("prototype").split([rock_salt, cesium, oxide])
     assert sorted(test.tolist() for _, test in folds) == [[0, 2], [1]]
+
+
+@pytest.mark.parametrize("by", ["chemical_system", "prototype", "kmeans"])
+def test_structures_of_every_kind__make_the_same_folds(by, tmp_path):
+    structures = make_structures(12)[0]
+    files = [tmp_path / f"{row}.cif" for row in range(12)]
+    for structure, file in zip(structures, files, strict=True):
+        structure.to(filename=str(file))
+    cv = leave_cluster_out(by, n_splits=3, random_state=0)
+    folds = [test.tolist() for _, test in cv.split(structures)]
+    kinds = [
+        files,
+        pd.Series([str(file) for file in files]),
+        [file.read_text() for file in files],
+        [structure.as_dict() for structure in structures],
+        [structure.to_ase_atoms() for structure in structures],
+    ]
+    for X in kinds:
+        assert [test.tolist() for _, test in cv.split(X)] == folds
+    molecules = [*kinds[-1][:2], molecule("H2O"), molecule("SH2")]
+    folds = leave_cluster_out("prototype").split(molecules)
+    assert sorted(test.tolist() for _, test in folds) == [[0], [1], [2, 3]]
 
 
 def test_kmeans__columns_and_formulas(formulas):

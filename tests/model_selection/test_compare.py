@@ -78,6 +78,21 @@ def test_process_columns_beside_formulas():
     assert {"T (K)", "dry_N", "dry_Y"} < set(names)
 
 
+def test_process_columns_beside_structures(tmp_path):
+    structures, frequency, _ = make_structures(16)
+    table = pd.DataFrame({"T (K)": np.arange(16.0), "dry": ["N", "Y"] * 8, "crystal": structures})
+    assert rows_of(table) == ("structures", "crystal")
+    assert len(set(material_labels(table))) > 8
+    models = default_models(table, classification=False, random_state=0)
+    assert models.pop("trisk").estimators[1][1]["graphs"].process == ["T (K)", "dry"]
+    found = compare(table, frequency, models=small(models), cv=2)
+    graphs = found.results["ExtraTrees"].estimators[0][0]
+    assert graphs.transform(table).names["process"] == ("T (K)", "dry_N", "dry_Y")
+    structures[0].to(filename=str(tmp_path / "a.cif"))
+    files = table.assign(crystal=str(tmp_path / "a.cif"), formula="NaCl")
+    assert rows_of(files) == ("structures", "crystal")
+
+
 @pytest.mark.parametrize("classification", [False, True])
 def test_structures__get_networks_and_trees(classification):
     structures, frequency, kind = make_structures(16)

@@ -115,6 +115,9 @@ def test_columns_and_targets_beyond_double_precision__are_refused(scaling):
     model = _small(scaling=scaling)
     with pytest.raises(ValueError, match=r"target .* too large; give it in a larger unit"):
         model.fit(_X, _Y * 1e200)
+    for scale in (1e-160, 1e-300, 1e-310):
+        with pytest.raises(ValueError, match=r"Targets differ by .*e-\d+; .* a smaller unit"):
+            model.fit(_X, _Y * scale)
     X = np.where(_X > 0, 1.7e308, -1.7e308)
     with pytest.raises(ValueError, match=r"Column 0 ranges from -1.7e.308 to 1.7e.308"):
         model.fit(X, _Y)

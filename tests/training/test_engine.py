@@ -13,7 +13,15 @@ from nested import make, small_encoder
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+    PrintLog,
+)
 
 from reliability import models
 from trisk import estimators
@@ -211,6 +219,69 @@ def test_skorch_callback_ends_a_training_early(network):
     model = fit(network, max_epochs=20, callbacks=[("stop", stop)])
     assert 0 < len(model.net_.history) < 20
     assert np.isfinite(network.answers(model)).all()
+
+
+@WITH_TARGET
+def test_skorch_checkpoint_as_it_comes(network, tmp_path):
+    settings = {"validation_fraction": 0.25, "n_members": 1, "learning_rate": 0.05}
+    keeper = Checkpoint(dirname=str(tmp_path), load_best=True)
+    model = fit(network, max_epochs=8, callbacks=[keeper], **settings)
+    files = {"params.pt", "optimizer.pt", "criterion.pt", "history.json"}
+    assert files == {path.name for path in tmp_path.iterdir()}
+    # It loads the epoch that trisk itself restores, averaged as it was validated.
+    plain = fit(network, max_epochs=8, **settings)
+    weights = plain.net_.module_.state_dict()
+    for name, value in torch.load(tmp_path / "params.pt", weights_only=True).items():
+        torch.testing.assert_close(value.double(), weights[name].double(), rtol=1e-5, atol=1e-6)
+        assert torch.equal(model.net_.module_.state_dict()[name], value.to(weights[name].dtype))
+    best = np.array(plain.net_.history[:, "valid_loss_best"])
+    losses = np.array(plain.net_.history[:, "valid_loss"])
+    assert np.flatnonzero(best)[-1] == losses.argmin() == len(model.net_.history) - 1
+
+
+@ALL
+def test_skorch_log_prints_though_trisk_does_not(network, capsys):
+    settings = {} if network.cls is TriForcesPretrainer else {"validation_fraction": 0.25}
+    fit(network, max_epochs=3, callbacks=[PrintLog()], **settings)
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    n_networks = 2 if network.cls is TriForcesRegressor else 1
+    assert len(shown.out.splitlines()) == n_networks * (2 + 3), "a header and three epochs"
+    assert "train_loss" in shown.out
+    assert ("valid_loss" in shown.out) == bool(settings)
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (Checkpoint(), r'training__validation_fraction.* monitor="train_loss_best"'),
+        (EarlyStopping(), r'training__validation_fraction.* monitor="train_loss"'),
+        (EpochScoring("r2"), r"valid_loss in net_.history, or .* trisk.cross_validate"),
+        (EpochScoring("r2", on_train=True), "EpochScoring finds no predictions"),
+        (EpochScoring("r2", on_train=True, use_caching=False), "EpochScoring finds no predictions"),
+        (BatchScoring("neg_mean_absolute_error"), "BatchScoring finds no predictions"),
+        (LRScheduler(), "training__schedule sets the learning rate"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_skorch_callbacks_that_could_only_fail_or_do_nothing(network, callback, message):
+    model = network.make(callbacks=[callback])
+    with pytest.raises(ValueError, match=message):
+        model.fit(*data(network.data))
+    with pytest.raises(NotFittedError):
+        network.answers(model)
+
+
+@ALL
+def test_a_function_is_recorded_by_epoch_scoring(network):
+    def n_rows(net, dataset, y):
+        assert y is None
+        return len(dataset)
+
+    scoring = EpochScoring(n_rows, on_train=True, use_caching=False)
+    model = fit(network, max_epochs=2, callbacks=[("rows", scoring)])
+    assert model.net_.history[:, "n_rows"] == [len(data(network.data)[0])] * 2
 
 
 @ALL

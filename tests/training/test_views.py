@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from trisk.estimators.triforces import TriForcesOptions, build_encoder, to_batch
-from trisk.nn import STREAMS, PretrainingLoss, PretrainingNetwork
+from trisk.estimators.triforces import TriForcesOptions, build_encoder
+from trisk.nn import STREAMS, PretrainingLoss, PretrainingNetwork, to_batch
 from trisk.structures import connect, read_structures
 from trisk.testing import make_structures
 from trisk.training.pretraining import (

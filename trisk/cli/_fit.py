@@ -1,7 +1,6 @@
 """``trisk fit``: from a table to a validated model in a folder."""
 
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -107,12 +106,8 @@ def read(options):
     y.attrs = {"quantity": options.target, "unit": options.unit or _files.unit_in(options.target)}
     if y.nunique() < 2:
         raise CommandError(f"All rows have the same {options.target!r}: {y.iloc[0]}.")
-    X = names.iloc[kept]
-    if structures:
-        if kinds:
-            raise CommandError("--process is for formulas; structures take no further columns.")
-        X = crystals.iloc[kept]
-    elif kinds:
+    X = (crystals if structures else names).iloc[kept]
+    if kinds:
         X = process.iloc[kept].assign(**{material: X})
     return Data(X, y, classification, material, names.iloc[kept], structures, kinds)
 
@@ -121,7 +116,9 @@ def _find_formulas(table, path):
     """The column that holds formulas, where no option says so."""
     from trisk.model_selection._compare import rows_of
 
-    name = rows_of(table.assign(**{"": "no formula"}))[1]
+    kind, name = rows_of(table.assign(**{"": "no formula"}))
+    if kind == "structures":
+        return _find_formulas(table.drop(columns=name), path)
     if name is None:
         raise CommandError(f"No column of {path!r} holds formulas: pass --formula or --structure.")
     print(f"formulas: column {name!r}", file=sys.stderr)
@@ -145,7 +142,10 @@ def make_pipeline(options, data):
     if getattr(options, "positive", False):
         settings["target"] = "positive"
     if data.structures:
-        return structure_pipeline(pretrained=not options.no_pretraining, **settings)
+        settings["pretrained"] = not options.no_pretraining
+        if data.process:
+            settings |= {"process": list(data.process), "structure": data.material}
+        return structure_pipeline(**settings)
     if options.preset not in {*PRESETS, "auto"}:
         names = ["auto", *sorted(PRESETS)]
         raise CommandError(f"There is no preset {options.preset!r}; there are {names}.")
@@ -177,31 +177,18 @@ def _outer(options, data):
     from trisk.model_selection import leave_cluster_out
     from trisk.model_selection._compare import grouped_folds
 
+    materials = data.X[data.material] if data.process else data.X
     if options.cv:
-        labels = data.X[data.material] if data.process else data.X
         about = {"classification": data.classification, "random_state": options.seed}
-        return grouped_folds(labels, data.y, options.cv, **about)
+        return grouped_folds(materials, data.y, options.cv, **about)
     settings: dict[str, Any] = {"n_splits": 5, "random_state": options.seed}
     if options.leave_out == "element":
         settings = {"min_test_size": max(2, len(data.y) // 50)}
-    if data.structures:
-        settings["materials"] = _contents(data.X)
-    elif data.process:
-        settings["materials"] = data.names.tolist()
+    if data.process:
+        settings["materials"] = materials.tolist()
     what = options.leave_out.replace("_", " ")
     folds = leave_cluster_out(options.leave_out, **settings)
     return folds, f"test rows of another {what} than training rows"
-
-
-def _contents(sources):
-    """Elements and their numbers in each structure."""
-    from trisk.structures import read_structures
-    from trisk.structures.elements import ELEMENT_SYMBOLS
-
-    crystals, _ = read_structures(sources)
-    ends = np.cumsum(crystals.counts("atom"))[:-1]
-    symbols = np.array(ELEMENT_SYMBOLS)[crystals.atomic_numbers - 1]
-    return [dict(Counter(part.tolist())) for part in np.split(symbols, ends)]
 
 
 def _validate(options, estimator, data, folder):

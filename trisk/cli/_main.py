@@ -113,7 +113,7 @@ def _add_fit(commands):
         nargs="+",
         default=[],
         metavar="COLUMN",
-        help="columns beside the formula, such as temperatures; cells may be empty",
+        help="columns beside the formula or structure, such as temperatures; cells may be empty",
     )
     fit.add_argument("--unit", help="unit of the target (default: that in 'target [unit]')")
     fit.add_argument("--preset", default="auto", help="kind of task, see below (default: auto)")

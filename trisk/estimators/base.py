@@ -16,11 +16,10 @@ from sklearn.utils.validation import check_consistent_length
 
 from trisk._compat import Interval, StrOptions, check_sample_weight
 from trisk.estimators.scaling import merge_structures
-from trisk.nn import select_members
+from trisk.nn import check_sizes, select_members
 from trisk.structures.elements import ELEMENT_SYMBOLS
 from trisk.training.net import finished_net, resolve_device
 from trisk.training.settings import (
-    MAX_STEPS,
     AutomaticSchedule,
     Choice,
     Options,
@@ -46,7 +45,9 @@ COMMON_TEXT = """
         several follow one another, with its number appended). A later `fit` with the same data,
         parameters and integer `random_state` goes on from it, on a CPU to the bit.
     callbacks : list of skorch callbacks or None, default=None
-        Further callbacks, e.g. :class:`skorch.callbacks.EarlyStopping`.
+        Further callbacks, e.g. :class:`skorch.callbacks.EarlyStopping`; where several networks
+        follow one another, each uses them in turn. ``"valid_loss"`` is there to be monitored with
+        ``training__validation_fraction``.
     device : str, default="auto"
         Torch device; ``"auto"`` is CUDA where available, else the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -58,7 +59,11 @@ REGRESSOR_TEXT = """
     loss : {"absolute_error", "squared_error", "huber"}, default="absolute_error"
         Loss on the standardised target.
     aggregation : {"mean", "median"}, default="mean"
-        How members' predictions are combined."""
+        How members' predictions are combined.
+    link : {"identity", "log", "auto"}, default="identity"
+        Whether the network predicts the target or its logarithm, with which relative errors count.
+        ``"auto"`` takes the logarithm of targets that are positive and of which the largest
+        twentieth begins at five times where the smallest ends, or more."""
 
 CLASSIFIER_TEXT = """
     class_weight : dict, "balanced" or None, default=None
@@ -94,23 +99,29 @@ def document_parameters(cls):
     return cls
 
 
-def check_elements(estimator, graphs):
-    """Treat elements that the training structures had not as `unknown_elements` says."""
-    known = getattr(estimator, "elements_", None)
-    if known is None or estimator.unknown_elements == "ignore":
-        return
+def name_elements(graphs, known):
+    """Rows with atoms of other elements than the known ones, and these elements with rows."""
     new = ~np.isin(graphs.atomic_numbers, known)
-    if not new.any():
-        return
     numbers, rows = graphs.atomic_numbers[new], graphs.rows("atom")[new]
     named = []
     for number in np.unique(numbers):
         where = np.unique(rows[numbers == number]).tolist()
         shown = f"rows {where[:5]}" + (f" and {len(where) - 5} more" if len(where) > 5 else "")
         named.append(f"{ELEMENT_SYMBOLS[number - 1] if number else 'X'} ({shown})")
+    return np.unique(rows), ", ".join(named)
+
+
+def check_elements(estimator, graphs):
+    """Treat elements that the training structures had not as `unknown_elements` says."""
+    known = getattr(estimator, "elements_", None)
+    if known is None or estimator.unknown_elements == "ignore":
+        return
+    rows, named = name_elements(graphs, known)
+    if not len(rows):
+        return
     message = (
-        f"{len(np.unique(rows))} of {len(graphs)} structures have elements that the training set "
-        f"had not: {', '.join(named)}."
+        f"{len(rows)} of {len(graphs)} structures have elements that the training set had not: "
+        f"{named}."
     )
     if estimator.unknown_elements == "raise":
         raise ValueError(f"{message} With unknown_elements='warn', predictions for them are tried.")
@@ -258,6 +269,11 @@ class NetworkEstimator(BaseEstimator):
         """The trained net, or the first of several."""
         return self.nets_[0]
 
+    @property
+    def fitted_(self):
+        """True after `fit`; clients such as MAPIE look for it where there are no columns."""
+        return bool(self.nets_)
+
     @contextmanager
     def _lend_net(self, net, members):
         """Predict for a while with some members of a net that is still training."""
@@ -299,6 +315,16 @@ class NetworkEstimator(BaseEstimator):
             tags.input_tags.one_d_array = True
         return tags
 
+    def _check_training_graphs(self, graphs):
+        """Refuse structures without atoms."""
+        empty = np.flatnonzero(graphs.counts("atom") == 0)
+        if len(empty):
+            raise ValueError(
+                f"{len(empty)} structures have no atoms, first in rows {empty[:5].tolist()}. Leave "
+                "these rows, which a featurizer may have reported, out of the training data."
+            )
+        return graphs
+
     def _read_labels(self, graphs, y, sample_weight):
         """Distinct structures of positive weight, their targets and weights."""
         y = self._check_target(y)
@@ -336,7 +362,8 @@ class NetworkEstimator(BaseEstimator):
         device = resolve_device(self.device)
         self.nets_ = []
         for net in nets:
-            _check_sizes(self.architecture_, net["weights"])
+            seeds = [0] * len(self.architecture_.get("seeds", ()))  # they may be large
+            check_sizes({**self.architecture_, "seeds": seeds}, net["weights"])
             if self.architecture_.get("backbone", "builtin") == "builtin":
                 with torch.device("meta"):  # of any size, without memory
                     expected = self._build(self.architecture_).state_dict()
@@ -352,27 +379,6 @@ class NetworkEstimator(BaseEstimator):
 def _plain_net(net):
     weights = {k: v.float().cpu().numpy() for k, v in net.module_.state_dict().items()}
     return {"weights": weights, "history": net.plain_history()}
-
-
-def _check_sizes(architecture, weights):
-    """Refuse a stored network that would be far larger than its weights."""
-    largest = max((max(array.shape, default=1) for array in weights.values()), default=1)
-    limit = max(MAX_STEPS, largest)
-
-    def check(value):
-        if isinstance(value, dict):
-            for part in value.values():
-                check(part)
-        elif isinstance(value, list | tuple):
-            if len(value) > limit:
-                raise ValueError("its parameters make a network far larger than its weights")
-            for part in value:
-                check(part)
-        elif isinstance(value, int) and abs(value) > limit:
-            raise ValueError("its parameters make a network far larger than its weights")
-
-    check({name: value for name, value in architecture.items() if name != "seeds"})
-    check([0] * len(architecture.get("seeds", ())))
 
 
 def _to_distribution(values):

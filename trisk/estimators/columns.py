@@ -37,23 +37,6 @@ def divide_columns(names, n_columns, varying, *, attention):
     return order, InputLayout(len(tokens), len(tokens[0]), len(context), len(rest))
 
 
-def hide_columns(names, X, pattern):
-    """Make columns of a training table constant and nameless, so that the network skips them."""
-    if names is None:
-        raise ValueError(f"stack_only={pattern!r} needs columns with names; give a DataFrame.")
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"stack_only={pattern!r} is no regular expression: {error}.") from error
-    hidden = np.array([expression.search(name) is not None for name in names])
-    if hidden.all() or not hidden.any():
-        which = f"all of {len(names)} columns" if hidden.all() else "no column"
-        raise ValueError(
-            f"stack_only={pattern!r} matches {which}; the names are {list(names)[:5]}…"
-        )
-    return np.where(hidden, "", names), np.where(hidden, 0.0, X)
-
-
 def token_names(names, order, layout):
     """Name the property of each token, or the column where every column is a token."""
     columns = order[: layout.n_tokens * layout.token_width : layout.token_width]

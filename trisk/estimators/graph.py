@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from trisk._compat import Interval, StrOptions
 from trisk._compat import Options as AnyOf
 from trisk.estimators.base import NetworkEstimator, check_elements, document_parameters
-from trisk.estimators.scaling import ColumnScaler
+from trisk.estimators.scaling import ColumnScaler, weigh_process
 from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import DeepSupervisionLoss, GraphBatch, GraphTRIADSNetwork
 from trisk.structures import CrystalGraphs
@@ -171,7 +171,7 @@ class GraphScaler:
         return replace(
             graphs,
             atom_features=scale(self.atoms, graphs.atom_features),
-            context=scale(self.context, graphs.context),
+            context=weigh_process(scale(self.context, graphs.context), graphs.names),
             bond_sensors=np.hstack([stiffness, scale(self.sensors, _log(sensors))]),
         )
 
@@ -252,7 +252,13 @@ class BaseGraphTRIADS(NetworkEstimator):
         # A fit that fails must not leave the nets of an earlier one beside new scalers.
         self.__dict__.pop("nets_", None)
         options, training = self.options("network"), self.options("training")
-        graphs = self._check_training_graphs(X, options.physics)
+        graphs = self._check_training_graphs(self._check_graphs(X))
+        if options.physics and STIFFNESS not in graphs.names["bond_sensors"]:
+            raise ValueError(
+                f"physics=True needs the sensor {STIFFNESS!r}, which the graphs do not have. Set "
+                "network__physics=False, or build the graphs with "
+                "CrystalGraphFeaturizer(physics=True)."
+            )
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
         target, loss = self._scale_target(raw, weight)
         self.columns_, self.elements_ = dict(graphs.names), np.unique(graphs.atomic_numbers)
@@ -323,23 +329,6 @@ class BaseGraphTRIADS(NetworkEstimator):
             f"{type(self).__name__} takes CrystalGraphs, not {type(X).__name__}. Put a "
             "trisk.featurizers.CrystalGraphFeaturizer before it in a Pipeline."
         )
-
-    def _check_training_graphs(self, X, physics):
-        graphs = self._check_graphs(X)
-        empty = np.flatnonzero(graphs.counts("atom") == 0)
-        if len(empty):
-            shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
-            raise ValueError(
-                f"{len(empty)} structures have no atoms (rows {shown}): the featurizer could not "
-                "read them. Leave these rows out of the training data."
-            )
-        if physics and STIFFNESS not in graphs.names["bond_sensors"]:
-            raise ValueError(
-                f"physics=True needs the sensor {STIFFNESS!r}, which the graphs do not have. Set "
-                "network__physics=False, or build the graphs with "
-                "CrystalGraphFeaturizer(physics=True)."
-            )
-        return graphs
 
     def _encode(self, X):
         """Scaled graphs with the columns seen in `fit`."""
@@ -426,9 +415,6 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     {common}
     {elements}
     {regressor}
-    link : {"identity", "log"}, default="identity"
-        Whether the network predicts the target or its logarithm. With ``"log"``, for positive
-        targets that span decades, relative errors count.
 
     Attributes
     ----------
@@ -458,20 +444,6 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     >>> model.fit(structures, frequency).predict(structures).shape
     (24,)
     """
-
-    link: str = "identity"
-
-    _parameter_constraints = {"link": [StrOptions({"identity", "log"})]}
-
-    def _check_target(self, y):
-        y = super()._check_target(y)
-        wrong = np.flatnonzero((y.reshape(len(y), -1) <= 0).any(axis=1))
-        if self._log_target and len(wrong):
-            raise ValueError(
-                f"link='log' needs positive targets, but row {wrong[0]} has {y[wrong[0]].min():g}. "
-                "Use link='identity'."
-            )
-        return y
 
 
 @document_parameters

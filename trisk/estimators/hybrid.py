@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import HasMethods, Interval, StrOptions
 from trisk.estimators.base import COMMON_TEXT, document_parameters
-from trisk.estimators.columns import divide_columns, hide_columns, token_names
+from trisk.estimators.columns import divide_columns, token_names
 from trisk.estimators.neighbors import NeighborDraws
 from trisk.estimators.scaling import ColumnScaler
 from trisk.estimators.stacking import (
@@ -65,16 +65,14 @@ _STACKING_TEXT = """
     stack_with : estimator, "auto", "extra_trees" or None, default=None
         A second model stacked beside the network inside `fit`: any scikit-learn estimator of the
         same kind (classifiers with ``predict_proba``), or ``"extra_trees"`` for 200 extremely
-        randomised trees (their median where the loss is absolute) on all columns but logarithms of
+        randomised trees (their median where the loss is absolute; a :class:`HurdleRegressor`
+        where a tenth of the targets and more are exactly zero) on all columns but logarithms of
         element fractions; ``"auto"`` is that up to 20,000 rows. The prediction is an average of
         both answers; the second's weight is the one that loses least on inner folds that neither
         model has seen (with fewer than seven hundred rows there, the one nearest to one half
         within a standard error of it; one half below twenty rows, or where a class has one row
         only). For this, up to five ensembles of up to three further members are trained: fitting
         takes half as long again on thousands of rows, some three times as long on hundreds.
-    stack_only : str or None, default=None
-        Regular expression, searched in the names of columns: those that match are for the
-        stacked model alone, and the network does not see them. None shows it all columns.
     n_neighbors : int, "auto" or None, default="auto"
         Nearest training rows whose targets become further columns, for each block of columns
         that one of trisk's featurizers named, and for all others together; a training row never
@@ -189,7 +187,6 @@ class BaseHybridTRIADS(TableNetwork):
 
     n_members: Any = "auto"
     stack_with: Any = None
-    stack_only: str | None = None
     n_neighbors: int | str | None = "auto"
     calibrate: bool = False
 
@@ -204,7 +201,6 @@ class BaseHybridTRIADS(TableNetwork):
         "network": [HybridTRIADSOptions, None],
         "n_members": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "stack_with": [HasMethods(["fit", "predict"]), StrOptions({"auto", "extra_trees"}), None],
-        "stack_only": [str, None],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "calibrate": ["boolean"],
     }
@@ -226,13 +222,11 @@ class BaseHybridTRIADS(TableNetwork):
         held_out = self._hold_out(X, y, weight)
         if held_out is not None and held_out.kept is not None:
             X, target, weight = (values[held_out.kept] for values in (X, target, weight))
-        names, table = getattr(self, "feature_names_in_", None), X
-        if self.stack_only is not None:
-            names, table = hide_columns(names, X, self.stack_only)
+        names = getattr(self, "feature_names_in_", None)
         seeds = member_seeds(self.random_state, self.n_members_)
         self.neighbors_, drawn_columns, n_near = None, None, 0
         if self.n_neighbors_ is not None and len(X) > 1:
-            draws = NeighborDraws(table, target, weight, names=names, n_neighbors=self.n_neighbors_)
+            draws = NeighborDraws(X, target, weight, names=names, n_neighbors=self.n_neighbors_)
             self.neighbors_ = draws.columns
             near = draws.draw(seeds[0], 0)
             scaler = self.neighbor_scaler_ = ColumnScaler.fit(near, weight, options.scaling)
@@ -241,7 +235,7 @@ class BaseHybridTRIADS(TableNetwork):
             def drawn_columns(seed, epoch, visible):
                 return scaler.transform(draws.draw(seed, epoch, visible))
 
-        self.scaler_ = ColumnScaler.fit(table, weight, options.scaling)
+        self.scaler_ = ColumnScaler.fit(X, weight, options.scaling)
         attention = options.n_attention_layers is not None
         self.columns_, self.layout_ = divide_columns(
             names, X.shape[1], self.scaler_.varying, attention=attention
@@ -257,7 +251,7 @@ class BaseHybridTRIADS(TableNetwork):
             del architecture[name]
         self.architecture_ = architecture
         return TrainingSet(
-            X=self.scaler_.transform(table)[:, self.columns_],
+            X=self.scaler_.transform(X)[:, self.columns_],
             target=target,
             weight=weight,
             seeds=seeds,
@@ -390,9 +384,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     {common}
     {stacking}
     {regressor}
-    link : {"identity", "log"}, default="identity"
-        Whether the network predicts the target or its logarithm. With ``"log"``, for positive
-        targets that span decades, relative errors count.
 
     Attributes
     ----------
@@ -429,17 +420,7 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     ((60,), (60,))
     """
 
-    link: str = "identity"
-
-    _parameter_constraints = {"link": [StrOptions({"identity", "log"})]}
     _search_space = {**BaseHybridTRIADS._search_space, **RegressorTask._task_search_space}
-
-    def _scale_target(self, target, weight):
-        if self._log_target and target.min() <= 0:
-            raise ValueError(
-                f"link='log' needs positive targets, but the smallest is {target.min():g}."
-            )
-        return super()._scale_target(target, weight)
 
     def _fit_table(self, X, target, weight, y):
         self.spread_scale_ = np.stack([np.ones(y.shape[1:]), np.zeros(y.shape[1:])])
@@ -480,7 +461,7 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
 
     def _row_losses(self, y, answer):
         """Loss of every row, outputs in units of their scale."""
-        scale = y.std(axis=0) if self._log_target else self.target_scaler_.scale
+        scale = y.std(axis=0) if self.target_scaler_.log else self.target_scaler_.scale
         scale = np.where(scale > 0, scale, 1)
         residual = (answer - y).reshape(len(y), -1) / scale
         losses = {"absolute_error": np.abs, "squared_error": np.square}

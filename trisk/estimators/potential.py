@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import Interval
+from trisk._compat import Interval, StrOptions
 from trisk.estimators.base import document_parameters
 from trisk.estimators.simulation import (
     evaluate,
@@ -18,8 +18,8 @@ from trisk.estimators.simulation import (
     matrix_to_voigt,
     voigt_to_matrix,
 )
-from trisk.estimators.triforces import SupervisedTriForces, build_encoder, to_batch
-from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork
+from trisk.estimators.triforces import SupervisedTriForces, build_encoder
+from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork, to_batch
 from trisk.structures.checks import SHORTEST_BOND
 from trisk.training.datasets import StructureDataset
 from trisk.training.net import resolve_device
@@ -125,8 +125,7 @@ def _rows_of(y, n_structures):
     for name, values in columns.items():
         if len(values) != n_structures:
             raise ValueError(f"y has {len(values)} values of {name} for {n_structures} structures.")
-    values = {name: list(column) for name, column in columns.items()}
-    return [{name: column[i] for name, column in values.items()} for i in range(n_structures)]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 @document_parameters
@@ -156,6 +155,9 @@ class TriForcesPotential(SupervisedTriForces):
         Whether atoms repel each other below 0.7 times the sum of their covalent radii as screened
         nuclei do [2]_, so that they do not fuse where there is nothing to learn from. The network
         learns what this leaves; hardly a bond is that short.
+    output : {"all", "energy"}, default="all"
+        What `predict` gives: all results by name, or one array, the total energies in eV, as
+        :func:`sklearn.model_selection.cross_val_predict` and scorers of scikit-learn take it.
 
     Attributes
     ----------
@@ -209,6 +211,7 @@ class TriForcesPotential(SupervisedTriForces):
     forces_key: str | None = None
     stress_key: str | None = None
     repulsion: bool = True
+    output: str = "all"
     unknown_elements: str = "raise"
 
     _schedule = AutomaticSchedule(n_steps=4000, n_rows=100, n_batches=40, smallest=2, largest=16)
@@ -221,6 +224,7 @@ class TriForcesPotential(SupervisedTriForces):
         "forces_key": [str, None],
         "stress_key": [str, None],
         "repulsion": ["boolean"],
+        "output": [StrOptions({"all", "energy"})],
     }
 
     def __sklearn_tags__(self):
@@ -328,13 +332,15 @@ class TriForcesPotential(SupervisedTriForces):
 
         Returns
         -------
-        results : dict or DataFrame
+        results : dict, DataFrame or ndarray of shape (n_samples,)
             "energy": ndarray of shape (n_samples,), total energies in eV. "energies": list of
             ndarrays of shape (n_atoms,), which add up to them. "forces": list of ndarrays of
             shape (n_atoms, 3), in eV/Å. "stress": ndarray of shape (n_samples, 6), in eV/Å³ and
             in the order xx, yy, zz, yz, xz, xy, NaN where a structure does not repeat in all
             directions. With `return_std`, "energy_std" and "forces_std" of the shapes of energy
-            and forces. As a frame, every cell of the column "stress" is an array of six.
+            and forces. As a frame, every cell of the column "stress" is an array of six. With
+            ``output="energy"``, and not as a frame, the array of energies, and with `return_std`
+            the pair of it and their deviations.
 
         Raises
         ------
@@ -355,9 +361,11 @@ class TriForcesPotential(SupervisedTriForces):
         results["stress"] = matrix_to_voigt(results["stress"])
         if not return_std:
             results = {name: values for name, values in results.items() if "_std" not in name}
-        if not as_frame:
+        if as_frame:
+            return pd.DataFrame({name: list(values) for name, values in results.items()})
+        if self.output == "all":
             return results
-        return pd.DataFrame({name: list(values) for name, values in results.items()})
+        return (results["energy"], results["energy_std"]) if return_std else results["energy"]
 
     def _evaluate(self, graphs, dtype=None):
         """Results of all structures, as flat arrays by name."""

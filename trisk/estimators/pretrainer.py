@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -216,7 +217,7 @@ class TriForcesPretrainer(BaseTriForces):
             ),
             seed=seed,
             checkpoint=self.checkpoint,
-            net_class=PretrainingNet,
+            net_class=partial(PretrainingNet, processes=processes),
             processes=processes,
         )
         # What trains together is no part of the fitted estimator.
@@ -260,9 +261,8 @@ class TriForcesPretrainer(BaseTriForces):
     def history_(self):
         """Losses and gradient norms of every epoch."""
         check_is_fitted(self)
-        ignored = ("train_loss_best", "train_batch_count")
         rows = [
-            {k: v for k, v in epoch.items() if k not in ignored and not k.endswith("_best")}
+            {k: v for k, v in epoch.items() if not k.endswith(("_best", "_count"))}
             for epoch in self.net_.plain_history()
         ]
         return pd.DataFrame(rows).rename(columns={"train_loss": "loss", "dur": "seconds"})

@@ -7,8 +7,11 @@ import numpy as np
 
 # Far outside any training range, and still far inside single precision.
 _LIMIT = 1e6
-# Of targets; the square of a larger one is no number.
+# Of targets; the square of a larger one is no number, that of its inverse is zero.
 _LARGEST_TARGET = 1e150
+
+# Quantiles of targets that span decades, and the least ratio of these.
+_TAILS, _MANY_TIMES = (0.05, 0.95), 5.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,19 @@ class ColumnScaler:
         return scaled / np.sqrt(1 + np.square(scaled / 3)) if self.smooth_clip else scaled
 
 
+def weigh_process(context, names):
+    """Scaled context of graphs, with the last columns, of a process, as large as all others.
+
+    One temperature among hundreds of columns of the composition would hardly be seen.
+    """
+    n_process = len(names.get("process", ()))
+    n_others = context.shape[1] - n_process
+    weight = np.ones(context.shape[1])
+    if n_process and n_others:
+        weight[n_others:] = max(1.0, np.sqrt(n_others / n_process))
+    return context * weight
+
+
 @dataclass(frozen=True)
 class TargetScaler:
     """Mean and standard deviation of targets, or of their logarithms; constants become zero."""
@@ -69,10 +85,14 @@ class TargetScaler:
     @classmethod
     def fit(cls, y: np.ndarray, weight: np.ndarray, *, log: bool = False) -> "TargetScaler":
         """Measure the targets of weighted training rows; NaN is a missing one."""
+        if log and np.nanmin(y) <= 0:
+            raise ValueError(f"link='log' needs positive targets, but one is {np.nanmin(y):g}.")
         y = np.log(y) if log else y
         for value in y[np.abs(y) > _LARGEST_TARGET][:1]:
             raise ValueError(f"The target {value:.3g} is too large; give it in a larger unit.")
-        low = np.nanmin(y, axis=0)
+        low, high = np.nanmin(y, axis=0), np.nanmax(y, axis=0)
+        for value in (high - low)[(high > low) & (high - low < 1 / _LARGEST_TARGET)][:1]:
+            raise ValueError(f"Targets differ by {value:.3g}; give them in a smaller unit.")
         weights = weight[:, None] * ~np.isnan(y)
         center = low + np.average(np.nan_to_num(y - low), axis=0, weights=weights)
         square = np.nan_to_num(np.square(y - center))
@@ -85,6 +105,14 @@ class TargetScaler:
     def inverse_transform(self, y: np.ndarray) -> np.ndarray:
         y = y * self.scale + self.center
         return np.exp(y) if self.log else y
+
+
+def spans_decades(y: np.ndarray) -> bool:
+    """Whether targets are positive, and so unequal that their logarithms are the better scale."""
+    if np.nanmin(y) <= 0:
+        return False
+    low, high = np.nanquantile(y, _TAILS, axis=0)
+    return bool((high >= _MANY_TIMES * low).all())
 
 
 def merge_duplicates(

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from trisk.estimators.triforces import to_batch
+from trisk.nn import to_batch
 from trisk.structures import StructureError, connect
 from trisk.structures.checks import complete_lattice, find_faults
 from trisk.structures.graphs import unbonded

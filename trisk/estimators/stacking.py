@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from trisk._compat import routing_enabled, safe_indexing
+from trisk.estimators.meta import HurdleRegressor
 from trisk.training.datasets import draw_seed
 
 _N_FOLDS = 5
@@ -30,6 +31,8 @@ _N_TREES = 200
 #: In larger tables some rows are kept out of all fits to judge them, in place of inner folds.
 MANY_ROWS = 20_000
 _N_KEPT_OUT = 1000
+# From this share of exact zeros on, whether the target is zero is a question of its own.
+_MANY_ZEROS = 0.1
 # How trisk's featurizer names logarithms of fractions, which trees split worse on.
 _LOGARITHM = "ElementFraction log10"
 
@@ -121,19 +124,24 @@ class HeldOutFit:
 
     def _fit_second(self, rows):
         X, y, weight = self._rows(rows)
-        second = _make_second(self.estimator, self.seed, getattr(X, "columns", ()))
+        second = _make_second(self.estimator, self.seed, getattr(X, "columns", ()), self.y)
         return _fit_weighted(second, X, self.estimator._second_target(y), weight)
 
 
-def _make_second(estimator, seed, names):
+def _make_second(estimator, seed, names, y):
     """Unfitted model to stack, seeded wherever its own seeds are None."""
     classifies = is_classifier(estimator)
     if isinstance(estimator.stack_with, str):
         if classifies:
             trees = ExtraTreesClassifier(_N_TREES, max_features=1 / 3, random_state=seed)
         else:
-            kind = MedianTrees if estimator.loss == "absolute_error" else ExtraTreesRegressor
-            trees = kind(_N_TREES, random_state=seed)
+            of_median = estimator.loss == "absolute_error"
+            if y.ndim == 1 and np.mean(y == 0) >= _MANY_ZEROS:
+                statistic = "median" if of_median else "mean"
+                trees = HurdleRegressor(statistic=statistic, random_state=seed)
+            else:
+                kind = MedianTrees if of_median else ExtraTreesRegressor
+                trees = kind(_N_TREES, random_state=seed)
         kept = [name for name in names if _LOGARITHM not in name]
         if len(kept) == len(names):
             return trees

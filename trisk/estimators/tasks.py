@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
 )
 
 from trisk._compat import StrOptions
-from trisk.estimators.scaling import TargetScaler
+from trisk.estimators.scaling import TargetScaler, spans_decades
 from trisk.training.settings import Choice
 
 
@@ -36,12 +36,14 @@ class RegressorTask(RegressorMixin):
 
     loss: str = "absolute_error"
     aggregation: str = "mean"
+    link: str = "identity"
 
     _y_checks = {"y_numeric": True, "multi_output": True}
     _has_steps = True
     _task_constraints: ClassVar[dict[str, Any]] = {
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
         "aggregation": [StrOptions({"mean", "median"})],
+        "link": [StrOptions({"identity", "log", "auto"})],
     }
     _parameter_constraints: ClassVar[dict[str, Any]] = _task_constraints
     _task_search_space = {"loss": Choice(("absolute_error", "squared_error", "huber"))}
@@ -63,12 +65,13 @@ class RegressorTask(RegressorMixin):
         elif np.isnan(y).all(axis=0).any():
             column = int(np.isnan(y).all(axis=0).argmax())
             raise ValueError(f"Column {column} of y holds no number.")
+        wrong = np.flatnonzero((y.reshape(len(y), -1) <= 0).any(axis=1))
+        if self.link == "log" and len(wrong):
+            raise ValueError(
+                f"link='log' needs positive targets, but row {wrong[0]} has {y[wrong[0]].min():g}. "
+                "Use link='identity'."
+            )
         return y
-
-    @property
-    def _log_target(self):
-        """Whether the network learns the logarithm of the target."""
-        return getattr(self, "link", "identity") == "log"
 
     def _read_target(self, y, weight):
         """Targets of rows with weight, ``(n_samples, n_outputs)``, and the weights."""
@@ -77,7 +80,8 @@ class RegressorTask(RegressorMixin):
 
     def _scale_target(self, target, weight):
         """Scaled targets and the kind of loss."""
-        self.target_scaler_ = TargetScaler.fit(target, weight, log=self._log_target)
+        log = self.link == "log" or (self.link == "auto" and spans_decades(target))
+        self.target_scaler_ = TargetScaler.fit(target, weight, log=log)
         return self.target_scaler_.transform(target), self.loss
 
     def _original_target(self, target):

@@ -22,22 +22,30 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from trisk._compat import Interval, StrOptions, check_feature_names_in, clone_parameters
+from trisk._compat import HasMethods, Interval, StrOptions, check_feature_names_in, clone_parameters
 from trisk.data import data_file
-from trisk.estimators.base import NetworkEstimator, check_elements, document_parameters
-from trisk.estimators.scaling import ColumnScaler
+from trisk.estimators.base import (
+    NetworkEstimator,
+    check_elements,
+    document_parameters,
+    name_elements,
+)
+from trisk.estimators.scaling import ColumnScaler, weigh_process
 from trisk.estimators.tasks import ClassifierTask, RegressorTask, check_given
 from trisk.nn import (
     BACKBONES,
+    POTENTIALS,
     STREAMS,
     CompositionStream,
-    CrystalBatch,
+    Potential,
     PropertyHead,
     PropertyLoss,
     PropertyNetwork,
     StructureStream,
     TriForcesEncoder,
+    as_backbone,
     make_backbone,
+    to_batch,
 )
 from trisk.structures import CrystalGraphs, connect
 from trisk.structures.elements import atom_feature_table
@@ -67,9 +75,11 @@ FINE_TUNING_TEXT = """
         alone, as :class:`TriForcesPretrainer` does.
     fine_tune : {"full", "head", "gradual"}, default="full"
         What training changes after `pretrained`: everything, the head alone, or the head alone
-        for a quarter of the epochs and then everything.
+        for a quarter of the epochs and then everything. Of a potential in ``network__backbone``,
+        and no `pretrained`, it is the backbone that stays.
     pretrained_rate : float or "auto", default="auto"
-        Learning rate of what came from `pretrained`, as a part of `learning_rate`. At the whole
+        Learning rate of what came from `pretrained`, or of a potential in ``network__backbone``,
+        as a part of `learning_rate`. At the whole
         rate, some hundred labels wash out what was learned before; of many, more is learned.
         ``"auto"`` goes with the 3/2 power of the number of structures, from 0.03 for a hundred
         to 1 for a thousand, as did best on phonons."""
@@ -87,9 +97,9 @@ _PROPERTY_TEXT = """
         What to do in predictions about structures with elements that the training set had not.
     context : bool, default=False
         Whether the head also sees what a :class:`~trisk.featurizers.CrystalGraphFeaturizer` put
-        into the context of its graphs: columns of the composition, and sensors of the structure
-        such as those of a :class:`~trisk.featurizers.PotentialFeaturizer`. It must then stand
-        before the estimator."""
+        into the context of its graphs: columns of the composition, sensors of the structure such
+        as those of a :class:`~trisk.featurizers.PotentialFeaturizer`, and columns of the process.
+        It must then stand before the estimator."""
 
 _CONTEXT_TEXT = """
     context_columns_, context_scaler_ : tuple of str, ColumnScaler
@@ -102,10 +112,14 @@ class TriForcesOptions(Options):
 
     Parameters
     ----------
-    backbone : {"builtin", "orb", "esen", "mace"} or Module, default="builtin"
-        Network of the interaction stream: the built-in equivariant one, one of another package
-        (which must be installed; its weights are random), or your own that follows
-        :class:`trisk.nn.Backbone`, of which each network takes a copy.
+    backbone : str, path, Module or ASE calculator, default="builtin"
+        Network of the interaction stream. ``"builtin"`` is equivariant; ``"orb"``, ``"esen"`` and
+        ``"mace"`` are those of other packages, which must be installed; their weights are random.
+        A universal potential keeps its weights: ``"chgnet"``, ``"chgnet-r2scan"``,
+        ``"sevennet-0"`` and ``"7net-l3i5"`` have them in their packages; a network of CHGNet,
+        MACE, Orb or SevenNet, an ASE calculator that holds one, and the path of a file of CHGNet
+        bring their own. `fine_tune` and `pretrained_rate` say how fast these change. A module of
+        your own follows :class:`trisk.nn.Backbone`. Each network takes a copy.
     backbone_params : dict or None, default=None
         Further parameters of a backbone that is given by name.
     streams : tuple of str, default=("composition", "structure", "interaction")
@@ -118,7 +132,7 @@ class TriForcesOptions(Options):
     hidden_dim : int, default=64
         Width of the streams and of the head.
     n_layers : int, default=3
-        Rounds of messages in the interaction stream.
+        Rounds of messages in the interaction stream; a potential has its own.
     stoichiometry : {"counts", "reduced", "fractions"}, default="counts"
         How the composition stream counts atoms; see :class:`trisk.nn.CompositionStream`.
     class_token : bool, default=False
@@ -139,7 +153,7 @@ class TriForcesOptions(Options):
     dropout: float = 0.0
 
     _parameter_constraints: ClassVar[Mapping[str, Any]] = {
-        "backbone": [StrOptions(set(BACKBONES)), torch.nn.Module],
+        "backbone": [str, os.PathLike, torch.nn.Module, HasMethods("get_potential_energy")],
         "backbone_params": [dict, None],
         "streams": [list, tuple],
         "cutoff": [Interval(Real, 0, LARGEST_CUTOFF, closed="right")],
@@ -158,11 +172,21 @@ class TriForcesOptions(Options):
             )
         return self
 
+    def _backbone(self):
+        """The name of a backbone, or the module that one was read into."""
+        is_name = isinstance(self.backbone, str) and self.backbone in {*BACKBONES, *POTENTIALS}
+        return self.backbone if is_name else as_backbone(self.backbone)
+
+    def __getstate__(self):
+        """A potential is stored as its weights, not as an object of its package or a path."""
+        return {**super().__getstate__(), "backbone": self._backbone()}
+
     def _encoder(self):
         """Parameters that decide the shape of the streams' weights."""
         params = self.get_params(deep=False)
         del params["dropout"]
         return params | {
+            "backbone": self._backbone(),
             "streams": tuple(stream for stream in STREAMS if stream in self.streams),
             "backbone_params": dict(self.backbone_params or {}),
         }
@@ -186,24 +210,26 @@ def build_encoder(
             interaction = make_backbone(
                 backbone, cutoff=cutoff, dim=hidden_dim, n_layers=n_layers, **backbone_params
             )
+        if interaction.cutoff > cutoff:
+            raise ValueError(
+                f"The backbone sees neighbours up to {interaction.cutoff:g} Å, but cutoff is "
+                f"{cutoff:g}; set cutoff={interaction.cutoff:g} or more."
+            )
     encoder = TriForcesEncoder(composition, structure, interaction)
     encoder.start_elements_from(torch.tensor(atom_feature_table()))
     return encoder
 
 
-def to_batch(graphs, device="cpu", dtype=torch.float32):
-    """Turn graphs, none of them without atoms, into one batch of tensors."""
-    batch = CrystalBatch.from_arrays(
-        graphs.atomic_numbers,
-        graphs.positions,
-        graphs.lattices,
-        graphs.counts("atom"),
-        graphs.bond_atoms,
-        graphs.bond_images,
-        dtype,
-        graphs.context,
-    )
-    return batch.to(device)
+def check_known(backbone, graphs):
+    """Raise for elements of which a backbone, by name or as a module, has learned nothing."""
+    potential = as_backbone(backbone) if backbone in POTENTIALS else backbone
+    if isinstance(potential, Potential):
+        rows, named = name_elements(graphs, potential.elements)
+        if len(rows):
+            raise ValueError(
+                f"The backbone {potential!r} does not know the elements {named}. Leave these "
+                "structures out, or take another backbone."
+            )
 
 
 def join_atoms(y, counts):
@@ -230,7 +256,8 @@ def load_pretrained(source):
         elif not Path(source).exists():
             raise FileNotFoundError(
                 f"There is no model file at {str(source)!r}, and no weights of this name come with "
-                f"trisk; it has {sorted(SHIPPED)}."
+                f"trisk; it has {sorted(SHIPPED)}. Those of a universal potential go into "
+                "network=TriForcesOptions(backbone=...)."
             )
         source = load(source)
     if not isinstance(source, BaseTriForces):
@@ -290,15 +317,11 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
     def _read_training(self, X):
         """Check the parameters and read structures to train on."""
         self._validate_params()
-        self.options("network"), self.options("training")
+        options, _ = self.options("network"), self.options("training")
         self.__dict__.pop("nets_", None)
-        graphs = self._connect(X)
-        empty = np.flatnonzero(graphs.counts("atom") == 0)
-        if len(empty):
-            raise ValueError(
-                f"There are no atoms in {len(empty)} structures, first in rows "
-                f"{empty[:5].tolist()}. Drop the rows that the featurizer reported."
-            )
+        graphs = self._check_training_graphs(self._connect(X))
+        if "interaction" in options.streams:
+            check_known(options._backbone(), graphs)
         return graphs
 
     def _predict_batches(self, graphs, module=None, warning_level=3):
@@ -311,6 +334,7 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
                 f"{len(graphs) - len(rows)} structures have no atoms; their predictions are NaN.",
                 stacklevel=warning_level,
             )
+        check_known((module or self.net_.module_).encoder.interaction, graphs)
         costs = (graphs.counts("atom") + 0.1 * graphs.counts("bond"))[rows]
         n_batches = min(len(rows), math.ceil(costs.sum() / _PREDICTION_COST))
         starts = graphs.offsets["atom"]
@@ -428,10 +452,10 @@ class SupervisedTriForces(BaseTriForces):
     def search_space(self):
         # Sizes that pre-trained weights set are not worth tuning.
         space = super().search_space()
-        backbone = self.options("network").backbone
+        backbone = self.options("network")._backbone()
         if self.pretrained is not None:
             del space["network__hidden_dim"]
-        if self.pretrained is not None or isinstance(backbone, torch.nn.Module):
+        if self.pretrained is not None or backbone not in BACKBONES:
             del space["network__n_layers"]
         elif backbone == "mace":
             space["network__n_layers"].low = 2
@@ -442,10 +466,6 @@ class SupervisedTriForces(BaseTriForces):
 
     def _train(self, dataset, make_criterion):
         """Fit all networks, one after the other."""
-        if self.fine_tune != "full" and self.pretrained is None:
-            raise ValueError(
-                f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which is None."
-            )
         source = self._find_weights()
         fraction = self.options("training").validation_fraction
         nets = []
@@ -484,6 +504,8 @@ class SupervisedTriForces(BaseTriForces):
         found, wanted = source.options("network")._encoder(), self.options("network")._encoder()
         for name, value in wanted.items():
             fits = set(value) <= set(found[name]) if name == "streams" else found[name] == value
+            if name == "backbone":  # which may be read anew each time
+                fits = repr(found[name]) == repr(value)
             if not fits:
                 raise ValueError(
                     f"The pre-trained streams have {name}={found[name]!r}, but this estimator has "
@@ -497,21 +519,32 @@ class SupervisedTriForces(BaseTriForces):
 
     def _start_from(self, source, module, n_structures):
         """Give a network what was learned before; return how fast and when parameters learn."""
-        if source is None:
+        potential = module.encoder.interaction
+        if source is not None:
+            encoder, head = source
+            module.encoder.load_state_dict(encoder)
+            started = set() if head is None else module.head.start_from(head)
+            known = {f"encoder.{k}" for k in encoder} | {f"head.{k}" for k in started}
+        elif isinstance(potential, Potential):
+            known = {f"encoder.interaction.{k}" for k in potential.state_dict()}
+        elif self.fine_tune != "full":
+            raise ValueError(
+                f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which is None, "
+                "or of a potential in network__backbone, which is none."
+            )
+        else:
             return None
-        encoder, head = source
-        module.encoder.load_state_dict(encoder)
-        started = set() if head is None else module.head.start_from(head)
-        known = {f"encoder.{k}" for k in encoder} | {f"head.{k}" for k in started}
         if self.fine_tune == "head":
-            module.encoder.requires_grad_(False)
+            for name in known & {f"encoder.{k}" for k, _ in module.encoder.named_parameters()}:
+                module.get_parameter(name).requires_grad_(False)
         rate = self.pretrained_rate
         if rate == "auto":
             rate = min(max((n_structures / _MANY_STRUCTURES) ** 1.5, _SLOWEST_RATE), 1.0)
         frozen = _FROZEN_SHARE if self.fine_tune == "gradual" else 0.0
 
         def rates(name):
-            return rate if name in known else 1.0, frozen if name.startswith("encoder.") else 0.0
+            waits = name in known and name.startswith("encoder.")
+            return rate if name in known else 1.0, frozen if waits else 0.0
 
         return rates
 
@@ -572,6 +605,11 @@ class PropertyTriForces(SupervisedTriForces):
     def _with_context(self, graphs, X):
         """The context columns of crystal graphs beside what was read from them."""
         if not self.context:
+            if isinstance(X, CrystalGraphs) and "process" in X.names:
+                raise ValueError(
+                    f"context=False leaves out columns of the process, {X.names['process']}: set "
+                    "context=True, or featurize without process=."
+                )
             return graphs
         if not isinstance(X, CrystalGraphs):
             raise TypeError(
@@ -590,7 +628,8 @@ class PropertyTriForces(SupervisedTriForces):
                 f"Row {row} has {X.context[row, column]} in the context column {names[column]!r}. "
                 "Leave such rows out, or featurize without this column."
             )
-        return replace(graphs, context=X.context, names={**graphs.names, "context": names})
+        own = {kind: X.names[kind] for kind in ("context", "process") if kind in X.names}
+        return replace(graphs, context=X.context, names={**graphs.names, **own})
 
     def _scale_context(self, graphs):
         """The graphs with scaled columns of context, which are those seen in `fit`."""
@@ -601,7 +640,8 @@ class PropertyTriForces(SupervisedTriForces):
                 "These graphs have other columns of context than those seen in fit; build them "
                 "with the same CrystalGraphFeaturizer."
             )
-        return replace(graphs, context=self.context_scaler_.transform(graphs.context))
+        scaled = self.context_scaler_.transform(graphs.context)
+        return replace(graphs, context=weigh_process(scaled, graphs.names))
 
     def _answer(self, X):
         check_is_fitted(self)

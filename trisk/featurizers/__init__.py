@@ -16,7 +16,11 @@ from trisk.featurizers.composition.orbitals import (
 )
 from trisk.featurizers.composition.presets import CompositionFeaturizer
 from trisk.featurizers.composition.pretrained import Mat2VecFeaturizer, PretrainedFeaturizer
-from trisk.featurizers.potential import PotentialFeaturizer, verify_potential
+from trisk.featurizers.potential import (
+    PotentialEmbedder,
+    PotentialFeaturizer,
+    verify_potential,
+)
 from trisk.featurizers.structure import (
     CrystalGraphFeaturizer,
     LayerFeaturizer,
@@ -36,6 +40,7 @@ __all__ = [
     "MagpieFeaturizer",
     "Mat2VecFeaturizer",
     "MiedemaFeaturizer",
+    "PotentialEmbedder",
     "PotentialFeaturizer",
     "PowerSpectrumFeaturizer",
     "PretrainedFeaturizer",

@@ -1,6 +1,7 @@
 """What all featurizers share, whatever a row is: parameters, errors by row, names of columns."""
 
 import copy
+import re
 import warnings
 from dataclasses import dataclass
 from numbers import Integral
@@ -9,6 +10,9 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import StrOptions, check_feature_names, check_feature_names_in
@@ -221,3 +225,30 @@ class TableFeaturizer(RowFeaturizer):
         """Values under the names of the columns and the index of X."""
         index = X.index if hasattr(X, "iloc") else None
         return pd.DataFrame(values, columns=self._feature_names(), index=index, copy=False)
+
+
+def with_process(featurizer, process=(), column=None):
+    """A featurizer of one column of a DataFrame, and beside it the columns of the process.
+
+    Without `column` it is the only one that is not in `process`. Missing numbers become the
+    median, with a column that says so, and text one column per value.
+    """
+    if not len(process):
+        return featurizer if column is None else _beside([("material", featurizer, [column])])
+    numbers = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    values = _beside(
+        [
+            ("numbers", numbers, make_column_selector(dtype_include="number")),
+            ("words", words, make_column_selector(dtype_exclude="number")),
+        ]
+    )
+    others = "|".join(map(re.escape, process))
+    material = make_column_selector(rf"^(?!(?:{others})$)") if column is None else [column]
+    return _beside([("material", featurizer, material), ("process", values, list(process))])
+
+
+def _beside(parts):
+    """Parts of a DataFrame side by side, under the names that they give."""
+    made = ColumnTransformer(parts, verbose_feature_names_out=False)
+    return made.set_output(transform="pandas")

@@ -173,9 +173,23 @@ def _read_materials(materials, by):
             continue
         try:
             read.append(getattr(material, "composition", None) or Composition(material))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"Row {row} is no material: {material!r} ({error}).") from error
+        except (TypeError, ValueError):
+            read.append(_read_structure(material, row, by))
     return read
+
+
+def _read_structure(source, row, by):
+    """A crystal, or its composition where that is all that matters or it is no crystal."""
+    from pymatgen.core import Structure
+
+    from trisk.structures import read_structures
+
+    found, errors = read_structures([source], on_error="nan")
+    if errors:
+        raise ValueError(f"Row {row} is no material: {source!r:.60} ({errors[0].cause}).")
+    species, places = found.atomic_numbers, found.positions
+    crystal = Structure(found.lattices[0], species, places, coords_are_cartesian=True)
+    return crystal if by == "prototype" and found.pbc.all() else crystal.composition
 
 
 def _prototype(material):

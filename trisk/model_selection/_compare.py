@@ -103,7 +103,8 @@ def compare(X, y, *, models=None, cv=5, groups=None, classification=None, random
     Parameters
     ----------
     X : array-like of shape (n_samples, ...)
-        Formulas; a DataFrame of a formula and process columns; structures; or numbers.
+        Formulas or structures; a DataFrame of a column of these and columns of the process; or a
+        table of numbers.
     y : array-like of shape (n_samples,)
         Targets; ``y.attrs["quantity"]`` and ``y.attrs["unit"]`` label the results.
     models : dict of str to estimator, default=None
@@ -195,7 +196,9 @@ def grouped_folds(X, y, cv, *, groups=None, classification=False, random_state=0
 
 def material_labels(X):
     """A number per row that rows of equal reduced formula, or of equal values, share."""
-    kind, formula = rows_of(X)
+    kind, column = rows_of(X)
+    if column is not None:
+        X = X[column]
     if kind == "structures":
         from trisk.structures import read_structures
 
@@ -206,17 +209,16 @@ def material_labels(X):
     elif kind == "formulas":
         from trisk.featurizers import ElementFractionFeaturizer
 
-        formulas = X if formula is None else X[formula]
-        values = ElementFractionFeaturizer().fit_transform(formulas).to_numpy()
+        values = ElementFractionFeaturizer().fit_transform(X).to_numpy()
     else:
         values = np.asarray(X, dtype=float)
     return np.unique(np.round(values, 6), axis=0, return_inverse=True)[1].ravel()
 
 
 def rows_of(X):
-    """What rows are ("formulas", "structures" or "table"), and the formula column of a frame."""
+    """What rows are ("formulas", "structures" or "table"), and the column of a frame with these."""
     from trisk.featurizers.composition.formulas import parse_compositions
-    from trisk.structures import CrystalGraphs
+    from trisk.structures import CrystalGraphs, read_structures
 
     if isinstance(X, CrystalGraphs):
         return "structures", None
@@ -228,6 +230,8 @@ def rows_of(X):
             values = X[name].dropna()
             if pd.api.types.is_numeric_dtype(values) or values.empty:
                 continue
+            if not read_structures(values[:1].tolist(), on_error="nan")[1]:
+                return "structures", name
             if not parse_compositions(values[:_ROWS_READ].tolist())[1]:
                 found[name] = values.nunique()
         if found:
@@ -247,17 +251,22 @@ def default_models(X, *, classification, random_state):
     from trisk import pipelines
     from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
     from trisk.featurizers import CrystalGraphFeaturizer, MagpieFeaturizer, SpringModelFeaturizer
+    from trisk.featurizers._rows import with_process
 
-    kind, formula = rows_of(X)
+    kind, column = rows_of(X)
+    process = [] if column is None else [c for c in X.columns if c != column]
     about = {"classification": classification, "random_state": random_state}
     if kind == "formulas":
-        process = [] if formula is None else [c for c in X.columns if c != formula]
-        main = pipelines.composition_pipeline(process=process, formula=formula, **about)
-        features = [pipelines.formula_columns(MagpieFeaturizer(), process, formula)]
+        main = pipelines.composition_pipeline(process=process, formula=column, **about)
+        features = [with_process(MagpieFeaturizer(), process, column)]
     elif kind == "structures":
-        main = pipelines.structure_pipeline(**about)
+        main = pipelines.structure_pipeline(process=process, structure=column, **about)
         graphs = CrystalGraphFeaturizer(
-            order=0, composition=["magpie"], structure=[SpringModelFeaturizer()]
+            order=0,
+            composition=["magpie"],
+            structure=[SpringModelFeaturizer()],
+            process=process,
+            column=column,
         )
         features = [graphs, FunctionTransformer(_context)]
     else:

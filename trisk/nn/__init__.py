@@ -1,7 +1,17 @@
 """Torch modules: no scikit-learn, no chemistry objects, no files."""
 
-from trisk.nn.backbones import BACKBONES, Backbone, EquivariantBackbone, make_backbone
-from trisk.nn.batch import CrystalBatch, GraphBatch
+from trisk.nn.backbones import (
+    BACKBONES,
+    POTENTIALS,
+    Backbone,
+    EquivariantBackbone,
+    Potential,
+    as_backbone,
+    check_sizes,
+    load_potential,
+    make_backbone,
+)
+from trisk.nn.batch import CrystalBatch, GraphBatch, to_batch
 from trisk.nn.encoder import CompositionEncoder, CompositionEncoderNetwork
 from trisk.nn.graph import GraphTRIADSNetwork
 from trisk.nn.heads import (

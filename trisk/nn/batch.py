@@ -461,3 +461,20 @@ class CrystalBatch(AtomBatch):
         `weights` ``(n_pairs, n_w)`` vanish at the cutoff; `values` are ``(n_pairs, n_v)``.
         """
         return self.pair_blocks.sum(weights, values)
+
+
+def to_batch(
+    graphs: Any, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> CrystalBatch:
+    """Turn CrystalGraphs, none of them without atoms, into one batch of tensors."""
+    batch = CrystalBatch.from_arrays(
+        graphs.atomic_numbers,
+        graphs.positions,
+        graphs.lattices,
+        graphs.counts("atom"),
+        graphs.bond_atoms,
+        graphs.bond_images,
+        dtype,
+        graphs.context,
+    )
+    return batch.to(device)

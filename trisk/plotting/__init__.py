@@ -9,14 +9,18 @@ from trisk.plotting._networks import (
     SupervisionDisplay,
 )
 from trisk.plotting._parity import ParityDisplay
+from trisk.plotting._potentials import EnergyVolumeDisplay, PhononDisplay, draw_potential
 
 __all__ = [
     "AttentionDisplay",
     "CalibrationDisplay",
     "EmbeddingDisplay",
+    "EnergyVolumeDisplay",
     "HaltingDisplay",
     "ParityDisplay",
+    "PhononDisplay",
     "PretrainingDisplay",
     "SupervisionDisplay",
+    "draw_potential",
     "draw_predictions",
 ]

@@ -54,7 +54,7 @@ class CrystalGraphs:
     atom_features : ndarray of shape (n_atoms, n_atom_features)
         Features of the atoms; no column before a featurizer gives them.
     context : ndarray of shape (n_structures, n_context)
-        Features of the compositions; no column where there are none.
+        Features of compositions, structures and processes; no column where there are none.
     bond_atoms : ndarray of shape (n_bonds, 2)
         Centre i and neighbour j of every directed bond i → j.
     bond_images : ndarray of shape (n_bonds, 3)
@@ -72,7 +72,8 @@ class CrystalGraphs:
     dihedral_cosines : ndarray of shape (n_dihedrals,)
         Cosines of the dihedrals φ, 1 where the ends are on the same side.
     names : dict of str to tuple of str
-        Names of the columns of "atom_features", "context" and "bond_sensors".
+        Names of the columns of "atom_features", "context" and "bond_sensors"; and of "process",
+        which are among those of context, if there are any.
     """
 
     offsets: dict
@@ -103,6 +104,15 @@ class CrystalGraphs:
     def shape(self):
         """One dimension, as scikit-learn asks of something it is to split."""
         return (len(self),)
+
+    @property
+    def ndim(self):
+        """What scikit-learn asks before it puts columns side by side, which graphs are not."""
+        raise TypeError(
+            "Graphs cannot stand beside columns, as in a ColumnTransformer. Give the whole "
+            "DataFrame to CrystalGraphFeaturizer(process=[…]), which puts the columns that it "
+            "names into the graphs."
+        )
 
     def counts(self, level="atom"):
         """Count the rows of each structure at a level.

@@ -163,13 +163,13 @@ class Validation(Callback):
                     measured.append(net.criterion_.measure(output, target))
             loss = torch.stack(losses).sum(0)
             self._remember(net, loss.detach())
-        net.history.record("valid_loss", loss.mean().item())
+        mean, earlier = loss.mean().item(), net.history[:-1]
+        net.history.record("valid_loss", mean)
+        net.history.record("valid_loss_best", all(mean < e["valid_loss"] for e in earlier))
         for name in measured[0] if measured else ():
-            total, count = (
-                sum(values) for values in zip(*(m[name] for m in measured), strict=True)
-            )
+            total, count = map(sum, zip(*(m[name] for m in measured), strict=True))
             if count:
-                net.history.record(f"valid_{name}", (total / count).item())
+                net.history.record(f"valid_{name}", float(total / count))
         if net.n_members > 1:
             net.history.record("member_valid_loss", loss.tolist())
         waited = len(net.history) - self.best_epoch_
@@ -214,9 +214,6 @@ class DivergenceGuard(Callback):
 
     def on_train_end(self, net, **kwargs):
         """Look at what the last step left, which no loss has seen."""
-        self.check_weights(net)
-
-    def check_weights(self, net):
         if not all(p.isfinite().all() for p in net.module_.parameters()):
             self._stop(net, "weights became infinite or no numbers")
 
@@ -259,6 +256,10 @@ class ProgressBar(Callback):
     def on_epoch_end(self, net, **kwargs):
         last = net.history[-1]
         shown = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
+        for name in last:
+            if "_meV_per_" in name:
+                words = name.removeprefix("valid_").replace("_per_", "/").replace("_", " ")
+                shown[words] = f"{last[name]:.4g}"
         self.bar_.set_postfix(shown, refresh=False)
         self.bar_.update(len(net.history) - self.bar_.n)
 

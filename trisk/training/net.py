@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    EpochScoring,
+    EpochTimer,
+    LRScheduler,
+    PassthroughScoring,
+)
 
 from trisk.training import callbacks as _callbacks
 from trisk.training.checkpoint import Checkpoint, fingerprint
@@ -63,6 +70,38 @@ class Net(NeuralNet):
     @property
     def n_members(self):
         return getattr(self.module_, "n_members", 1)
+
+    def initialize_callbacks(self):
+        """Refuse callbacks of skorch that could only fail or do nothing; say what does it."""
+        super().initialize_callbacks()
+        validates = "validation" in dict(self.callbacks_)
+        for _, callback in self.callbacks_:
+            name, monitor = type(callback).__name__, str(getattr(callback, "monitor", ""))
+            if isinstance(callback, LRScheduler):
+                raise ValueError(
+                    f"{name} has no effect: training__schedule sets the learning rate."
+                )
+            if isinstance(callback, EpochScoring | BatchScoring) and (
+                callback.use_caching or not callback.on_train or not callable(callback.scoring)
+            ):
+                raise ValueError(
+                    f"{name} finds no predictions here that it could score. Set "
+                    "training__validation_fraction, which records valid_loss in net_.history, or "
+                    "score fitted estimators with trisk.cross_validate. Only a function of net, "
+                    "data and None is recorded, with on_train=True and use_caching=False."
+                )
+            if monitor.startswith("valid_loss") and not validates:
+                raise ValueError(
+                    f"{name} monitors {monitor}, but no rows are kept for validation. Set "
+                    "training__validation_fraction, which an estimator with a target has, or "
+                    f'monitor="{monitor.replace("valid", "train")}".'
+                )
+        return self
+
+    def save_params(self, *args, **kwargs):
+        """Write the weights that validate and predict, where they are an average."""
+        with self.averaged():
+            super().save_params(*args, **kwargs)
 
     def initialize_optimizer(self, *args, **kwargs):
         """Group parameters by their decay, their rate, and how long they wait."""
@@ -318,9 +357,7 @@ def _make_net(
 ):
     """A net that is ready to train, and for how many epochs."""
     options = settings.options("training")
-    is_main, of_net = True, {}
-    if processes is not None:
-        is_main, of_net = processes.is_main_process, {"processes": processes}
+    is_main = processes is None or processes.is_main_process
     steps_per_epoch = dataset.n_batches(batch_size)
     start = 2 * max_epochs // 3 if options.averaging == "swa" else None
     rate = _callbacks.LearningRate(
@@ -362,8 +399,7 @@ def _make_net(
         train_split=None,
         callbacks=own,
         device=dataset.device,
-        verbose=0,
+        verbose=is_main,  # of what a user adds; trisk's own callbacks print nothing
         description=type(settings).__name__,
-        **of_net,
     ).initialize()
     return net, max_epochs - n_done

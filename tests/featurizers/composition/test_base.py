@@ -1,6 +1,5 @@
 """What every composition featurizer owes its users, checked for all that are exported."""
 
-import contextlib
 import inspect
 import pickle
 
@@ -8,6 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from backends import BACKENDS, two_workers
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.ensemble import RandomForestRegressor
@@ -370,25 +370,8 @@ def test_column_transformer__two_formula_columns__are_kept_apart():
     np.testing.assert_array_equal(X[:, :132], X[::-1, 132:])
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing", "dask", "ray"])
+@BACKENDS
 def test_n_jobs__every_backend__gives_the_same_values(backend):
     X = MagpieFeaturizer().fit_transform(FORMULAS * 10)
-    with _running(backend), joblib.parallel_config(backend, n_jobs=2):
+    with two_workers(backend):
         pd.testing.assert_frame_equal(MagpieFeaturizer().fit_transform(FORMULAS * 10), X)
-
-
-@contextlib.contextmanager
-def _running(backend):
-    """What a backend of joblib needs around it."""
-    if backend == "dask":
-        distributed = pytest.importorskip("distributed")
-        with distributed.Client(n_workers=1, threads_per_worker=2, processes=False):
-            yield
-    elif backend == "ray":
-        pytest.importorskip("ray")
-        from ray.util.joblib import register_ray
-
-        register_ray()
-        yield
-    else:
-        yield

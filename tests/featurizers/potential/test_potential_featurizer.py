@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer
 
 from trisk.estimators import TriForcesOptions, TriForcesPotential
 from trisk.featurizers import FeaturizationError, PotentialFeaturizer, verify_potential
@@ -221,7 +223,8 @@ def test_sensors_do_not_depend_on_orientation_or_choice_of_cell():
     atoms = copper_gold()
     atoms.set_cell(atoms.cell * [1, 1.02, 0.97], scale_atoms=True)
     variants = [atoms, rotated(atoms), atoms * (2, 1, 1), rotated(atoms * (1, 1, 2))]
-    featurizer = PotentialFeaturizer(EMT(), sensors=ALL_SENSORS, mesh_length=15)
+    invariant = [sensor for sensor in ALL_SENSORS if sensor != "elastic_constants"]
+    featurizer = PotentialFeaturizer(EMT(), sensors=invariant, mesh_length=15)
     table = featurizer.fit_transform(variants)
     assert np.isfinite(table).all(axis=None)
     for row in range(1, 4):
@@ -244,6 +247,28 @@ def test_elastic_constants_are_second_derivatives_of_the_energy():
     pressure = -EMT().get_stress(copper)[:3].mean() * GPA
     assert bulk_modulus == pytest.approx(curvature * GPA / 9 + 2 / 3 * pressure, rel=0.01)
     assert elastic_moduli(constants)[0] == pytest.approx(bulk_modulus)
+
+
+def test_elastic_constants_are_given_out_as_they_are_measured(tmp_path):
+    stretched = bulk("Cu", cubic=True)
+    stretched.set_cell(stretched.cell.array * [1, 1.02, 0.98], scale_atoms=True)
+    calculator = BatchedEMT()
+    settings = {"memory": tmp_path, "potential_name": "EMT"}
+    moduli = PotentialFeaturizer(calculator, sensors=["elasticity"], **settings)
+    expected, n_calls = moduli.fit_transform([stretched]).to_numpy()[0], len(calculator.batches)
+    tensor = PotentialFeaturizer(calculator, sensors=["elastic_constants"], **settings)
+    table = tensor.fit_transform([stretched])
+    assert len(calculator.batches) == n_calls
+    assert table.columns[[0, 6, 20]].tolist() == [f"Potential C{k} (GPa)" for k in (11, 22, 66)]
+    constants = np.zeros((6, 6))
+    constants[np.triu_indices(6)] = table.to_numpy()[0]
+    constants += np.triu(constants, 1).T
+    np.testing.assert_allclose(elastic_moduli(constants), expected)
+    turned = bulk("Cu", cubic=True)
+    turned.set_cell(turned.cell.array * [1.02, 1, 0.98], scale_atoms=True)
+    other = tensor.fit_transform([turned])["Potential C11 (GPa)"][0]
+    assert other == pytest.approx(constants[1, 1])
+    assert abs(other - constants[0, 0]) > 0.1
 
 
 def test_elastic_constants_relax_the_atoms():
@@ -523,6 +548,49 @@ def test_wrong_energies_are_noticed():
     verify_potential(EMT(), [(bulk("Cu"), -0.006)])
     with pytest.raises(ValueError, match=r"Au: 0\.003 instead of -3\.000"):
         verify_potential(EMT, [(bulk("Cu"), -0.006), (bulk("Au"), -3.0)])
+
+
+def test_energies_of_known_weights_are_known():
+    with pytest.raises(ValueError, match=r"Si2: \S+ instead of -5\.312"):
+        verify_potential(Springs(stiffness=0.0), "chgnet")
+    with pytest.raises(ValueError, match="no energies of 'chgnte', but of chgnet"):
+        verify_potential(EMT, "chgnte")
+
+
+@pytest.mark.parametrize(("name", "version"), [("chgnet", "0.3.0"), ("chgnet-r2scan", "r2scan")])
+def test_chgnet_gives_its_energies(name, version):
+    model = pytest.importorskip("chgnet.model")
+    network = model.CHGNet.load(model_name=version, use_device="cpu", verbose=False)
+    calculator = model.CHGNetCalculator(network, use_device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CHGNet makes numbers of tensors with gradients
+        verify_potential(calculator, name)
+
+
+@pytest.mark.parametrize(("name", "version"), [("sevennet-0", "7net-0"), ("7net-l3i5",) * 2])
+def test_sevennet_gives_its_energies(name, version):
+    sevenn = pytest.importorskip("sevenn.calculator")
+    with pytest.warns(UserWarning, match="tensor product accelerator"):
+        verify_potential(sevenn.SevenNetCalculator(version, device="cpu"), name)
+
+
+def test_several_potentials_stand_side_by_side_with_their_disagreement():
+    class Stiffer(EMT):
+        def get_potential_energy(self, *args, **kwargs):
+            return 1.0 + super().get_potential_energy(*args, **kwargs)
+
+    both = FeatureUnion([("a", PotentialFeaturizer(EMT)), ("b", PotentialFeaturizer(Stiffer))])
+    both.set_params(a__sensors=["energy"], b__sensors=["energy"]).set_output(transform="pandas")
+    spread = FunctionTransformer(
+        lambda X: X.T.groupby(lambda name: name.partition("__")[2]).std().T.add_prefix("spread of ")
+    )
+    steps = make_pipeline(both, make_union("passthrough", spread).set_output(transform="pandas"))
+    columns = steps.fit_transform([bulk("Cu"), bulk("Au")])
+    assert [name.rpartition("__")[2] for name in columns] == [
+        *["Potential energy (eV/atom)"] * 2,
+        "spread of Potential energy (eV/atom)",
+    ]
+    np.testing.assert_allclose(columns.iloc[:, 2], np.sqrt(0.5))
 
 
 def test_equals_published_sensors_of_a_universal_potential(shared_data, matbench_dir):

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
+from backends import BACKENDS, two_workers
 from crystals import CRYSTALS, LEVELS, build
-from joblib import parallel_config
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -248,14 +249,56 @@ def test_structure__several_featurizers__stand_in_their_order():
     np.testing.assert_allclose(graphs.context, np.hstack(tables), rtol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+def processed():
+    """Crystals beside temperatures and routes, some of them missing."""
+    return pd.DataFrame(
+        {"T": [300, np.nan, 900, 500], "crystal": metals(), "route": ["a", "b", None, "a"]}
+    )
+
+
+def test_process__columns_follow_in_the_context():
+    X = processed()
+    featurizer = clone(CrystalGraphFeaturizer(composition=["magpie"], process=["T", "route"]))
+    graphs = featurizer.fit_transform(X)
+    names = ("T", "missingindicator_T", "route_a", "route_b", "route_None")
+    assert graphs.names["process"] == graphs.names["context"][-5:] == names
+    assert featurizer.feature_names_in_.tolist() == ["T", "crystal", "route"]
+    expected = [[300, 0, 1, 0, 0], [500, 1, 0, 1, 0], [900, 0, 0, 0, 1], [500, 0, 1, 0, 0]]
+    np.testing.assert_array_equal(graphs.context[:, -5:], expected)
+    np.testing.assert_array_equal(graphs.atomic_numbers, build(metals()).atomic_numbers)
+    new = X.assign(route="other", T=np.nan)[["crystal", "route", "T"]]
+    np.testing.assert_array_equal(
+        featurizer.transform(new).context[:, -5:], [[500, 1, 0, 0, 0]] * 4
+    )
+    copy = clone(featurizer).set_params(process=["T"], column="crystal").fit(X)
+    assert copy.transform(X.drop(columns="route")).names["process"] == names[:2]
+    alone = clone(featurizer).set_params(process=[], column="crystal").fit_transform(X)
+    assert "process" not in alone.names
+    empty = featurizer.set_params(on_error="nan").explain_errors(X.assign(crystal=["?"] * 4))
+    assert empty["row"].tolist() == [0, 1, 2, 3]
+
+
+def test_process__mistakes_say_what_to_do():
+    X = processed()
+    with pytest.raises(ValueError, match=r"process=\[\] are \['T', 'crystal', 'route'\]: name"):
+        CrystalGraphFeaturizer().fit(X)
+    with pytest.raises(ValueError, match=r"process=\['T'\] are \['crystal', 'route'\]: name"):
+        CrystalGraphFeaturizer(process=["T"]).fit(X)
+    with pytest.raises(ValueError, match=r"columns are missing: \{'T'\}"):
+        CrystalGraphFeaturizer(process=["T", "route"]).fit(X).transform(X.drop(columns="T"))
+    beside = [("graphs", CrystalGraphFeaturizer(), ["crystal"]), ("process", "passthrough", ["T"])]
+    with pytest.raises(TypeError, match=r"to CrystalGraphFeaturizer\(process=\[…\]\)"):
+        ColumnTransformer(beside).fit_transform(X)
+
+
+@BACKENDS
 def test_backends_of_joblib__give_the_same_graphs(backend, monkeypatch, tmp_path):
     crystals = [bulk("Cu").repeat(n) for n in (1, 2, 3)]
     path = tmp_path / "quartz.cif"
     CRYSTALS["quartz"].to(filename=str(path), fmt="cif", symprec=None)
     one = build([*crystals, path])
     monkeypatch.setattr("trisk.featurizers.structure._base._CHUNK_ATOMS", 20)
-    with parallel_config(backend, n_jobs=2):
+    with two_workers(backend):
         two = build([*crystals, path])
         springs = SpringModelFeaturizer().fit_transform(crystals)
     np.testing.assert_array_equal(one.bond_atoms, two.bond_atoms)

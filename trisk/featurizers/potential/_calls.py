@@ -4,6 +4,16 @@ import time
 
 import numpy as np
 
+# Energies in eV/atom of silicon (a = 5.43 Å) and of MgO (4.21 Å) that known weights give.
+_KNOWN = {
+    "chgnet": (-5.312, -6.310),
+    "chgnet-r2scan": (-8.733, -8.040),
+    "sevennet-0": (-5.401, -5.973),
+    "7net-l3i5": (-5.422, -5.975),
+    "nequix-oam-1": (-5.416, -5.978),
+    "nequix-mp-1": (-5.417, -5.973),
+}
+
 
 class TimeLimitError(RuntimeError):
     """A structure takes longer than it may."""
@@ -130,15 +140,17 @@ def verify_potential(calculator, references, *, tolerance=0.005):
     ----------
     calculator : ASE calculator, callable or object with ``calculate_many``
         The potential, or a function that makes it.
-    references : sequence of tuple (Atoms, float)
-        Structures and their energies in eV/atom, from where the weights were published.
+    references : sequence of tuple (Atoms, float) or str
+        Structures and their energies in eV/atom, from where the weights were published; or the
+        name of weights of which trisk knows two: "chgnet", "chgnet-r2scan", "sevennet-0",
+        "7net-l3i5", "nequix-oam-1" or "nequix-mp-1".
     tolerance : float, default=0.005
         Largest difference in eV/atom.
 
     Raises
     ------
     ValueError
-        If an energy differs by more.
+        If an energy differs by more, or nothing is known of the name.
 
     Examples
     --------
@@ -147,6 +159,16 @@ def verify_potential(calculator, references, *, tolerance=0.005):
     >>> from trisk.featurizers import verify_potential
     >>> verify_potential(EMT(), [(bulk("Cu"), -0.006), (bulk("Au"), 0.003)])
     """
+    if isinstance(references, str):
+        if references not in _KNOWN:
+            raise ValueError(
+                f"trisk knows no energies of {references!r}, but of {', '.join(_KNOWN)}; give "
+                "structures and energies."
+            )
+        from ase.build import bulk
+
+        crystals = bulk("Si", a=5.43), bulk("MgO", "rocksalt", a=4.21)
+        references = list(zip(crystals, _KNOWN[references], strict=True))
     calls = ForceCalls(make_calculator(calculator), batch_atoms=1)
     wrong = []
     for atoms, expected in references:

@@ -27,6 +27,7 @@ MEASUREMENTS = {
     "einstein": "force_constants",
     "phonon_dos": "phonon_mesh",
     "elasticity": "elasticity",
+    "elastic_constants": "elasticity",
 }
 
 _NAMES = {
@@ -62,6 +63,7 @@ _NAMES = {
         "elastic anisotropy",
         "softest elastic eigenvalue (GPa)",
     ],
+    "elastic_constants": [f"C{i}{j} (GPa)" for i in range(1, 7) for j in range(i, 7)],
 }
 
 
@@ -143,6 +145,7 @@ _VALUES = {
     "einstein": _einstein,
     "phonon_dos": _phonon_dos,
     "elasticity": _elasticity,
+    "elastic_constants": lambda records: records["elasticity"]["constants"][np.triu_indices(6)],
 }
 
 

@@ -60,7 +60,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
         Number of joblib workers over structures; None is 1, -1 all processors.
     sensors : sequence of str, default=("energy", "stress", "forces", "gamma", "einstein")
         What to measure: "energy", "stress", "forces", "relaxation", "gamma", "einstein",
-        "phonon_dos" or "elasticity"; see Notes.
+        "phonon_dos", "elasticity" or "elastic_constants"; see Notes.
     relax : {"cell", "positions"} or None, default=None
         What to relax before measuring: cell and positions, positions alone, or nothing.
     max_force : float, default=0.02
@@ -100,25 +100,27 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
 
     Notes
     -----
-    ==============  ==============================================================  ===========
-    sensor          columns                                                         force calls
-    ==============  ==============================================================  ===========
-    "energy"        energy per atom                                                 1
-    "stress"        pressure and von Mises stress                                   the same
-    "forces"        largest force on an atom                                        the same
-    "relaxation"    volume after over before, whether it converged                  its steps
-    "gamma"         optical frequencies at the Γ point: the highest four, the       1 + what
-                    lowest, imaginary modes, quantiles, mean, deviation             symmetry
-                                                                                    leaves of 6
-                                                                                    an atom
-    "einstein"      frequencies of each sublattice against the resting others:      the same
-                    extremes, imaginary modes, quantiles, mean, deviation
-    "phonon_dos"    the last peak of the density of states at two widths, maximum,  as for
-                    mean of the highest band, imaginary share, Einstein             "gamma", in
-                    frequencies of single atoms, quantiles, mean, deviation         a supercell
-    "elasticity"    bulk and shear modulus (Hill), universal anisotropy, softest    12 more
-                    eigenvalue, with relaxed atoms
-    ==============  ==============================================================  ===========
+    ===================  ==============================================================  ===========
+    sensor               columns                                                         force calls
+    ===================  ==============================================================  ===========
+    "energy"             energy per atom                                                 1
+    "stress"             pressure and von Mises stress                                   the same
+    "forces"             largest force on an atom                                        the same
+    "relaxation"         volume after over before, whether it converged                  its steps
+    "gamma"              optical frequencies at the Γ point: the highest four, the       1 + what
+                         lowest, imaginary modes, quantiles, mean, deviation             symmetry
+                                                                                         leaves of 6
+                                                                                         an atom
+    "einstein"           frequencies of each sublattice against the resting others:      the same
+                         extremes, imaginary modes, quantiles, mean, deviation
+    "phonon_dos"         the last peak of the density of states at two widths, maximum,  as for
+                         mean of the highest band, imaginary share, Einstein             "gamma", in
+                         frequencies of single atoms, quantiles, mean, deviation         a supercell
+    "elasticity"         bulk and shear modulus (Hill), universal anisotropy, softest    12 more
+                         eigenvalue, with relaxed atoms
+    "elastic_constants"  the tensor they follow from, C11 to C66, in Voigt's order       the same
+                         xx, yy, zz, yz, xz, xy and the axes of the structure
+    ===================  ==============================================================  ===========
 
     Frequencies are in cm⁻¹ and come from phonopy [1]_ (``pip install "trisk[phonopy]"``): central
     differences of the forces, made symmetric and free of uniform translations. "elasticity" needs

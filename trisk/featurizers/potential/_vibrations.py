@@ -9,7 +9,8 @@ from scipy import constants
 WAVENUMBER = np.sqrt(constants.e / constants.angstrom**2 / constants.atomic_mass) / (
     2 * np.pi * constants.c * 100
 )
-_THZ = 1e12 / (constants.c * 100)  # cm⁻¹ of 1 THz
+#: cm⁻¹ of 1 THz.
+THZ = 1e12 / (constants.c * 100)
 
 
 def require_phonopy():
@@ -130,7 +131,7 @@ def mesh_frequencies(atoms, calls, displacement, symmetry_tolerance, supercell_l
     own = phonons.primitive.p2s_map
     on_site = phonons.force_constants[np.arange(len(own)), own]
     return {
-        "frequencies": phonons.mesh.frequencies * _THZ,
+        "frequencies": phonons.mesh.frequencies * THZ,
         "weights": phonons.mesh.weights / phonons.mesh.weights.sum(),
         "einstein": einstein_frequencies(on_site, phonons.primitive.masses),
     }

@@ -123,9 +123,9 @@ class StructureTableFeaturizer(TableFeaturizer, StructureFeaturizer):
         return causes
 
 
-def chunked(atoms):
+def chunked(atoms, n_atoms=_CHUNK_ATOMS):
     """Rows of runs of structures with a bounded number of atoms, at least one run."""
-    ends = np.cumsum(atoms.counts()) // _CHUNK_ATOMS
+    ends = np.cumsum(atoms.counts()) // n_atoms
     return np.split(np.arange(len(atoms)), np.flatnonzero(np.diff(ends)) + 1)
 
 

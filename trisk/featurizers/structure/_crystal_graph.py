@@ -7,10 +7,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import HasMethods, Interval, Options
-from trisk.featurizers._rows import RowFeaturizer
+from trisk._compat import HasMethods, Interval, Options, check_feature_names
+from trisk.featurizers._rows import RowFeaturizer, with_process
 from trisk.featurizers.composition.presets import CompositionFeaturizer
 from trisk.featurizers.structure._base import StructureFeaturizer, chunked
 from trisk.featurizers.structure._graph_arrays import build_graphs
@@ -43,7 +45,7 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
 
     A shell of equally distant neighbours (no gap of more than 0.01 Å) is never cut, so that
     graphs depend neither on the order of the atoms nor on the orientation or the choice of the
-    cell. Nothing is learned from the data.
+    cell. Nothing is learned from structures.
 
     Parameters
     ----------
@@ -82,6 +84,12 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         structures, and their ``on_error`` becomes that of this one. Any other transformer that
         learns nothing from data, such as :class:`~trisk.estimators.TriForcesSensors`, sees the
         graphs; one that was fitted before stands in a :class:`~sklearn.frozen.FrozenEstimator`.
+    process : sequence of str, default=()
+        Columns beside the structure, such as temperatures or routes; X is then a DataFrame. They
+        follow as further columns of context. Missing numbers become the median of `fit`, with a
+        column that says so; text becomes one column per value, all zero for an unknown one.
+    column : str or None, default=None
+        Column of structures in a DataFrame; None takes the only one that is not in `process`.
     verbose : int, default=0
         Whether to show a progress bar.
 
@@ -91,7 +99,12 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         The fitted featurizer of the compositions.
     structure_ : list of transformers
         The fitted transformers of ``structure``.
-    {attributes}
+    columns_ : ColumnTransformer or None
+        What splits a DataFrame into structures and columns of the process; None without these.
+    n_features_in_ : int
+        Number of columns seen in ``fit``; 1 for structures alone.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names; only if it was a DataFrame.
 
     Examples
     --------
@@ -113,6 +126,8 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
     physics: bool = True
     composition: Sequence[Any] | None = ("magpie", "mat2vec")
     structure: Any = None
+    process: Sequence[str] = ()
+    column: str | None = None
     verbose: int = 0
 
     _parameter_constraints = {
@@ -125,24 +140,44 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         "physics": ["boolean"],
         "composition": [list, tuple, None],
         "structure": [_TRANSFORMER, list, tuple, None],
+        "process": [list, tuple],
+        "column": [str, None],
         "verbose": ["verbose"],
     }
     _failed_rows = "are graphs without atoms"
+
+    def fit(self, X, y=None):
+        names = list(getattr(X, "columns", ()))
+        if len(names) < 2 and self.column is None and not self.process:
+            self.columns_ = None
+            return super().fit(X)
+        self._set_up()
+        process = list(self.process)
+        others = [name for name in names if name not in process]
+        if self.column is None and len(others) != 1:
+            raise ValueError(
+                f"The columns beside those of process={process} are {others}: name those of the "
+                "process in process=[…], and that of the structures in column=… if others are left."
+            )
+        self.columns_ = with_process("passthrough", process, self.column or others[0]).fit(X)
+        check_feature_names(self, X, reset=True)
+        self.n_features_in_ = len(names)
+        return self
 
     def transform(self, X):
         """Build the graphs of structures.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Structures, as for ``fit``.
+        X : array-like of shape (n_samples,) or DataFrame
+            Structures, as for ``fit``, and the columns of the process if there are any.
 
         Returns
         -------
         CrystalGraphs of shape (n_samples,)
             One graph per structure, in order.
         """
-        values = self._values(X)
+        values, process = self._split(X)
         atoms, errors = self._read(values, self.verbose)
         graphs, causes = self._build(atoms)
         errors += self._errors(atoms, causes)
@@ -166,29 +201,30 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
             for place, transformer in enumerate(self._transformers)
         ]
         names = [name for t in self._transformers for name in t.get_feature_names_out()]
-        context = np.hstack([graphs.context, *columns]).astype(np.float32)
+        given = {**graphs.names, "context": (*names, *process)}
+        if len(process.columns):
+            given["process"] = tuple(process)
+        context = np.hstack([graphs.context, *columns, process]).astype(np.float32)
         context[graphs.counts() == 0] = np.nan
-        return replace(graphs, context=context, names={**graphs.names, "context": tuple(names)})
+        return replace(graphs, context=context, names=given)
 
     def set_output(self, *, transform=None):
-        """Leave the output as it is: graphs fit into no data frame.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"}, default=None
-            Ignored, so that a pipeline with this step can set the output of its others.
-
-        Returns
-        -------
-        CrystalGraphFeaturizer
-            The featurizer itself.
-        """
+        # Graphs fit into no data frame; a pipeline with this step can set that of its others.
         return self
 
     @property
     def _transformers(self):
         """What gives columns of context, in their order."""
         return [t for t in (self.composition_, *self.structure_) if t is not None]
+
+    def _split(self, X):
+        """Structures as a list, and a DataFrame of columns of the process."""
+        check_is_fitted(self)
+        if self.columns_ is None:
+            values = self._values(X)
+            return values, pd.DataFrame(index=range(len(values)))
+        columns = self.columns_.transform(X)
+        return columns.iloc[:, 0].tolist(), columns.iloc[:, 1:]
 
     def _prepare(self):
         self.composition_ = None

@@ -1,16 +1,34 @@
 """Networks for the interaction stream, all behind one protocol."""
 
+import copy
 import importlib
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from trisk.nn.backbones.equivariant import EquivariantBackbone
+from trisk.nn.backbones.potentials import (
+    POTENTIALS,
+    Potential,
+    as_backbone,
+    check_sizes,
+    load_potential,
+)
 from trisk.nn.batch import CrystalBatch
 
-__all__ = ["BACKBONES", "Backbone", "EquivariantBackbone", "make_backbone"]
+__all__ = [
+    "BACKBONES",
+    "POTENTIALS",
+    "Backbone",
+    "EquivariantBackbone",
+    "Potential",
+    "as_backbone",
+    "check_sizes",
+    "load_potential",
+    "make_backbone",
+]
 
-#: Name → module and class; those of other packages are imported when one is made.
+#: Name → module and class, with random weights; other packages are imported when one is made.
 BACKBONES = {
     "builtin": ("equivariant", "EquivariantBackbone"),
     "esen": ("esen", "ESENBackbone"),
@@ -36,7 +54,9 @@ class Backbone(Protocol):
 
 
 def make_backbone(name: str, *, cutoff: float, dim: int, n_layers: int, **params) -> nn.Module:
-    """Make a backbone with random weights, by its name and the parameters of its class."""
+    """Make a backbone by its name: a potential as it is, others of this shape, at random."""
+    if name in POTENTIALS:
+        return copy.deepcopy(load_potential(name))
     module, cls = BACKBONES[name]
     found = getattr(importlib.import_module(f"trisk.nn.backbones.{module}"), cls)
     return found(cutoff=cutoff, dim=dim, n_layers=n_layers, **params)

@@ -1,10 +1,9 @@
 """eSEN as a backbone, through the package fairchem-core."""
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 
+from trisk.nn.backbones.packages import using
 from trisk.nn.batch import N_ELEMENTS, CrystalBatch
 
 
@@ -27,16 +26,9 @@ class ESENBackbone(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.out_features = dim
-        with warnings.catch_warnings():
-            # The package uses parts of torch that are deprecated.
-            warnings.simplefilter("ignore")
-            try:
-                from fairchem.core.models.uma.escn_md import eSCNMDBackbone
-            except ImportError as error:
-                raise ImportError(
-                    "The backbone 'esen' needs the package fairchem-core: pip install "
-                    "'trisk[esen]'."
-                ) from error
+        with using("fairchem-core", "esen"):
+            from fairchem.core.models.uma.escn_md import eSCNMDBackbone
+
             self.network = eSCNMDBackbone(
                 max_num_elements=N_ELEMENTS,
                 sphere_channels=dim,

@@ -1,15 +1,23 @@
 """MACE as a backbone, through the package mace-torch."""
 
-import contextlib
-import io
 import os
-import warnings
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trisk.nn.backbones.packages import using
+from trisk.nn.backbones.potentials import Potential, network_of
 from trisk.nn.batch import N_ELEMENTS, CrystalBatch
+
+# Parameters of MACE that are classes, with the package's table of these, or irreps.
+_CLASSES = {
+    "interaction_cls": "interaction_classes",
+    "interaction_cls_first": "interaction_classes",
+    "readout_cls": "readout_classes",
+}
+_IRREPS = ("hidden_irreps", "edge_irreps", "MLP_irreps")
 
 
 class MACEBackbone(nn.Module):
@@ -43,9 +51,7 @@ class MACEBackbone(nn.Module):
         self.dim = dim
         self.n_layers = n_layers
         self.out_features = n_layers * dim
-        with warnings.catch_warnings():
-            # TorchScript, on which e3nn compiles its products, is deprecated in torch.
-            warnings.simplefilter("ignore")
+        with using("mace-torch", "mace"):
             self.network = modules.MACE(
                 r_max=cutoff,
                 num_bessel=8,
@@ -67,24 +73,8 @@ class MACEBackbone(nn.Module):
         self.network.readouts.requires_grad_(False)
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
-        pairs = batch.real_pairs
-        centers = batch.centers.index_select(0, pairs)
-        neighbors = batch.neighbors.index_select(0, pairs)
-        positions = batch.positions
-        between = positions.index_select(0, centers) - positions.index_select(0, neighbors)
-        starts = torch.cumsum(batch.structures.counts, 0)
         elements = nn.functional.one_hot(batch.atomic_numbers, N_ELEMENTS)
-        data = {
-            "positions": positions,
-            "cell": batch.lattices.flatten(0, 1),
-            "node_attrs": elements.to(positions.dtype),
-            "edge_index": torch.stack([neighbors, centers]),
-            # MACE's vectors end at the centre.
-            "shifts": -batch.vectors.index_select(0, pairs) - between,
-            "batch": batch.atom_structure,
-            "ptr": nn.functional.pad(starts, (1, 0)),
-        }
-        features = self.network(data, compute_force=False)["node_feats"]
+        features = _embed(self.network, batch, batch.real_pairs, elements)
         width = 4 * self.dim
         inner = features[:, : (self.n_layers - 1) * width].unflatten(1, (-1, width))
         scalars = [inner[:, :, : self.dim].flatten(1), features[:, -self.dim :]]
@@ -92,20 +82,93 @@ class MACEBackbone(nn.Module):
         return torch.cat(scalars, dim=1), vectors
 
 
+class MACEPotential(Potential):
+    """MACE with its weights, from an object of the package mace-torch.
+
+    `forward` takes a :class:`CrystalBatch` and gives the scalars after each layer and None.
+    """
+
+    requires = ("mace-torch", "mace")
+    invariant: list[slice]
+
+    @classmethod
+    def _describe(cls, source: Any) -> dict | None:
+        _import_mace()
+        from mace.tools.scripts_utils import extract_config_mace_model
+
+        network = network_of(source)
+        if type(network).__name__ != "ScaleShiftMACE":
+            return None
+        found = extract_config_mace_model(network)
+        for key, value in found.items():
+            if key in _CLASSES or key == "gate":
+                found[key] = getattr(value, "__name__", str(value))
+            elif key in _IRREPS:
+                found[key] = value and str(value)
+            elif hasattr(value, "tolist"):
+                found[key] = value.tolist()
+        return found
+
+    @classmethod
+    def _make(cls, description: dict) -> nn.Module:
+        modules, irreps = _import_mace()
+        made = {**description, "atomic_numbers": torch.tensor(description["atomic_numbers"])}
+        for key, value in description.items():
+            if key in _CLASSES:
+                made[key] = getattr(modules, _CLASSES[key])[value]
+            elif key == "gate":
+                made[key] = modules.gate_dict[value]
+            elif key in _IRREPS:
+                made[key] = value and irreps(value)
+            elif key.startswith("atomic_") and key != "atomic_numbers":
+                made[key] = np.array(value)
+        return modules.ScaleShiftMACE(**made)
+
+    def _set_up(self) -> list[int]:
+        network: Any = self.network.requires_grad_(True)
+        network.readouts.requires_grad_(False)
+        self.cutoff, self.invariant, start = float(network.r_max), [], 0
+        for product in network.products:
+            irreps = product.linear.irreps_out
+            self.invariant.append(slice(start, start + irreps.count("0e")))
+            start += irreps.dim
+        self.out_features = sum(part.stop - part.start for part in self.invariant)
+        return network.atomic_numbers.tolist()
+
+    def forward(self, batch: CrystalBatch) -> tuple[Tensor, None]:
+        elements = nn.functional.one_hot(self.index[batch.atomic_numbers], len(self.elements))
+        features = _embed(self.network, batch, self.pairs(batch), elements)
+        return torch.cat([features[:, part] for part in self.invariant], dim=1), None
+
+
+def _embed(network: nn.Module, batch: CrystalBatch, pairs: Tensor, elements: Tensor) -> Tensor:
+    """Features of atoms after each layer, side by side."""
+    centers = batch.centers.index_select(0, pairs)
+    neighbors = batch.neighbors.index_select(0, pairs)
+    positions = batch.positions
+    between = positions.index_select(0, centers) - positions.index_select(0, neighbors)
+    starts = torch.cumsum(batch.structures.counts, 0)
+    data = {
+        "positions": positions,
+        "cell": batch.lattices.flatten(0, 1),
+        "node_attrs": elements.to(positions.dtype),
+        "edge_index": torch.stack([neighbors, centers]),
+        # MACE's vectors end at the centre.
+        "shifts": -batch.vectors.index_select(0, pairs) - between,
+        "batch": batch.atom_structure,
+        "ptr": nn.functional.pad(starts, (1, 0)),
+    }
+    return network(data, compute_force=False)["node_feats"]
+
+
 def _import_mace():
     """The modules of MACE and the irreps of e3nn, with no trace left in the process."""
     forced = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(forced)
     try:
-        quiet = contextlib.redirect_stdout(io.StringIO())
-        with warnings.catch_warnings(), torch.serialization.safe_globals([slice]), quiet:
-            warnings.simplefilter("ignore")
+        with using("mace-torch", "mace"), torch.serialization.safe_globals([slice]):
             from e3nn.o3 import Irreps
             from mace import modules
-    except ImportError as error:
-        raise ImportError(
-            "The backbone 'mace' needs the package mace-torch: pip install 'trisk[mace]'."
-        ) from error
     finally:
         # Importing MACE switches torch's safe loading off for the whole process.
         os.environ.pop(forced, None)

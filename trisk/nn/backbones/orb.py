@@ -1,14 +1,18 @@
 """Orb-v3 as a backbone, through the package orb-models."""
 
-import warnings
 from types import SimpleNamespace
+from typing import Any
 
 from torch import Tensor, nn
 
-from trisk.nn.batch import CrystalBatch
+from trisk.nn.backbones.packages import using
+from trisk.nn.backbones.potentials import Potential
+from trisk.nn.batch import N_ELEMENTS, CrystalBatch
 
 # Orb's cutoff is part of its code; distances are scaled to it.
 _ORB_CUTOFF = 6.0
+# A limit of neighbours that hardly an atom reaches.
+_ALL_NEIGHBORS = 120
 
 
 class OrbBackbone(nn.Module):
@@ -30,17 +34,11 @@ class OrbBackbone(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.out_features = dim
-        with warnings.catch_warnings():
-            # TorchScript, which Orb uses, is deprecated in torch.
-            warnings.simplefilter("ignore")
-            try:
-                from orb_models.forcefield.angular import SphericalHarmonics
-                from orb_models.forcefield.gns import MoleculeGNS
-                from orb_models.forcefield.rbf import BesselBasis
-            except ImportError as error:
-                raise ImportError(
-                    "The backbone 'orb' needs the package orb-models: pip install 'trisk[orb]'."
-                ) from error
+        with using("orb-models", "orb"):
+            from orb_models.forcefield.angular import SphericalHarmonics
+            from orb_models.forcefield.gns import MoleculeGNS
+            from orb_models.forcefield.rbf import BesselBasis
+
             self.network = MoleculeGNS(
                 latent_dim=dim,
                 num_message_passing_steps=n_layers,
@@ -62,15 +60,45 @@ class OrbBackbone(nn.Module):
         self.network._decoder.requires_grad_(False)
 
     def forward(self, batch: CrystalBatch) -> tuple[Tensor, None]:
-        pairs = batch.real_pairs
-        vectors = batch.vectors.index_select(0, pairs) * (_ORB_CUTOFF / self.cutoff)
-        graphs = SimpleNamespace(
-            node_features={
-                "atomic_numbers": batch.atomic_numbers,
-                "atomic_numbers_embedding": None,
-            },
-            edge_features={"vectors": vectors},
-            senders=batch.centers.index_select(0, pairs),
-            receivers=batch.neighbors.index_select(0, pairs),
-        )
-        return self.network(graphs)["node_features"], None
+        return _embed(self.network, batch, batch.real_pairs, _ORB_CUTOFF / self.cutoff), None
+
+
+class OrbPotential(Potential):
+    """Orb with its weights, from an object of the package orb-models.
+
+    `forward` takes a :class:`CrystalBatch` and gives scalars ``(n_atoms, latent_dim)`` and None.
+    The networks that see all neighbours are taken, whose names end in "inf".
+    """
+
+    requires = ("orb-models", "orb")
+
+    def _set_up(self) -> list[int]:
+        network: Any = self.network
+        config = getattr(network, "system_config", None)
+        self.network = network = getattr(network, "model", network).requires_grad_(True)
+        few = config is not None and config.max_num_neighbors < _ALL_NEIGHBORS
+        if few or network.conditioner is not None:
+            raise ValueError(
+                "trisk takes Orb with all neighbours and without charge and spin, such as "
+                "orb_v3_conservative_inf_omat; this one has a limit of neighbours or conditions."
+            )
+        network._decoder.requires_grad_(False)
+        self.cutoff, self.out_features = _ORB_CUTOFF, network.gnn_stacks[0].latent_dim
+        return list(range(1, N_ELEMENTS))
+
+    def forward(self, batch: CrystalBatch) -> tuple[Tensor, None]:
+        return _embed(self.network, batch, self.pairs(batch)), None
+
+
+def _embed(network: nn.Module, batch: CrystalBatch, pairs: Tensor, scale: float = 1.0) -> Tensor:
+    """Embeddings of atoms with all distances multiplied by a scale, ``(n_atoms, latent_dim)``."""
+    graphs = SimpleNamespace(
+        node_features={
+            "atomic_numbers": batch.atomic_numbers,
+            "atomic_numbers_embedding": None,
+        },
+        edge_features={"vectors": scale * batch.vectors.index_select(0, pairs)},
+        senders=batch.centers.index_select(0, pairs),
+        receivers=batch.neighbors.index_select(0, pairs),
+    )
+    return network(graphs)["node_features"]
