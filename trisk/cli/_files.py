@@ -57,7 +57,11 @@ def read_table(path):
     Of a folder the names of its structure files are the only column.
     """
     if Path(path).is_dir():
-        names = sorted(p.name for p in Path(path).iterdir() if _is_structure(p))
+        names = sorted(
+            p.name
+            for p in Path(path).iterdir()
+            if p.name.lower().endswith(_STRUCTURES) or p.name.lower().startswith("poscar")
+        )
         if not names:
             raise CommandError(f"The folder {str(path)!r} holds no {', '.join(_STRUCTURES)} files.")
         return pd.DataFrame({"file": names})
@@ -94,10 +98,6 @@ def _read_any_csv(path, settings):
         return pd.read_csv(path, sep=separator, encoding="utf-8-sig", **settings)
     except UnicodeDecodeError:
         return pd.read_csv(path, sep=separator, encoding="latin-1", **settings)
-
-
-def _is_structure(path):
-    return path.name.lower().endswith(_STRUCTURES) or path.name.upper().startswith("POSCAR")
 
 
 def column(table, name, path):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from numbers import Integral
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -268,7 +269,7 @@ def default_models(X, *, classification, random_state):
             process=process,
             column=column,
         )
-        features = [graphs, FunctionTransformer(_context)]
+        features = [graphs, FunctionTransformer(attrgetter("context"))]
     else:
         network = HybridTRIADSClassifier if classification else HybridTRIADSRegressor
         main = network(stack_with="auto", calibrate=True, random_state=random_state)
@@ -282,7 +283,3 @@ def default_models(X, *, classification, random_state):
         "boosted trees": make_pipeline(*features, boosted(random_state=random_state)),
         "guess": guess,
     }
-
-
-def _context(graphs):
-    return graphs.context

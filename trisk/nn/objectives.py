@@ -17,16 +17,11 @@ _REFERENCE_SAMPLES = 256
 _N_POINTS, _END = 17, 3.0
 
 
-def _huber(prediction: Tensor, target: Tensor) -> Tensor:
-    target = target.expand_as(prediction)
-    return F.huber_loss(prediction, target, reduction="none").mean(-1)
-
-
 #: Loss of each row; cross-entropy takes class probabilities as targets.
 _ROW_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "absolute_error": lambda prediction, target: (prediction - target).abs().mean(-1),
     "squared_error": lambda prediction, target: (prediction - target).square().mean(-1),
-    "huber": _huber,
+    "huber": lambda p, target: F.huber_loss(p, target.expand_as(p), reduction="none").mean(-1),
     "cross_entropy": lambda prediction, target: -(prediction.log_softmax(-1) * target).sum(-1),
 }
 

@@ -209,7 +209,18 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         return replace(graphs, context=context, names=given)
 
     def set_output(self, *, transform=None):
-        # Graphs fit into no data frame; a pipeline with this step can set that of its others.
+        """Do nothing, as graphs fit into no data frame: a pipeline can set that of other steps.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            Ignored.
+
+        Returns
+        -------
+        CrystalGraphFeaturizer
+            The featurizer itself.
+        """
         return self
 
     @property
