@@ -15,6 +15,7 @@ from sklearn.svm import SVC
 
 from trisk import composition_pipeline, load, load_band_gaps, save
 from trisk.estimators import (
+    HurdleRegressor,
     HybridTRIADSClassifier,
     HybridTRIADSOptions,
     HybridTRIADSRegressor,
@@ -22,6 +23,7 @@ from trisk.estimators import (
     stacking,
 )
 from trisk.estimators.stacking import (
+    MedianTrees,
     best_share,
     fit_spread,
     fit_temperature,
@@ -80,6 +82,13 @@ def test_prediction_is_the_stated_average(small, table):
     )
     *_, last = both.staged_predict(X)
     np.testing.assert_allclose(last, both.predict(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("share", "kind"), [(0.05, MedianTrees), (0.3, HurdleRegressor)])
+def test_many_zeros__a_hurdle_model_is_stacked(small, features, gaps, share, kind):
+    y = np.where(np.arange(len(gaps)) < share * len(gaps), 0, np.maximum(gaps, 0.1))
+    model = make(HybridTRIADSRegressor, stack_with="auto", **small).fit(features, y)
+    assert isinstance(model.stacked_, kind)
 
 
 def test_a_perfect_companion_takes_over_and_a_useless_one_is_left_out(small, table):

@@ -57,11 +57,8 @@ def read_table(path):
     Of a folder the names of its structure files are the only column.
     """
     if Path(path).is_dir():
-        names = sorted(
-            p.name
-            for p in Path(path).iterdir()
-            if p.name.lower().endswith(_STRUCTURES) or p.name.lower().startswith("poscar")
-        )
+        found = {p.name: p.name.lower() for p in sorted(Path(path).iterdir())}
+        names = [n for n, k in found.items() if k.endswith(_STRUCTURES) or k.startswith("poscar")]
         if not names:
             raise CommandError(f"The folder {str(path)!r} holds no {', '.join(_STRUCTURES)} files.")
         return pd.DataFrame({"file": names})
