@@ -151,7 +151,7 @@ def test_targets_that_do_not_fit(graphs, crystals):
     regressor = make(GraphTRIADSRegressor, **_SMALL)
     with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[40, 39\]"):
         regressor.fit(graphs, crystals[1][:-1])
-    with pytest.raises(ValueError, match="row 3 has -1"):
+    with pytest.raises(ValueError, match="row 3 of those with weight has -1"):
         clone(regressor).set_params(link="log").fit(graphs, np.where(np.arange(40) == 3, -1, 1))
     with pytest.raises(ValueError, match="NaN"):
         regressor.fit(graphs, np.full(40, np.nan))

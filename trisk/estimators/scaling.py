@@ -85,8 +85,6 @@ class TargetScaler:
     @classmethod
     def fit(cls, y: np.ndarray, weight: np.ndarray, *, log: bool = False) -> "TargetScaler":
         """Measure the targets of weighted training rows; NaN is a missing one."""
-        if log and np.nanmin(y) <= 0:
-            raise ValueError(f"link='log' needs positive targets, but one is {np.nanmin(y):g}.")
         y = np.log(y) if log else y
         for value in y[np.abs(y) > _LARGEST_TARGET][:1]:
             raise ValueError(f"The target {value:.3g} is too large; give it in a larger unit.")

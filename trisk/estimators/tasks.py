@@ -65,18 +65,19 @@ class RegressorTask(RegressorMixin):
         elif np.isnan(y).all(axis=0).any():
             column = int(np.isnan(y).all(axis=0).argmax())
             raise ValueError(f"Column {column} of y holds no number.")
-        wrong = np.flatnonzero((y.reshape(len(y), -1) <= 0).any(axis=1))
-        if self.link == "log" and len(wrong):
-            raise ValueError(
-                f"link='log' needs positive targets, but row {wrong[0]} has {y[wrong[0]].min():g}. "
-                "Use link='identity'."
-            )
         return y
 
     def _read_target(self, y, weight):
         """Targets of rows with weight, ``(n_samples, n_outputs)``, and the weights."""
         self.single_target_ = y.ndim == 1
-        return np.asarray(y, dtype=np.float64).reshape(len(y), -1), weight
+        target = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        wrong = np.flatnonzero((target <= 0).any(axis=1))
+        if self.link == "log" and len(wrong):
+            raise ValueError(
+                f"link='log' needs positive targets, but row {wrong[0]} of those with weight has "
+                f"{np.nanmin(target[wrong[0]]):g}. Use link='identity'."
+            )
+        return target, weight
 
     def _scale_target(self, target, weight):
         """Scaled targets and the kind of loss."""
