@@ -113,3 +113,49 @@ def potential():
     known = [("NaCl", 5.64, -3.356), ("MgO", 4.21, -5.864)]
     verify_potential(calculator, [(bulk(f, "rocksalt", a=a), e) for f, a, e in known])
     return calculator
+
+
+class Nequix:
+    """Nequix oam-1 for lists of structures, in batches padded to few sizes, which JAX compiles.
+
+    ``JAX_PLATFORMS=cpu``, ``pip install jax e3nn-jax jraph equinox optax`` and ``pip install
+    --no-deps nequix``.
+    """
+
+    def __init__(self):
+        import equinox
+        from nequix.calculator import NequixCalculator
+
+        weights = DATA / "potentials" / "nequix-oam-1.nqx"
+        self.own = NequixCalculator(model_path=str(weights), backend="jax", use_kernel=False)
+        self.run = equinox.filter_jit(lambda model, graph: model(graph))
+
+    def calculate_many(self, images):
+        """Energies, forces and stresses of ASE's Atoms."""
+        import jax
+        import jraph
+        from nequix import calculator as nequix
+
+        graphs = [
+            nequix.dict_to_graphstuple(
+                nequix.preprocess_graph(image, self.own.atom_indices, self.own.cutoff, False)
+            )
+            for image in images
+        ]
+        graph = jraph.batch_np([jax.tree_util.tree_map(np.asarray, g) for g in graphs])
+        counts, edges = np.array([len(image) for image in images]), 512
+        while edges <= graph.n_edge.sum() or edges // 16 <= counts.sum() + 2 * len(counts):
+            edges = int(1.4 * edges)
+        graph = jraph.pad_with_graphs(graph, edges // 16, edges, edges // 32 + 2)
+        energies, forces, stresses = (
+            np.asarray(a, dtype=float) for a in self.run(self.own.model, graph)
+        )
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        return [
+            {
+                "energy": float(energies[k]),
+                "forces": forces[starts[k] : starts[k + 1]],
+                "stress": stresses[k].reshape(3, 3)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+            }
+            for k in range(len(images))
+        ]

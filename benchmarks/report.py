@@ -32,6 +32,7 @@ OURS = ("HybridTRIADS, default pipeline", "HybridTRIADS", "HybridTRIADS + trees"
 README_LEFT_OUT = ("fine-tuned encoder", "ExtraTrees, Magpie and pre-trained")
 README_STRUCTURES = (
     "default pipeline",
+    "mean of ExtraTrees and SVR with sensors of Nequix",
     "mean of ExtraTrees, SVR and HybridTRIADS with sensors of a potential",
     "mean of GraphTRIADS and TriForces, with springs and predicted sensors",
     "TriForces, pre-trained on sensors, with springs",
@@ -180,7 +181,7 @@ def formation_energies():
 
 def seen(model):
     """What a model of structures has seen beside the training fold."""
-    if "of a potential" in model:
+    if "of a potential" in model or "Nequix" in model:
         return "a potential's energies and forces"
     if re.search("default|predicted sensors|pre-trained on sensors", model):
         return "a potential's sensors of crystals of other formulas"

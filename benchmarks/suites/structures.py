@@ -25,6 +25,7 @@ SENSORS = {
 }
 AREA = "Layer area per atom (A2)"
 DOS_MAXIMUM = "Potential DOS maximum (1/cm)"
+GAMMA_HIGHEST = "Potential gamma highest 1 (1/cm)"
 HIGHEST_PAIR = "SpringModel highest pair frequency (1/cm)"
 ESTIMATE = "estimate (1/cm)"
 ENERGY = "Potential energy (eV/atom)"
@@ -46,6 +47,11 @@ def block(name, task):
             data.potential(), sensors=SENSORS[task], memory=CACHE, on_error="nan",
             potential_name="TensorNet-MatPES-PBE-v2025.1", supercell_length=7.0, mesh_length=30.0,
         )  # fmt: skip
+    if name == "sensors of Nequix":
+        return trisk.PotentialFeaturizer(
+            data.Nequix, sensors=SENSORS["phonons"][:-1], memory=CACHE, on_error="nan",
+            potential_name="nequix-oam-1", batch_atoms=96,
+        )  # fmt: skip
     made = {
         "Magpie": trisk.MagpieFeaturizer,
         "fractions": ElementFractionFeaturizer,
@@ -65,8 +71,9 @@ def with_estimate(columns):
     names = list(columns) if hasattr(columns, "columns") else list(columns.names["context"])
     values = np.asarray(columns if hasattr(columns, "columns") else columns.context)
     estimate = pair = values[:, names.index(HIGHEST_PAIR)]
-    if DOS_MAXIMUM in names:
-        mode = values[:, names.index(DOS_MAXIMUM)]
+    modes = [name for name in (DOS_MAXIMUM, GAMMA_HIGHEST) if name in names]
+    if modes:
+        mode = values[:, names.index(modes[0])]
         estimate = np.sqrt(np.maximum(mode, pair / 2) * pair)
     if not hasattr(columns, "columns"):
         context = np.hstack([values, estimate[:, None]])
@@ -218,6 +225,7 @@ FROM_SENSORS, TREES = {"pretrained": "sensors"}, {"n_estimators": 300}
 WITH_SPRINGS = {"structure": ["springs"], "context": True}
 SENSED = {"structure": ["springs", "sensors"], "reference": ESTIMATE}
 BOTH, ALL = ["Magpie", "springs"], ["Magpie", "springs", "sensors"]
+WITH_NEQUIX = [*BOTH, "sensors of Nequix"]
 SENSORS_CORRECTED = "Magpie, springs and sensors of a potential, corrected"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
 
@@ -225,7 +233,8 @@ LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
 def needs(settings):
     """Packages that settings ask for."""
     columns = settings.get("structure") or settings.get("blocks") or ()
-    return ("matgl",) if "sensors" in columns else ()
+    packages = {"sensors": "matgl", "sensors of Nequix": "nequix"}
+    return tuple(packages[name] for name in packages if name in columns)
 
 
 def graphs(more=None, tasks=None, **settings):
@@ -257,7 +266,10 @@ def estimated(model, blocks, **settings):
 
 def mean_of(*models, tasks=PHONONS):
     """The mean of models of this suite."""
-    return Model(mean, {"models": list(models)}, ("matgl",) * ("potential" in models[0]), tasks)
+    packages = [
+        p for word, p in (("potential", "matgl"), ("Nequix", "nequix")) if word in models[0]
+    ]
+    return Model(mean, {"models": list(models)}, packages, tasks)
 
 
 MODELS = {
@@ -314,6 +326,16 @@ MODELS = {
     f"HybridTRIADS, {SENSORS_CORRECTED}": estimated("HybridTRIADS", ALL, n_members=4),
     "mean of ExtraTrees, SVR and HybridTRIADS with sensors of a potential": mean_of(
         *(f"{name}, {SENSORS_CORRECTED}" for name in ("ExtraTrees", "SVR", "HybridTRIADS"))
+    ),
+    "ExtraTrees, Magpie, springs and sensors of Nequix, corrected": estimated(
+        "ExtraTrees", WITH_NEQUIX, n_estimators=300, max_features=0.33
+    ),
+    "SVR, Magpie, springs and sensors of Nequix, corrected": estimated(
+        "SVR", WITH_NEQUIX, C=3.0, epsilon=0.01
+    ),
+    "mean of ExtraTrees and SVR with sensors of Nequix": mean_of(
+        "ExtraTrees, Magpie, springs and sensors of Nequix, corrected",
+        "SVR, Magpie, springs and sensors of Nequix, corrected",
     ),
     "ExtraTrees, Magpie, fractions and sensors of a potential, corrected": table(
         "ExtraTrees", ["Magpie", "fractions", "sensors"], ("perovskites",), n_estimators=100,
