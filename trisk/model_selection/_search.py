@@ -108,7 +108,8 @@ class OptunaSearch(BaseSearchCV):
     estimator : estimator
         What to tune, alone or in a pipeline.
     n_trials : int, default=30
-        Trials of the study, those of earlier runs and other processes included.
+        Trials of the study, those of earlier runs and other processes included; workers that end
+        one at the same moment may make one more each.
     cv : int, splitter or iterable, default=5
         Folds that judge a trial; a number means shuffled ones.
     scoring : str or callable, default=None
