@@ -17,7 +17,9 @@ def two_workers(backend):
         if backend == "dask":
             distributed = pytest.importorskip("distributed", reason="pip install 'trisk[dask]'")
             around.enter_context(
-                distributed.Client(n_workers=1, threads_per_worker=2, processes=False)
+                distributed.Client(
+                    n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+                )
             )
         elif backend == "ray":
             ray = pytest.importorskip("ray", reason="pip install 'trisk[ray]'")
