@@ -18,7 +18,7 @@ def two_workers(backend):
             distributed = pytest.importorskip("distributed", reason="pip install 'trisk[dask]'")
             around.enter_context(
                 distributed.Client(
-                    n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+                    n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
                 )
             )
         elif backend == "ray":
