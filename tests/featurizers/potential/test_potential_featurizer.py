@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc111
+from ase.build import bulk, fcc111, mx2
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.filters import FrechetCellFilter
@@ -45,6 +45,7 @@ from trisk.featurizers.potential._vibrations import (
 )
 
 ALL_SENSORS = list(MEASUREMENTS)
+OF_CRYSTALS = [sensor for sensor in ALL_SENSORS if sensor != "stacking"]
 MASSES = bulk("CsCl", "cesiumchloride", a=4.0).get_masses()
 
 
@@ -223,7 +224,7 @@ def test_sensors_do_not_depend_on_orientation_or_choice_of_cell():
     atoms = copper_gold()
     atoms.set_cell(atoms.cell * [1, 1.02, 0.97], scale_atoms=True)
     variants = [atoms, rotated(atoms), atoms * (2, 1, 1), rotated(atoms * (1, 1, 2))]
-    invariant = [sensor for sensor in ALL_SENSORS if sensor != "elastic_constants"]
+    invariant = [sensor for sensor in OF_CRYSTALS if sensor != "elastic_constants"]
     featurizer = PotentialFeaturizer(EMT(), sensors=invariant, mesh_length=15)
     table = featurizer.fit_transform(variants)
     assert np.isfinite(table).all(axis=None)
@@ -517,8 +518,9 @@ def test_bad_parameters(settings, message):
 
 @pytest.mark.parametrize("sensor", ALL_SENSORS)
 def test_columns_have_names(sensor):
-    featurizer = PotentialFeaturizer(EMT(), sensors=[sensor], mesh_length=10).fit([bulk("Cu")])
-    table = featurizer.transform([bulk("Cu")])
+    copper = fcc111("Cu", (1, 1, 1), vacuum=8.0) if sensor == "stacking" else bulk("Cu")
+    featurizer = PotentialFeaturizer(EMT(), sensors=[sensor], mesh_length=10).fit([copper])
+    table = featurizer.transform([copper])
     assert np.isfinite(table).all(axis=None)
     assert (
         list(table.columns) == list(featurizer.get_feature_names_out()) == sensor_columns([sensor])
@@ -616,3 +618,64 @@ def test_equals_published_sensors_of_a_universal_potential(shared_data, matbench
         ("Einstein lowest (1/cm)", [e.min() for e in einstein]),
     ]:
         np.testing.assert_allclose(table[f"Potential {column}"], values, atol=0.3)
+
+
+class PairEnergies(Calculator):
+    """Lennard-Jones energies of pairs, whatever the elements; no forces."""
+
+    implemented_properties = ["energy", "forces"]
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        lengths = neighbor_list("d", self.atoms, 9.0)
+        energy = 0.01 * ((3.0 / lengths) ** 12 - 2 * (3.0 / lengths) ** 6).sum() / 2
+        self.results = {"energy": energy, "forces": np.zeros((len(self.atoms), 3))}
+
+
+@pytest.fixture
+def stacks():
+    return PotentialFeaturizer(PairEnergies(), sensors=["stacking"], symmetry_tolerance=None)
+
+
+def test_stacked_layers_gain_the_energy_between_them(stacks):
+    layer = Atoms("C", cell=[2.5, 2.5, 20.0], pbc=True)
+    found = stacks.fit_transform([layer]).iloc[0]
+
+    def energy(gap, *shift):
+        stack = layer.copy()
+        stack.set_cell([[2.5, 0, 0], [0, 2.5, 0], [*shift, gap]])
+        stack.calc = PairEnergies()
+        return stack.get_potential_energy()
+
+    alone, gaps = energy(15.0, 0.0, 0.0), (0.8, 1.6, 2.2, 2.6, 3.0, 3.4, 3.8)
+    shifts = [(0.0, 0.0), (1.25, 1.25), (1.25, 0.0)]
+    gains = alone - np.array([[energy(gap, *shift) for gap in gaps] for shift in shifts])
+    best = gains.max(axis=1)
+    assert found["Potential stacking energy (eV/atom)"] == pytest.approx(best.max())
+    assert found["Potential stacking energy (meV/A2)"] == pytest.approx(1e3 * best.max() / 6.25)
+    far = 1e3 * gains[:, 4:].max() / 6.25
+    assert found["Potential stacking energy beyond 3 A (meV/A2)"] == pytest.approx(far)
+    spread = found["Potential stacking energy spread over shifts (meV/A2)"]
+    assert spread == pytest.approx(1e3 * np.ptp(best) / 6.25)
+    assert found["Potential stacking gap (A)"] == gaps[gains.max(axis=0).argmax()]
+
+
+def test_stacking_is_of_the_layer_and_not_of_its_cell(stacks):
+    layer = mx2("MoS2", vacuum=8.0)
+    layer.pbc = True
+    apart = layer.copy()  # the cell parts it
+    apart.positions[:, 2] -= layer.positions[0, 2] + 1.0
+    apart.wrap()
+    standing = Atoms(layer.numbers, scaled_positions=layer.get_scaled_positions()[:, [2, 0, 1]],
+                     cell=np.array(layer.cell)[[2, 0, 1]], pbc=True)  # fmt: skip
+    film = layer.copy()
+    film.pbc = [True, True, False]
+    narrow = Atoms(layer.numbers, positions=layer.positions, pbc=True,
+                   cell=[layer.cell[0], layer.cell[0] + layer.cell[1], layer.cell[2]])  # fmt: skip
+    found = stacks.fit_transform([layer, apart, rotated(layer), standing, film, narrow])
+    np.testing.assert_allclose(found, np.tile(found.iloc[0], (6, 1)), rtol=1e-6)
+
+
+def test_stacking_needs_a_single_layer(stacks):
+    with pytest.raises(FeaturizationError, match=r"no single layer: its widest gap is 2\.\d+ Å"):
+        stacks.fit([bulk("Cu")]).transform([bulk("Cu")])

@@ -72,6 +72,17 @@ class ForceCalls:
 
     def __call__(self, images):
         """Energies in eV, forces in eV/Å and stresses in eV/Å³, NaN where there is no stress."""
+        results, missing = self._results(images), np.full(6, np.nan)
+        forces = np.array([result["forces"] for result in results], dtype=float)
+        stresses = np.array([result.get("stress", missing) for result in results])
+        return _energies(results), _finite(forces), stresses
+
+    def energies(self, images):
+        """Energies in eV."""
+        return _energies(self._results(images))
+
+    def _results(self, images):
+        """Results by name of each structure."""
         size = max(1, self.batch_atoms // len(images[0]))
         if hasattr(self.calculator, "calculate_many"):
             calculate_many = self.calculator.calculate_many
@@ -84,12 +95,7 @@ class ForceCalls:
         for start in range(0, len(images), size):
             self.check_time()
             results += calculate_many(images[start : start + size])
-        forces = np.array([result["forces"] for result in results], dtype=float)
-        energies = np.array([result["energy"] for result in results], dtype=float)
-        if not (np.isfinite(forces).all() and np.isfinite(energies).all()):
-            raise ValueError("the potential gives energies or forces that are not finite")
-        missing = np.full(6, np.nan)
-        return energies, forces, np.array([result.get("stress", missing) for result in results])
+        return results
 
     def _calculate_each(self, images):
         """Results of an ASE calculator."""
@@ -131,6 +137,16 @@ class ForceCalls:
                 }
 
         return _Calculator()
+
+
+def _energies(results):
+    return _finite(np.array([result["energy"] for result in results], dtype=float))
+
+
+def _finite(values):
+    if not np.isfinite(values).all():
+        raise ValueError("the potential gives energies or forces that are not finite")
+    return values
 
 
 def verify_potential(calculator, references, *, tolerance=0.005):

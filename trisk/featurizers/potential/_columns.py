@@ -28,6 +28,7 @@ MEASUREMENTS = {
     "phonon_dos": "phonon_mesh",
     "elasticity": "elasticity",
     "elastic_constants": "elasticity",
+    "stacking": "stacking",
 }
 
 _NAMES = {
@@ -64,6 +65,13 @@ _NAMES = {
         "softest elastic eigenvalue (GPa)",
     ],
     "elastic_constants": [f"C{i}{j} (GPa)" for i in range(1, 7) for j in range(i, 7)],
+    "stacking": [
+        "stacking energy (eV/atom)",
+        "stacking energy (meV/A2)",
+        "stacking energy beyond 3 A (meV/A2)",
+        "stacking energy spread over shifts (meV/A2)",
+        "stacking gap (A)",
+    ],
 }
 
 
@@ -136,6 +144,20 @@ def _elasticity(records):
     return list(elastic_moduli(records["elasticity"]["constants"]))
 
 
+def _stacking(records):
+    """What the layers gain where they hold best, and how much that depends on shift and gap."""
+    record, n_atoms = records["stacking"], len(records["geometry"]["numbers"])
+    gains, gaps, per_area = -record["binding"], record["gaps"], 1e3 / record["area"]
+    best = gains.max(axis=1)
+    return [
+        best.max() / n_atoms,
+        per_area * best.max(),
+        per_area * gains[:, gaps >= 3].max(),
+        per_area * np.ptp(best),
+        gaps[gains.max(axis=0).argmax()],
+    ]
+
+
 _VALUES = {
     "energy": _energy,
     "stress": _stress,
@@ -146,6 +168,7 @@ _VALUES = {
     "phonon_dos": _phonon_dos,
     "elasticity": _elasticity,
     "elastic_constants": lambda records: records["elasticity"]["constants"][np.triu_indices(6)],
+    "stacking": _stacking,
 }
 
 

@@ -23,7 +23,7 @@ from trisk.featurizers.potential._measurements import MeasurementRun, measure_cr
 from trisk.featurizers.potential._vibrations import require_phonopy
 from trisk.featurizers.structure._base import StructureFeaturizer
 
-_WITHOUT_PHONOPY = {"energy_and_forces", "geometry"}
+_WITHOUT_PHONOPY = {"energy_and_forces", "geometry", "stacking"}
 # Parameters on which the values of measurements depend.
 _SETTINGS = (
     "displacement",
@@ -60,7 +60,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
         Number of joblib workers over structures; None is 1, -1 all processors.
     sensors : sequence of str, default=("energy", "stress", "forces", "gamma", "einstein")
         What to measure: "energy", "stress", "forces", "relaxation", "gamma", "einstein",
-        "phonon_dos", "elasticity" or "elastic_constants"; see Notes.
+        "phonon_dos", "elasticity", "elastic_constants" or "stacking"; see Notes.
     relax : {"cell", "positions"} or None, default=None
         What to relax before measuring: cell and positions, positions alone, or nothing.
     max_force : float, default=0.02
@@ -120,6 +120,9 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
                          eigenvalue, with relaxed atoms
     "elastic_constants"  the tensor they follow from, C11 to C66, in Voigt's order       the same
                          xx, yy, zz, yz, xz, xy and the axes of the structure
+    "stacking"           of a single layer: energy that it gains on another, per atom    22 or 29
+                         and per area, where three or four shifts and seven gaps are
+                         best; beyond 3 Å; its spread over the shifts; the best gap
     ===================  ==============================================================  ===========
 
     Frequencies are in cm⁻¹ and come from phonopy [1]_ (``pip install "trisk[phonopy]"``): central
@@ -127,6 +130,10 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     it too. Imaginary frequencies are counted and given as negative numbers. The long-range field
     of longitudinal modes is left out, so that they are too soft in polar crystals near Γ. A
     crystal with one atom per cell has no optical mode, and its columns are 0.
+
+    "stacking" estimates the energy of exfoliation where the potential knows dispersion forces, as
+    the sum of one and of DFT-D3 does (``ase.calculators.mixing.SumCalculator``). It asks for
+    energies alone.
 
     The guide to interatomic potentials names calculators, and what goes wrong with weights.
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from trisk.featurizers.potential._cache import RecordCache, record_key
 from trisk.featurizers.potential._calls import ForceCalls, is_factory, make_calculator
+from trisk.featurizers.potential._stacking import binding_of_layers
 from trisk.featurizers.potential._vibrations import (
     einstein_frequencies,
     force_constants,
@@ -36,6 +37,7 @@ _DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "force_constants": ("displacement",),
     "phonon_mesh": ("displacement", "supercell_length", "mesh_length"),
     "elasticity": ("displacement",),
+    "stacking": (),
 }
 _OF_GEOMETRY = ("symmetry_tolerance", "relax", "max_force", "max_relaxation_steps")
 
@@ -195,12 +197,18 @@ def _elasticity(atoms, calls, settings, record):
     return {"constants": elastic_constants(_atoms(record("geometry")), calls, hessian, _STRAIN)}
 
 
+def _stacking(atoms, calls, settings, record):
+    """Energies of the layer stacked on itself."""
+    return binding_of_layers(_atoms(record("geometry")), calls)
+
+
 _MEASURE = {
     "geometry": _geometry,
     "energy_and_forces": _energy_and_forces,
     "force_constants": _force_constants,
     "phonon_mesh": _phonon_mesh,
     "elasticity": _elasticity,
+    "stacking": _stacking,
 }
 
 

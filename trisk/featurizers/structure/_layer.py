@@ -105,7 +105,7 @@ class LayerFeaturizer(StructureTableFeaturizer):
     def _find_faults(self, atoms, pairs):
         causes = super()._find_faults(atoms, pairs)
         rows = np.flatnonzero(atoms.counts())
-        for row, gap in zip(rows, _find_layers(atoms.take(rows)).gaps, strict=True):
+        for row, gap in zip(rows, find_layers(atoms.take(rows)).gaps, strict=True):
             if gap < self.min_vacuum:
                 causes.setdefault(
                     int(row),
@@ -115,18 +115,19 @@ class LayerFeaturizer(StructureTableFeaturizer):
         return causes
 
     def _compute(self, atoms, pairs):
-        return _layer_columns(atoms, _find_layers(atoms), pairs)
+        return _layer_columns(atoms, find_layers(atoms), pairs)
 
 
-class _Layers(NamedTuple):
-    """Å of the atoms above the lowest one, Å² of the cell, Å to the next image of the layer."""
+class Layers(NamedTuple):
+    """Å of atoms above the lowest one, Å² of the cell, Å and lattice vector to the next image."""
 
     heights: np.ndarray
     areas: np.ndarray
     gaps: np.ndarray
+    axes: np.ndarray
 
 
-def _find_layers(atoms):
+def find_layers(atoms):
     """Cut each structure at the widest gap between the atomic planes along a lattice plane."""
     rows, offsets = atoms.rows(), atoms.offsets["atom"]
     starts = offsets[:-1]
@@ -153,7 +154,8 @@ def _find_layers(atoms):
         places.append(np.maximum(place, 0) * spacings[rows, axis])
     axis = np.argmax(gaps, axis=0)
     areas = np.abs(np.linalg.det(atoms.lattices)) / spacings[np.arange(len(axis)), axis]
-    return _Layers(np.stack(places)[axis[rows], np.arange(len(rows))], areas, np.max(gaps, axis=0))
+    heights = np.stack(places)[axis[rows], np.arange(len(rows))]
+    return Layers(heights, areas, np.max(gaps, axis=0), axis)
 
 
 def _layer_columns(atoms, layers, bonds):
