@@ -129,9 +129,25 @@ class Nequix:
         weights = DATA / "potentials" / "nequix-oam-1.nqx"
         self.own = NequixCalculator(model_path=str(weights), backend="jax", use_kernel=False)
         self.run = equinox.filter_jit(lambda model, graph: model(graph))
+        self.of_atoms = equinox.filter_jit(lambda model, *graph: model.node_energies(*graph))
 
     def calculate_many(self, images):
         """Energies, forces and stresses of ASE's Atoms."""
+        energies, forces, stresses = (
+            np.asarray(a, dtype=float) for a in self.run(self.own.model, self._graph(images))
+        )
+        starts = np.concatenate([[0], np.cumsum([len(image) for image in images])])
+        return [
+            {
+                "energy": float(energies[k]),
+                "forces": forces[starts[k] : starts[k + 1]],
+                "stress": stresses[k].reshape(3, 3)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+            }
+            for k in range(len(images))
+        ]
+
+    def _graph(self, images):
+        """One graph of all structures, padded."""
         import jax
         import jraph
         from nequix import calculator as nequix
@@ -143,19 +159,26 @@ class Nequix:
             for image in images
         ]
         graph = jraph.batch_np([jax.tree_util.tree_map(np.asarray, g) for g in graphs])
-        counts, edges = np.array([len(image) for image in images]), 512
-        while edges <= graph.n_edge.sum() or edges // 16 <= counts.sum() + 2 * len(counts):
+        n_atoms, edges = graph.n_node.sum(), 512
+        while edges <= graph.n_edge.sum() or edges // 16 <= n_atoms + 2 * len(images):
             edges = int(1.4 * edges)
-        graph = jraph.pad_with_graphs(graph, edges // 16, edges, edges // 32 + 2)
-        energies, forces, stresses = (
-            np.asarray(a, dtype=float) for a in self.run(self.own.model, graph)
+        return jraph.pad_with_graphs(graph, edges // 16, edges, edges // 32 + 2)
+
+
+class NequixEnergies(Nequix):
+    """Energies alone, in a third of the time."""
+
+    def calculate_many(self, images):
+        """Energies of ASE's Atoms."""
+        graph = self._graph(images)
+        cells, positions = graph.globals["cell"], graph.nodes["positions"]
+        vectors = positions[graph.senders] - positions[graph.receivers]
+        cells = np.repeat(cells, graph.n_edge, axis=0)
+        vectors += np.einsum("ij,ijk->ik", graph.edges["shifts"], cells)
+        energies = self.of_atoms(
+            self.own.model, vectors, graph.nodes["species"], graph.senders, graph.receivers
         )
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        return [
-            {
-                "energy": float(energies[k]),
-                "forces": forces[starts[k] : starts[k + 1]],
-                "stress": stresses[k].reshape(3, 3)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
-            }
-            for k in range(len(images))
-        ]
+        n_atoms = np.array([len(image) for image in images])
+        energies = np.asarray(energies, dtype=float)[: n_atoms.sum(), 0]
+        starts = np.cumsum(n_atoms) - n_atoms
+        return [{"energy": energy} for energy in np.add.reduceat(energies, starts)]

@@ -256,7 +256,7 @@ def coverage():
     """Coverage and mean width by kind of interval."""
     kinds = ("members' spread", "calibrated", "conformal", "conformal, normalised")
     lines = [
-        ((TITLES[t].replace(", AUC", ", labels"), m),
+        ((TITLES[t.split(", ")[0]].replace(", AUC", ", labels"), m),
          [find("coverage", t, m, f"coverage, {kind}", f"width, {kind}") for kind in kinds])
         for t, m in dict.fromkeys((key[0], key[2]) for key in cells("coverage"))
     ]  # fmt: skip

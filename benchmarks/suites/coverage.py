@@ -3,7 +3,8 @@
 Four fifths of each training fold train HybridTRIADS with its trees, the rest conforms it through
 MAPIE. Regression: Gaussian intervals of the members' spread and of the calibrated standard
 deviation, conformal ones of absolute errors and of errors over the standard deviation.
-Classification: sets of labels that hold the true one, and the expected calibration error.
+Classification: sets of labels that hold the true one, and the expected calibration error. Networks
+of structures train on whole folds, and their own `predict_interval` is asked.
 """
 
 import copy
@@ -13,10 +14,15 @@ import numpy as np
 
 from benchmarks.measures import cpu_seconds
 from benchmarks.runner import Model, Suite
-from benchmarks.suites import compositions
+from benchmarks.suites import compositions, structures
 
 LEVEL = 0.9
-TASKS = {n: t for n, t in compositions.TASKS.items() if n not in ("demo", "formation energy")}
+OF_FORMULAS = [n for n in compositions.TASKS if n not in ("demo", "formation energy")]
+STRUCTURES = ", by structure"
+OF_STRUCTURES = [f"{name}{STRUCTURES}" for name in structures.TASKS]
+TASKS = {name: compositions.TASKS[name] for name in OF_FORMULAS} | {
+    name: structures.TASKS[name.removesuffix(STRUCTURES)] for name in OF_STRUCTURES
+}
 
 
 def calibrated(**settings):
@@ -29,15 +35,24 @@ def calibrated(**settings):
     return parameters
 
 
+def graphs(task, **settings):
+    """The network of graphs, calibrated."""
+    model = structures.graph_triads(task, **settings)
+    return model.set_params(graphtriadsregressor__calibrate=True)
+
+
 #: All members and epochs of the recipe, or few of them.
 LARGE = ("expt_gap", "expt_is_metal", "glass")
 MODELS = {
-    "HybridTRIADS + trees": Model(compositions.pipeline, calibrated(), ("mapie",)),
+    "HybridTRIADS + trees": Model(compositions.pipeline, calibrated(), ("mapie",), OF_FORMULAS),
     "HybridTRIADS + trees, two members": Model(
         compositions.pipeline, calibrated(n_members=2), ("mapie",), ("steels", "jdft2d")
     ),
     "HybridTRIADS + trees, two members, eight epochs": Model(
         compositions.pipeline, calibrated(n_members=2, max_epochs=8), ("mapie",), LARGE
+    ),
+    "GraphTRIADS": Model(
+        graphs, lambda task: structures.GRAPHS[task.removesuffix(STRUCTURES)], tasks=OF_STRUCTURES
     ),
 }
 
@@ -80,10 +95,38 @@ def of_classes(model, conforming, X, target):
     }
 
 
+def of_structures(task, fold, pipeline):
+    """Fit on a training fold, and ask for intervals of the test fold."""
+    from scipy.stats import norm
+
+    X, y, folds = structures.load(task.removesuffix(STRUCTURES))
+    train, test = folds[fold]
+    started = cpu_seconds()
+    pipeline.fit(X.iloc[train], y.iloc[train])
+    seconds = cpu_seconds() - started
+    table, network = pipeline[:-1].transform(X.iloc[test]), pipeline[-1]
+    center, std = network.predict(table, return_std=True)
+    half = norm.ppf(0.5 + LEVEL / 2) * std
+    ends = {"calibrated": (center - half, center + half)}
+    ends["conformal, normalised"] = network.predict_interval(table, coverage=LEVEL)
+    return {**shares(ends, y.iloc[test].to_numpy()), "seconds": seconds}
+
+
+def shares(ends, target):
+    """Coverage and mean width by kind of interval."""
+    rows = {}
+    for name, (low, high) in ends.items():
+        rows[f"coverage, {name}"] = float(((low <= target) & (target <= high)).mean())
+        rows[f"width, {name}"] = float((high - low).mean())
+    return rows
+
+
 def measure(task, split, fold, model):
     """Fit on four fifths of a training fold, conform on the rest, and test."""
     from sklearn.model_selection import train_test_split
 
+    if task in OF_STRUCTURES:
+        return of_structures(task, fold, MODELS[model].build(task))
     X, y, folds = compositions.load(task, split)
     train, test = folds[fold]
     classes = y.iloc[train] if y.dtype == bool else None
@@ -100,11 +143,7 @@ def measure(task, split, fold, model):
         if y.dtype == bool:
             return {**of_classes(pipeline[-1], conforming, tables[1], target), "seconds": seconds}
         found = intervals(pipeline[-1], conforming, tables[1])
-    rows = {}
-    for name, (low, high) in found.items():
-        rows[f"coverage, {name}"] = float(((low <= target) & (target <= high)).mean())
-        rows[f"width, {name}"] = float((high - low).mean())
-    return {**rows, "seconds": seconds}
+    return {**shares(found, target), "seconds": seconds}
 
 
 SUITE = Suite("coverage", TASKS, MODELS, measure)

@@ -52,6 +52,11 @@ def block(name, task):
             data.Nequix, sensors=SENSORS["phonons"][:-1], memory=CACHE, on_error="nan",
             potential_name="nequix-oam-1", batch_atoms=96,
         )  # fmt: skip
+    if name == "stacking of Nequix":
+        return trisk.PotentialFeaturizer(
+            data.NequixEnergies, sensors=["stacking"], memory=CACHE, on_error="nan",
+            potential_name="nequix-oam-1",
+        )  # fmt: skip
     made = {
         "Magpie": trisk.MagpieFeaturizer,
         "fractions": ElementFractionFeaturizer,
@@ -228,12 +233,15 @@ BOTH, ALL = ["Magpie", "springs"], ["Magpie", "springs", "sensors"]
 WITH_NEQUIX = [*BOTH, "sensors of Nequix"]
 SENSORS_CORRECTED = "Magpie, springs and sensors of a potential, corrected"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
+STACKED_TREES = "ExtraTrees, Magpie, springs, layers and stacking of Nequix, per area"
+STACKED = {**LAYERS, "structure": ["springs", "layers", "stacking of Nequix"]}
+PER_AREA = {"reference": AREA, "max_features": 0.33, **TREES}
 
 
 def needs(settings):
     """Packages that settings ask for."""
     columns = settings.get("structure") or settings.get("blocks") or ()
-    packages = {"sensors": "matgl", "sensors of Nequix": "nequix"}
+    packages = {"sensors": "matgl", "sensors of Nequix": "nequix", "stacking of Nequix": "nequix"}
     return tuple(packages[name] for name in packages if name in columns)
 
 
@@ -310,8 +318,13 @@ MODELS = {
     "ExtraTrees, Magpie and predicted sensors": table(
         "ExtraTrees", ["Magpie", "predicted sensors"], FOLDS, **TREES
     ),
-    LAYER_TREES: table(
-        "ExtraTrees", [*BOTH, "layers"], ("jdft2d",), reference=AREA, max_features=0.33, **TREES
+    "GraphTRIADS, stacking of Nequix": graphs({"jdft2d": STACKED}, ("jdft2d",)),
+    "mean of GraphTRIADS and ExtraTrees with stacking of Nequix": mean_of(
+        "GraphTRIADS, stacking of Nequix", STACKED_TREES, tasks=("jdft2d",)
+    ),
+    LAYER_TREES: table("ExtraTrees", [*BOTH, "layers"], ("jdft2d",), **PER_AREA),
+    STACKED_TREES: table(
+        "ExtraTrees", [*BOTH, "layers", "stacking of Nequix"], ("jdft2d",), **PER_AREA
     ),
     "ExtraTrees, Magpie and springs, corrected": estimated("ExtraTrees", BOTH, n_estimators=100),
     "SVR, Magpie and springs, corrected": estimated("SVR", BOTH, C=3.0, epsilon=0.01),

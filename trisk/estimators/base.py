@@ -69,6 +69,24 @@ CLASSIFIER_TEXT = """
     class_weight : dict, "balanced" or None, default=None
         Weights of classes, as in scikit-learn."""
 
+CALIBRATE_TEXT = """
+    calibrate : bool, default=False
+        Whether held-out rows scale the standard deviation that `predict` returns, and give
+        `predict_interval` what it needs; or, of a classifier, temper its probabilities: networks
+        that have seen few rows are far too sure of themselves. This trains up to three further
+        members on each of some inner folds, with which fitting takes up to three times as long."""
+
+_SCALES_TEXT = """
+    spread_scale_ : ndarray of shape (2,) or (2, n_outputs)
+        With `calibrate`: factor and floor that make the spread a standard deviation.
+    interval_factors_ : ndarray of shape (1001,) or (1001, n_outputs)
+        With `calibrate`: standard deviations to either side of intervals of coverage 0, 0.001, …,
+        1."""
+
+_TEMPERATURE_TEXT = """
+    temperature_ : float
+        With `calibrate`: divides the logarithms of the members' mean probabilities."""
+
 NET_TEXT = """
     net_ : skorch.NeuralNet
         The trained net, or the first of several: ``net_.history``, ``net_.module_``.
@@ -91,6 +109,9 @@ def document_parameters(cls):
         "regressor": REGRESSOR_TEXT,
         "classifier": CLASSIFIER_TEXT,
         "net": NET_TEXT,
+        "calibrate": CALIBRATE_TEXT,
+        "scales": _SCALES_TEXT,
+        "temperature": _TEMPERATURE_TEXT,
         **cls._texts,
     }
     for name, text in texts.items():

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from trisk._compat import Interval, StrOptions
 from trisk._compat import Options as AnyOf
 from trisk.estimators.base import NetworkEstimator, check_elements, document_parameters
+from trisk.estimators.calibration import calibrate_structures
 from trisk.estimators.scaling import ColumnScaler, weigh_process
 from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import DeepSupervisionLoss, GraphBatch, GraphTRIADSNetwork
@@ -228,6 +229,7 @@ class BaseGraphTRIADS(NetworkEstimator):
     max_epochs: int | str = 60
     batch_size: int | str = 32
     unknown_elements: str = "warn"
+    calibrate: bool = False
 
     _schedule = AutomaticSchedule(n_steps=320, n_rows=250, n_batches=32, smallest=32, largest=512)
     _options = {**NetworkEstimator._options, "network": GraphTRIADSOptions}
@@ -236,6 +238,7 @@ class BaseGraphTRIADS(NetworkEstimator):
     _parameter_constraints = {
         "network": [GraphTRIADSOptions, None],
         "unknown_elements": [StrOptions({"warn", "raise", "ignore"})],
+        "calibrate": ["boolean"],
     }
     _search_space = {
         **NetworkEstimator._search_space,
@@ -260,6 +263,7 @@ class BaseGraphTRIADS(NetworkEstimator):
                 "CrystalGraphFeaturizer(physics=True)."
             )
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
+        calibrate_structures(self, graphs, self._original_target(raw), weight)
         target, loss = self._scale_target(raw, weight)
         self.columns_, self.elements_ = dict(graphs.names), np.unique(graphs.atomic_numbers)
         self.scaler_ = GraphScaler.fit(graphs, physics=options.physics)
@@ -414,6 +418,7 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     ----------
     {common}
     {elements}
+    {calibrate}
     {regressor}
 
     Attributes
@@ -422,6 +427,7 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     {fitted}
     target_scaler_, single_target_ : TargetScaler, bool
         Centre and scale of the target, and whether it was one-dimensional.
+    {scales}
 
     See Also
     --------
@@ -457,6 +463,7 @@ class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     ----------
     {common}
     {elements}
+    {calibrate}
     {classifier}
 
     Attributes
@@ -465,6 +472,7 @@ class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     {fitted}
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    {temperature}
 
     Examples
     --------

@@ -1,7 +1,6 @@
 """HybridTRIADS for numeric tables, composition features above all."""
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -14,19 +13,12 @@ from scipy.special import huber
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import HasMethods, Interval, StrOptions
-from trisk.estimators.base import COMMON_TEXT, document_parameters
+from trisk.estimators.base import CALIBRATE_TEXT, COMMON_TEXT, document_parameters
+from trisk.estimators.calibration import MANY_ROWS, forget_calibration, warn_of_few_rows
 from trisk.estimators.columns import divide_columns, token_names
 from trisk.estimators.neighbors import NeighborDraws
 from trisk.estimators.scaling import ColumnScaler
-from trisk.estimators.stacking import (
-    MANY_ROWS,
-    HeldOutFit,
-    fit_spread,
-    fit_temperature,
-    interval_factors,
-    mix,
-    temper,
-)
+from trisk.estimators.stacking import HeldOutFit, mix
 from trisk.estimators.tables import TableNetwork, TrainingSet, read_columns
 from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import HybridTRIADSNetwork, InputLayout
@@ -76,12 +68,7 @@ _STACKING_TEXT = """
     n_neighbors : int, "auto" or None, default="auto"
         Nearest training rows whose targets become further columns, for each block of columns
         that one of trisk's featurizers named, and for all others together; a training row never
-        sees itself. None for none; ``"auto"`` goes by the number of rows, see Notes.
-    calibrate : bool, default=False
-        Whether held-out rows scale the standard deviation that `predict` returns, and give
-        `predict_interval` what it needs; or, of a classifier, temper its probabilities: networks
-        that have seen few rows are far too sure of themselves. This trains further members on
-        inner folds, which stacking shares."""
+        sees itself. None for none; ``"auto"`` goes by the number of rows, see Notes."""
 
 _FITTED_TEXT = """
     n_members_, n_neighbors_ : int, int or None
@@ -193,7 +180,7 @@ class BaseHybridTRIADS(TableNetwork):
     _options = {**TableNetwork._options, "network": HybridTRIADSOptions}
     _texts = {
         "common": _COMMON_TEXT,
-        "stacking": _STACKING_TEXT,
+        "stacking": _STACKING_TEXT + CALIBRATE_TEXT,
         "fitted": _FITTED_TEXT,
         "sizes": _SIZES_TEXT,
     }
@@ -278,28 +265,16 @@ class BaseHybridTRIADS(TableNetwork):
     def _hold_out(self, X, y, weight):
         """Fits on inner folds, where a parameter asks for what they tell."""
         self.stacked_, self.stacked_weight_ = None, 0.0
+        forget_calibration(self)
         stacks = self.stack_with is not None
         if stacks and self.stack_with == "auto":
             stacks = len(X) <= MANY_ROWS
         if not stacks and not self.calibrate:
             return None
-        if self.calibrate and not stacks and self.n_members_ == 1:
-            self._warn_of_one_member()
         held_out = HeldOutFit(self, self._named(X), y, weight, stacks=stacks)
         if self.calibrate and not held_out.folds:
-            warnings.warn(
-                f"calibrate=True does nothing for {len(X)} rows: inner folds take at least twenty, "
-                "and two of every class. Give more rows, or set calibrate=False.",
-                stacklevel=6,
-            )
+            warn_of_few_rows(len(X))
         return held_out
-
-    def _warn_of_one_member(self):
-        """What a regressor has to say."""
-
-    def _temper(self, answer):
-        """Calibrated answers of the network; a classifier's are."""
-        return answer
 
     def _network_answer(self, X):
         """Centre and spread of the members' answers, without the stacked model."""
@@ -327,8 +302,9 @@ class BaseHybridTRIADS(TableNetwork):
         """The network's answers with those of the stacked model, if there is one."""
         second = None if self.stacked_ is None else self._ask_second(self.stacked_, X)
         for center, spread in answers:
-            center, share = self._temper(center), self.stacked_weight_
-            yield (center, spread) if second is None else mix(share, center, spread, second)
+            if second is not None:
+                center, spread = mix(self.stacked_weight_, center, spread, second)
+            yield center, spread
 
     def attention(self, X):
         """Attention between property tokens, averaged over rows, heads and members.
@@ -391,10 +367,7 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     {fitted}
     target_scaler_, single_target_ : TargetScaler, bool
         Centre and scale of the target, and whether it was one-dimensional.
-    spread_scale_ : ndarray of shape (2,) or (2, n_outputs)
-        Factor and floor that make the spread a standard deviation; 1 and 0 without `calibrate`.
-    interval_factors_ : ndarray of shape (1001,) or (1001, n_outputs)
-        Standard deviations to either side of intervals of coverage 0, 0.001, …, 1.
+    {scales}
 
     See Also
     --------
@@ -422,32 +395,9 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
 
     _search_space = {**BaseHybridTRIADS._search_space, **RegressorTask._task_search_space}
 
-    def _fit_table(self, X, target, weight, y):
-        self.spread_scale_ = np.stack([np.ones(y.shape[1:]), np.zeros(y.shape[1:])])
-        self.__dict__.pop("interval_factors_", None)
-        return super()._fit_table(X, target, weight, y)
-
-    def _warn_of_one_member(self):
-        warnings.warn(
-            "calibrate=True scales the spread of several networks, but there is one: set "
-            "n_members=2 or more, or calibrate=False.",
-            stacklevel=7,
-        )
-
     @property
     def _has_spread(self):
         return super()._has_spread or self.stacked_ is not None
-
-    def _calibrate(self, y, answer, weight):
-        """Nothing: a mean needs no temperature."""
-
-    def _calibrate_spread(self, error, spread, weight):
-        self.spread_scale_ = fit_spread(error, spread, weight)
-        self.interval_factors_ = interval_factors(error, self._standard_deviation(spread), weight)
-
-    def _standard_deviation(self, spread):
-        factor, floor = self.spread_scale_
-        return np.hypot(factor * spread, floor)
 
     def _ask_second(self, second, X):
         answer = second.predict(self._named(X))
@@ -466,49 +416,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
         residual = (answer - y).reshape(len(y), -1) / scale
         losses = {"absolute_error": np.abs, "squared_error": np.square}
         return losses.get(self.loss, lambda r: huber(1.0, r))(residual).mean(1)
-
-    def predict(self, X, return_std=False):
-        if return_std:
-            self._check_spread()
-        center, spread = self._answer(X)
-        return (center, self._standard_deviation(spread)) if return_std else center
-
-    def predict_interval(self, X, coverage=0.9):
-        """Predict intervals that hold the target with a probability.
-
-        Conformal intervals: on either side they reach as many standard deviations as covered
-        that share of the held-out errors. Normal ones are far too wide where a few are large.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Table with the columns seen in `fit`.
-        coverage : float, default=0.9
-            Probability that the target lies within.
-
-        Returns
-        -------
-        low, high : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Ends, in the unit of the target.
-
-        Raises
-        ------
-        ValueError
-            If the fit was not calibrated, or on too few rows to tell this coverage.
-        """
-        check_is_fitted(self)
-        if not hasattr(self, "interval_factors_"):
-            raise ValueError("Intervals need held-out errors: fit with calibrate=True.")
-        if not 0 < coverage < 1:
-            raise ValueError(f"coverage={coverage!r} is not between 0 and 1.")
-        factor = self.interval_factors_[math.ceil(round(1000 * coverage, 6))]
-        if not np.isfinite(factor).all():
-            raise ValueError(
-                f"There were too few held-out rows to tell what {coverage:.1%} of the errors are: "
-                "ask for a smaller coverage."
-            )
-        center, std = self.predict(X, return_std=True)
-        return center - factor * std, center + factor * std
 
 
 @document_parameters
@@ -530,8 +437,7 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     {fitted}
     classes_ : ndarray of shape (n_classes,)
         Labels.
-    temperature_ : float
-        Divides the logarithms of the members' mean probabilities; 1 without `calibrate`.
+    {temperature}
 
     Notes
     -----
@@ -548,19 +454,6 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     """
 
     _search_space = {**BaseHybridTRIADS._search_space, **ClassifierTask._task_search_space}
-
-    def _fit_table(self, X, target, weight, y):
-        self.temperature_ = 1.0
-        return super()._fit_table(X, target, weight, y)
-
-    def _temper(self, answer):
-        return temper(answer, self.temperature_)
-
-    def _calibrate(self, y, answer, weight):
-        self.temperature_ = fit_temperature(answer, np.searchsorted(self.classes_, y), weight)
-
-    def _calibrate_spread(self, error, spread, weight):
-        """Nothing: probabilities have no spread."""
 
     def _ask_second(self, second, X):
         return second.predict_proba(self._named(X))

@@ -1,36 +1,25 @@
-"""What a fit learns from rows it leaves out: weight of a stacked model, spread, temperature."""
-
-import math
+"""A second model beside the network, whose weight follows from rows that both left out."""
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
 from sklearn.base import clone, is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-from sklearn.model_selection import (
-    KFold,
-    ShuffleSplit,
-    StratifiedKFold,
-    StratifiedShuffleSplit,
-)
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from trisk._compat import routing_enabled, safe_indexing
+from trisk.estimators.calibration import (
+    ENOUGH_ROWS,
+    MANY_ROWS,
+    N_MEMBERS,
+    inner_folds,
+    spread_ratio,
+    temper,
+)
 from trisk.estimators.meta import HurdleRegressor
 from trisk.training.datasets import draw_seed
 
-_N_FOLDS = 5
-# So many held-out rows fix a weight well; larger tables need not hold out all their folds.
-_ENOUGH_ROWS = 700
-# A smaller ensemble than the final one says nearly the same about its errors.
-_N_MEMBERS = 3
-# With fewer rows a weight cannot be told from chance.
-_FEWEST_ROWS = 20
 _N_TREES = 200
-#: In larger tables some rows are kept out of all fits to judge them, in place of inner folds.
-MANY_ROWS = 20_000
-_N_KEPT_OUT = 1000
 # From this share of exact zeros on, whether the target is zero is a question of its own.
 _MANY_ZEROS = 0.1
 # How trisk's featurizer names logarithms of fractions, which trees split worse on.
@@ -64,7 +53,7 @@ class HeldOutFit:
         self.folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator))
         self.kept = self.folds[0][0] if len(y) > MANY_ROWS and self.folds else None
         network = clone(estimator).set_params(
-            n_members=min(_N_MEMBERS, estimator.n_members_),
+            n_members=min(N_MEMBERS, estimator.n_members_),
             n_neighbors=estimator.n_neighbors_,
             random_state=network_seed,
             callbacks=None,
@@ -103,21 +92,19 @@ class HeldOutFit:
         answer, spread, second = map(np.concatenate, zip(*answers, strict=True))
         held_out = np.concatenate([rows for _, rows in self.folds])
         target, weight = self.y[held_out], self.weight[held_out]
-        if estimator.calibrate:
-            estimator._calibrate(target, answer, weight)
-        answer = estimator._temper(answer)
+        classifies = is_classifier(estimator)
+        if estimator.calibrate and classifies:
+            estimator._calibrate(target, answer, spread, weight)
+            answer = temper(answer, estimator.temperature_)
         if stacks:
             estimator.stacked_weight_ = best_share(
                 lambda share: estimator._row_losses(target, (1 - share) * answer + share * second),
                 weight,
             )
-        if estimator.calibrate and not is_classifier(estimator):
-            # Of fewer members, a smaller spread is to be expected.
-            n_inner, n_all = self.networks[0].n_members_, estimator.n_members_
-            if n_inner > 1:
-                spread = spread * math.sqrt((1 - 1 / n_all) / (1 - 1 / n_inner))
+        if estimator.calibrate and not classifies:
+            spread = spread * spread_ratio(self.networks[0].n_members_, estimator.n_members_)
             center, spread = mix(estimator.stacked_weight_, answer, spread, second)
-            estimator._calibrate_spread(target - center, spread, weight)
+            estimator._calibrate(target, center, spread, weight)
 
     def _rows(self, rows):
         return safe_indexing(self.X, rows), self.y[rows], self.weight[rows]
@@ -197,25 +184,6 @@ def mix(share, answer, spread, second):
     return center, np.sqrt(variance + share * (1 - share) * np.square(answer - second))
 
 
-def inner_folds(y, seed, *, stratified):
-    """Pairs of rows to fit on and rows to judge by.
-
-    Enough of five folds to hold out seven hundred rows; none where there are too few rows; one
-    pair of many rows and a thousand where there are many.
-    """
-    n_folds = _N_FOLDS
-    if stratified:
-        n_folds = min(n_folds, np.unique(y, return_counts=True)[1].min())
-    if len(y) < _FEWEST_ROWS or n_folds < 2:
-        return []
-    if len(y) > MANY_ROWS:
-        split = StratifiedShuffleSplit if stratified else ShuffleSplit
-        return list(split(1, test_size=_N_KEPT_OUT, random_state=seed).split(y, y))
-    splitter = (StratifiedKFold if stratified else KFold)(n_folds, shuffle=True, random_state=seed)
-    n_used = math.ceil(_ENOUGH_ROWS / (len(y) / n_folds))
-    return list(splitter.split(y, y))[:n_used]
-
-
 def best_share(row_losses, weight):
     """Share of the stacked model, to two digits, that loses least on held-out rows.
 
@@ -227,75 +195,10 @@ def best_share(row_losses, weight):
     losses = np.stack([row_losses(share) for share in shares])
     weight = weight / weight.sum()
     least = np.argmin(losses @ weight)
-    if len(weight) >= _ENOUGH_ROWS:
+    if len(weight) >= ENOUGH_ROWS:
         return float(shares[least])
     excess = losses - losses[least]
     mean = excess @ weight
     error = np.sqrt(np.square((excess - mean[:, None]) * weight).sum(1))
     allowed = shares[mean <= error]
     return float(allowed[np.argmin(np.abs(allowed - 0.5))])
-
-
-def fit_spread(error, spread, weight):
-    """Factor and floor that scale a spread to the size of errors, by maximum likelihood.
-
-    Errors are taken as Gaussian with the variance (factor · spread)² + floor²; the result has
-    the shape (2,) or (2, n_outputs).
-    """
-    if error.ndim == 2:
-        columns = [fit_spread(e, s, weight) for e, s in zip(error.T, spread.T, strict=True)]
-        return np.stack(columns, axis=1)
-    unit = np.sqrt(np.average(np.square(error), weights=weight))
-    if unit == 0:
-        return np.array([1.0, 0.0])
-    square, relative = np.square(error / unit), np.square(spread / unit)
-
-    def loss(logarithms):
-        factor, floor = np.exp(2 * np.clip(logarithms, -7, 7))
-        variance = factor * relative + floor
-        return np.average(np.log(variance) + square / variance, weights=weight)
-
-    # From an even start the search would stay where spread and floor are of one size.
-    starts = [(0.0, -0.5), (0.7, -2.0)]
-    best = min((minimize(loss, s, method="Nelder-Mead") for s in starts), key=lambda r: r.fun)
-    factor, floor = np.exp(np.clip(best.x, -7, 7))
-    return np.array([factor, floor * unit])
-
-
-def interval_factors(error, std, weight):
-    """Standard deviations that hold shares 0, 0.001, …, 1 of the errors of further rows.
-
-    The n-th smallest of N held-out errors, over their standard deviations, bounds a new one with
-    the probability n / (N + 1); what no held-out error can tell is infinite.
-    """
-    error = np.abs(error)
-    ratio = np.divide(error, std, out=np.zeros_like(error), where=std > 0)
-    levels = np.linspace(0, 1, 1001) * (1 + 1 / len(weight))
-    known = levels <= 1
-    factors = np.full((1001, *error.shape[1:]), np.inf)
-    weight = weight if error.ndim == 1 else np.repeat(weight[:, None], error.shape[1], axis=1)
-    factors[known] = np.quantile(
-        ratio, levels[known], axis=0, weights=weight, method="inverted_cdf"
-    )
-    return factors
-
-
-def temper(probabilities, temperature):
-    """Probabilities whose logarithms are divided by a temperature."""
-    if temperature == 1:
-        return probabilities
-    logarithms = np.log(np.maximum(probabilities, 1e-12)) / temperature
-    powers = np.exp(logarithms - logarithms.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
-
-
-def fit_temperature(probabilities, labels, weight):
-    """Temperature that makes held-out labels most likely; near one where few rows tell."""
-    weight = weight / weight.sum()
-
-    def loss(logarithm):
-        tempered = temper(probabilities, math.exp(logarithm))
-        of_label = np.take_along_axis(tempered, labels[:, None], axis=1)[:, 0]
-        return -weight @ np.log(np.maximum(of_label, 1e-12)) + logarithm**2 / (2 * len(labels))
-
-    return math.exp(minimize_scalar(loss, bounds=(-2, 4), method="bounded").x)

@@ -1,5 +1,6 @@
 """What an estimator with networks is trained for: numbers or classes."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from sklearn.utils.validation import (
 )
 
 from trisk._compat import StrOptions
+from trisk.estimators.calibration import fit_spread, fit_temperature, interval_factors, temper
 from trisk.estimators.scaling import TargetScaler, spans_decades
 from trisk.training.settings import Choice
 
@@ -28,6 +30,10 @@ def check_given(estimator, y):
 
 def _recurs(estimator):
     return estimator._has_steps
+
+
+def _can_be_calibrated(estimator):
+    return hasattr(estimator, "calibrate")
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -98,8 +104,8 @@ class RegressorTask(RegressorMixin):
 
     @property
     def _has_spread(self):
-        """Whether several networks can disagree."""
-        return sum(net.n_members for net in self.nets_) > 1
+        """Whether several networks can disagree, or errors of held-out rows are known."""
+        return sum(net.n_members for net in self.nets_) > 1 or hasattr(self, "spread_scale_")
 
     def _check_spread(self):
         check_is_fitted(self)
@@ -107,6 +113,16 @@ class RegressorTask(RegressorMixin):
             raise ValueError(
                 "One network has no spread: fit with n_members=2 or more for standard deviations."
             )
+
+    def _calibrate(self, y, center, spread, weight):
+        """Learn from held-out rows how large the errors are for a spread."""
+        self.spread_scale_ = fit_spread(y - center, spread, weight)
+        std = self._standard_deviation(spread)
+        self.interval_factors_ = interval_factors(y - center, std, weight)
+
+    def _standard_deviation(self, spread):
+        factor, floor = getattr(self, "spread_scale_", (1.0, 0.0))
+        return np.hypot(factor * spread, floor)
 
     def predict(self, X, return_std=False):
         """Predict the target.
@@ -117,7 +133,7 @@ class RegressorTask(RegressorMixin):
             Samples of the kind seen in `fit`.
         return_std : bool, default=False
             Whether to return the standard deviation over members too, of which there must be
-            two or more.
+            two or more, unless `calibrate` is set.
 
         Returns
         -------
@@ -130,7 +146,45 @@ class RegressorTask(RegressorMixin):
         if return_std:
             self._check_spread()
         center, spread = self._answer(X)
-        return (center, spread) if return_std else center
+        return (center, self._standard_deviation(spread)) if return_std else center
+
+    @available_if(_can_be_calibrated)
+    def predict_interval(self, X, coverage=0.9):
+        """Predict intervals that hold the target with a probability.
+
+        Conformal intervals: on either side they reach as many standard deviations as covered
+        that share of the held-out errors. Normal ones are far too wide where a few are large.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+        coverage : float, default=0.9
+            Probability that the target lies within.
+
+        Returns
+        -------
+        low, high : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Ends, in the unit of the target.
+
+        Raises
+        ------
+        ValueError
+            If the fit was not calibrated, or on too few rows to tell this coverage.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "interval_factors_"):
+            raise ValueError("Intervals need held-out errors: fit with calibrate=True.")
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage={coverage!r} is not between 0 and 1.")
+        factor = self.interval_factors_[math.ceil(round(1000 * coverage, 6))]
+        if not np.isfinite(factor).all():
+            raise ValueError(
+                f"There were too few held-out rows to tell what {coverage:.1%} of the errors are: "
+                "ask for a smaller coverage."
+            )
+        center, std = self.predict(X, return_std=True)
+        return center - factor * std, center + factor * std
 
     @available_if(_recurs)
     def staged_predict(self, X):
@@ -202,7 +256,14 @@ class ClassifierTask(ClassifierMixin):
         """Mean probabilities of members' logits ``(K, n_samples, n_classes)``; no spread."""
         shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
         probabilities = (shifted / shifted.sum(-1, keepdims=True)).mean(axis=0)
-        return probabilities, np.zeros_like(probabilities)
+        return temper(probabilities, getattr(self, "temperature_", 1.0)), np.zeros(
+            shifted.shape[1:]
+        )
+
+    def _calibrate(self, y, center, spread, weight):
+        """Learn from held-out rows how sure to be."""
+        labels = np.searchsorted(self.classes_, y)
+        self.temperature_ = fit_temperature(center, labels, weight)
 
     def predict_proba(self, X):
         """Predict class probabilities.

@@ -30,6 +30,7 @@ from trisk.estimators.base import (
     document_parameters,
     name_elements,
 )
+from trisk.estimators.calibration import calibrate_structures
 from trisk.estimators.scaling import ColumnScaler, weigh_process
 from trisk.estimators.tasks import ClassifierTask, RegressorTask, check_given
 from trisk.nn import (
@@ -554,15 +555,20 @@ class PropertyTriForces(SupervisedTriForces):
     """One row of outputs for each structure."""
 
     context: bool = False
+    calibrate: bool = False
 
     _parameter_constraints = {
         **SupervisedTriForces._parameter_constraints,
         "context": ["boolean"],
+        "calibrate": ["boolean"],
     }
 
     def fit(self, X, y, sample_weight=None):
         graphs = self._with_context(self._read_training(X), X)
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
+        if self.calibrate and self._pooling == "none":
+            raise ValueError("calibrate=True is for structures: set level='structure'.")
+        calibrate_structures(self, graphs, self._original_target(raw), weight)
         self.elements_ = np.unique(graphs.atomic_numbers)
         sizes = self._sizes(graphs)
         target, loss = self._scale_target(raw / sizes, weight)
@@ -674,6 +680,7 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
     {common}
     {fine_tuning}
     {property}
+    {calibrate}
     {regressor}
     pooling : {"attention", "mean", "sum"}, default="attention"
         For properties that a supercell shares, averages over atoms weighted by attention, which
@@ -690,6 +697,7 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
     {fitted}
     target_scaler_, single_target_ : TargetScaler, bool
         Centre and scale of the target (per atom, with sum pooling); whether it is one-dimensional.
+    {scales}
     {elements}
     {context}
 
@@ -795,6 +803,7 @@ class TriForcesClassifier(ClassifierTask, PropertyTriForces):
     {common}
     {fine_tuning}
     {property}
+    {calibrate}
     {classifier}
 
     Attributes
@@ -803,6 +812,7 @@ class TriForcesClassifier(ClassifierTask, PropertyTriForces):
     {fitted}
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    {temperature}
     {elements}
     {context}
 

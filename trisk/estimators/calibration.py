@@ -1,0 +1,175 @@
+"""What rows that a fit left out say of its uncertainty: spread, intervals, temperature."""
+
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import (
+    KFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
+
+from trisk.training.datasets import draw_seed
+
+_N_FOLDS = 5
+#: Rows that fix a weight well; larger tables need not hold out all their folds.
+ENOUGH_ROWS = 700
+# So many structures scale a spread, and networks of structures take longer.
+_ENOUGH_STRUCTURES = 200
+#: A smaller ensemble than the final one says nearly the same about its errors.
+N_MEMBERS = 3
+# With fewer rows a weight cannot be told from chance.
+_FEWEST_ROWS = 20
+#: In larger tables some rows are kept out of all fits to judge them, in place of inner folds.
+MANY_ROWS = 20_000
+_N_KEPT_OUT = 1000
+
+
+def calibrate_structures(estimator, graphs, y, weight):
+    """Let smaller ensembles of the same kind predict structures that they left out.
+
+    Their errors scale the spread of a regressor and give its intervals, or temper the
+    probabilities of a classifier.
+    """
+    forget_calibration(estimator)
+    if not estimator.calibrate:
+        return
+    seeds = np.random.SeedSequence([draw_seed(estimator.random_state), 1]).generate_state(2)
+    fold_seed, network_seed = (seeds >> 1).tolist()
+    folds = inner_folds(
+        y, fold_seed, stratified=is_classifier(estimator), enough=_ENOUGH_STRUCTURES
+    )
+    if not folds:
+        warn_of_few_rows(len(y))
+        return
+    n_inner = min(N_MEMBERS, estimator.n_members)
+    network = clone(estimator).set_params(
+        n_members=n_inner,
+        random_state=network_seed,
+        callbacks=None,
+        calibrate=False,
+        unknown_elements="ignore",
+    )
+    answers = []
+    for index, (rows, held_out) in enumerate(folds):
+        if estimator.checkpoint is not None:
+            path = Path(estimator.checkpoint)
+            network.set_params(checkpoint=path.with_name(f"{path.name}.inner-{index}"))
+        network.fit(graphs.take(rows), y[rows], weight[rows])
+        answers.append(network._answer(graphs.take(held_out)))
+    center, spread = map(np.concatenate, zip(*answers, strict=True))
+    spread = spread * spread_ratio(n_inner, estimator.n_members)
+    held_out = np.concatenate([rows for _, rows in folds])
+    estimator._calibrate(y[held_out], center, spread, weight[held_out])
+
+
+def forget_calibration(estimator):
+    """Leave nothing of what an earlier fit learned from rows that it left out."""
+    for name in ("spread_scale_", "interval_factors_", "temperature_"):
+        estimator.__dict__.pop(name, None)
+
+
+def warn_of_few_rows(n_rows):
+    """Say that calibration cannot be."""
+    warnings.warn(
+        f"calibrate=True does nothing for {n_rows} rows: inner folds take at least twenty, "
+        "and two of every class. Give more rows, or set calibrate=False.",
+        stacklevel=6,
+    )
+
+
+def spread_ratio(n_inner, n_all):
+    """What the spread of so many members is to be multiplied by to be that of more."""
+    return math.sqrt((1 - 1 / n_all) / (1 - 1 / n_inner)) if n_inner > 1 else 1.0
+
+
+def inner_folds(y, seed, *, stratified, enough=ENOUGH_ROWS):
+    """Pairs of rows to fit on and rows to judge by.
+
+    Of five folds so many as hold out enough rows; none where there are too few rows; one
+    pair of many rows and a thousand where there are many.
+    """
+    n_folds = _N_FOLDS
+    if stratified:
+        n_folds = min(n_folds, np.unique(y, return_counts=True)[1].min())
+    if len(y) < _FEWEST_ROWS or n_folds < 2:
+        return []
+    if len(y) > MANY_ROWS:
+        split = StratifiedShuffleSplit if stratified else ShuffleSplit
+        return list(split(1, test_size=_N_KEPT_OUT, random_state=seed).split(y, y))
+    splitter = (StratifiedKFold if stratified else KFold)(n_folds, shuffle=True, random_state=seed)
+    n_used = math.ceil(enough / (len(y) / n_folds))
+    return list(splitter.split(y, y))[:n_used]
+
+
+def fit_spread(error, spread, weight):
+    """Factor and floor that scale a spread to the size of errors, by maximum likelihood.
+
+    Errors are taken as Gaussian with the variance (factor · spread)² + floor²; the result has
+    the shape (2,) or (2, n_outputs).
+    """
+    if error.ndim == 2:
+        columns = [fit_spread(e, s, weight) for e, s in zip(error.T, spread.T, strict=True)]
+        return np.stack(columns, axis=1)
+    known = np.isfinite(error)  # of several targets, some may be missing
+    error, spread, weight = error[known], spread[known], weight[known]
+    unit = np.sqrt(np.average(np.square(error), weights=weight))
+    if unit == 0:
+        return np.array([1.0, 0.0])
+    square, relative = np.square(error / unit), np.square(spread / unit)
+
+    def loss(logarithms):
+        factor, floor = np.exp(2 * np.clip(logarithms, -7, 7))
+        variance = factor * relative + floor
+        return np.average(np.log(variance) + square / variance, weights=weight)
+
+    # From an even start the search would stay where spread and floor are of one size.
+    starts = [(0.0, -0.5), (0.7, -2.0)]
+    best = min((minimize(loss, s, method="Nelder-Mead") for s in starts), key=lambda r: r.fun)
+    factor, floor = np.exp(np.clip(best.x, -7, 7))
+    return np.array([factor, floor * unit])
+
+
+def interval_factors(error, std, weight):
+    """Standard deviations that hold shares 0, 0.001, …, 1 of the errors of further rows.
+
+    The n-th smallest of N held-out errors, over their standard deviations, bounds a new one with
+    the probability n / (N + 1); what no held-out error can tell is infinite.
+    """
+    if error.ndim == 2:
+        columns = [interval_factors(e, s, weight) for e, s in zip(error.T, std.T, strict=True)]
+        return np.stack(columns, axis=1)
+    known = np.isfinite(error)
+    error, std, weight = np.abs(error[known]), std[known], weight[known]
+    ratio = np.divide(error, std, out=np.zeros_like(error), where=std > 0)
+    levels = np.linspace(0, 1, 1001) * (1 + 1 / len(weight))
+    told = levels <= 1
+    factors = np.full(1001, np.inf)
+    factors[told] = np.quantile(ratio, levels[told], weights=weight, method="inverted_cdf")
+    return factors
+
+
+def temper(probabilities, temperature):
+    """Probabilities whose logarithms are divided by a temperature."""
+    if temperature == 1:
+        return probabilities
+    logarithms = np.log(np.maximum(probabilities, 1e-12)) / temperature
+    powers = np.exp(logarithms - logarithms.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def fit_temperature(probabilities, labels, weight):
+    """Temperature that makes held-out labels most likely; near one where few rows tell."""
+    weight = weight / weight.sum()
+
+    def loss(logarithm):
+        tempered = temper(probabilities, math.exp(logarithm))
+        of_label = np.take_along_axis(tempered, labels[:, None], axis=1)[:, 0]
+        return -weight @ np.log(np.maximum(of_label, 1e-12)) + logarithm**2 / (2 * len(labels))
+
+    return math.exp(minimize_scalar(loss, bounds=(-2, 4), method="bounded").x)
