@@ -33,6 +33,7 @@ README_LEFT_OUT = ("fine-tuned encoder", "ExtraTrees, Magpie and pre-trained")
 README_STRUCTURES = (
     "default pipeline",
     "mean of ExtraTrees and SVR with sensors of Nequix",
+    "ExtraTrees, Magpie, springs, layers and stacking of Nequix, per area",
     "mean of ExtraTrees, SVR and HybridTRIADS with sensors of a potential",
     "mean of GraphTRIADS and TriForces, with springs and predicted sensors",
     "TriForces, pre-trained on sensors, with springs",

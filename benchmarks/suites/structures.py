@@ -234,7 +234,6 @@ WITH_NEQUIX = [*BOTH, "sensors of Nequix"]
 SENSORS_CORRECTED = "Magpie, springs and sensors of a potential, corrected"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
 STACKED_TREES = "ExtraTrees, Magpie, springs, layers and stacking of Nequix, per area"
-STACKED = {**LAYERS, "structure": ["springs", "layers", "stacking of Nequix"]}
 PER_AREA = {"reference": AREA, "max_features": 0.33, **TREES}
 
 
@@ -317,10 +316,6 @@ MODELS = {
     "RandomForest, Magpie": table("RandomForest", ["Magpie"], **TREES),
     "ExtraTrees, Magpie and predicted sensors": table(
         "ExtraTrees", ["Magpie", "predicted sensors"], FOLDS, **TREES
-    ),
-    "GraphTRIADS, stacking of Nequix": graphs({"jdft2d": STACKED}, ("jdft2d",)),
-    "mean of GraphTRIADS and ExtraTrees with stacking of Nequix": mean_of(
-        "GraphTRIADS, stacking of Nequix", STACKED_TREES, tasks=("jdft2d",)
     ),
     LAYER_TREES: table("ExtraTrees", [*BOTH, "layers"], ("jdft2d",), **PER_AREA),
     STACKED_TREES: table(

@@ -153,12 +153,37 @@ def test_a_finished_training_is_not_repeated(network, tmp_path):
 
 
 @ALL
+def test_a_finished_training_goes_on_with_more_epochs(network, tmp_path):
+    path, crash = tmp_path / "training", At(2, fail)
+    settings = {"checkpoint": path, "schedule": "constant"}
+    fit(network, max_epochs=2, **settings)
+    with pytest.raises(RuntimeError, match="power failure"):
+        fit(network, max_epochs=4, callbacks=[crash], **settings)
+    for wrong in (3, 5):
+        with pytest.raises(ValueError, match=r"of 4 epochs, of which 3 .*max_epochs=4"):
+            fit(network, max_epochs=wrong, **settings)
+    expected = fit(network, max_epochs=4, schedule="constant")
+    assert_same(fit(network, max_epochs=4, **settings), expected)
+
+
+def test_added_epochs_have_a_schedule_of_their_own(tmp_path):
+    network, path = NETWORKS["hybrid"], tmp_path / "training"
+    fit(network, checkpoint=path, max_epochs=4)
+    net = fit(network, checkpoint=path, max_epochs=8).net_
+    rate = dict(net.callbacks)["learning_rate"]
+    steps = [rate.factor(step) for step in range(rate.n_steps)]
+    assert (rate.first_epoch, rate.n_steps) == (4, 4 * rate.steps_per_epoch)
+    assert max(steps) > 0.9
+    assert steps[-1] < 0.2
+    assert len(net.history) == 8
+
+
+@ALL
 def test_a_checkpoint_of_another_training_is_refused(network, tmp_path):
     path, (X, y) = tmp_path / "training", data(network.data)
     fit(network, checkpoint=path, max_epochs=1)
-    for settings in ({"max_epochs": 2}, {"ema_decay": 0.9, "max_epochs": 1}):
-        with pytest.raises(ValueError, match="belongs to a training with other data, parameters"):
-            fit(network, checkpoint=path, **settings)
+    with pytest.raises(ValueError, match="belongs to a training with other data, parameters"):
+        fit(network, checkpoint=path, ema_decay=0.9, max_epochs=1)
     with pytest.raises(ValueError, match="belongs to a training with other data"):
         network.make(checkpoint=path, max_epochs=1).fit(X[:-1], y if y is None else y[:-1])
 

@@ -43,7 +43,8 @@ COMMON_TEXT = """
     checkpoint : path-like or None, default=None
         File that holds the whole state of the training after every epoch (one per network where
         several follow one another, with its number appended). A later `fit` with the same data,
-        parameters and integer `random_state` goes on from it, on a CPU to the bit.
+        parameters and integer `random_state` goes on from it, on a CPU to the bit. A finished
+        training goes on with a larger `max_epochs`, and a schedule of the added epochs.
     callbacks : list of skorch callbacks or None, default=None
         Further callbacks, e.g. :class:`skorch.callbacks.EarlyStopping`; where several networks
         follow one another, each uses them in turn. ``"valid_loss"`` is there to be monitored with

@@ -27,10 +27,12 @@ class LearningRate(Callback):
 
     The `schedule` is a warm-up over 5 % of the steps and a cosine to zero, or "constant". With an
     epoch at which plain averaging starts, `averaging_start`, the cosine falls to a tenth by that
-    epoch, and the rate is half the initial one from there on, as published.
+    epoch, and the rate is half the initial one from there on, as published. A training that was
+    finished and goes on has a schedule of its own from its `first_epoch`.
     """
 
-    def __init__(self, schedule, n_steps, steps_per_epoch, averaging_start):
+    def __init__(self, schedule, n_steps, steps_per_epoch, averaging_start, first_epoch=0):
+        self.first_epoch = first_epoch
         self.schedule = schedule
         self.n_steps = n_steps
         self.steps_per_epoch = steps_per_epoch
@@ -55,9 +57,10 @@ class LearningRate(Callback):
 
     def on_batch_begin(self, net, training=False, **kwargs):
         epoch, batch = len(net.history) - 1, len(net.history[-1, "batches"]) - 1
-        step = epoch * self.steps_per_epoch + batch
+        step = (epoch - self.first_epoch) * self.steps_per_epoch + batch
         for group in net.optimizer_.param_groups:
-            group["lr"] = net.lr * group["rate"] * self.factor(step, group["start"])
+            waits = 0.0 if self.first_epoch else group["start"]
+            group["lr"] = net.lr * group["rate"] * self.factor(step, waits)
 
 
 class GradientClipping(Callback):

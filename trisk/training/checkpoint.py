@@ -11,8 +11,10 @@ import torch
 from skorch.callbacks import Callback
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
-#: Parameters of estimators that change no weight.
-_WITHOUT_EFFECT = ("verbose", "device", "checkpoint", "callbacks", "random_state", "pretrained")
+#: Parameters of estimators that change no weight, and the length, which may grow.
+_LEFT_OUT = (
+    "verbose", "device", "checkpoint", "callbacks", "random_state", "pretrained", "max_epochs",
+)  # fmt: skip
 
 
 class Checkpoint(Callback):
@@ -20,13 +22,16 @@ class Checkpoint(Callback):
 
     The file is replaced as a whole, so a crash leaves the last complete epoch. It begins with the
     checksum of the rest, which holds tensors and plain values only and is read without executing
-    anything. The `fingerprint` makes this training different from all others, and `parts` are
-    callbacks, by name, whose state belongs to it. Of several processes one `writes`.
+    anything. The `fingerprint` makes this training different from all others but in its
+    `max_epochs`: a finished one may go on, and its schedule begins anew at the `first_epoch`. The
+    `parts` are callbacks, by name, whose state belongs to it. Of several processes one `writes`.
     """
 
-    def __init__(self, path, fingerprint, parts, device, writes=True):
+    def __init__(self, path, fingerprint, max_epochs, parts, device, writes=True):
         self.path = Path(path)
         self.fingerprint = fingerprint
+        self.max_epochs = max_epochs
+        self.first_epoch = 0
         self.parts = parts
         self.device = device
         self.writes = writes
@@ -54,6 +59,13 @@ class Checkpoint(Callback):
                 "parameters or random_state. Set an integer random_state to resume a training; "
                 "to start a new one, delete the file or name another."
             )
+        planned, done = state["max_epochs"], len(state["history"])
+        if self.max_epochs < planned or done < planned < self.max_epochs:
+            raise ValueError(
+                f"The checkpoint {str(self.path)!r} is of a training of {planned} epochs, of which "
+                f"{done} are done. Go on with max_epochs={planned}, and with more once it is done."
+            )
+        self.first_epoch = state["first_epoch"] if self.max_epochs == planned else done
         return state
 
     @property
@@ -76,6 +88,8 @@ class Checkpoint(Callback):
         content = io.BytesIO()
         state = {
             "fingerprint": self.fingerprint,
+            "max_epochs": self.max_epochs,
+            "first_epoch": self.first_epoch,
             "history": net.plain_history(),
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
@@ -96,9 +110,9 @@ class Checkpoint(Callback):
 
 
 def fingerprint(settings, datasets, seed):
-    """Digest of everything that shapes a training: parameters, rows and seed."""
+    """Digest of everything that shapes a training but its length: parameters, rows and seed."""
     parameters = settings.get_params(deep=True)
-    kept = {k: v for k, v in parameters.items() if k.split("__")[0] not in _WITHOUT_EFFECT}
+    kept = {k: v for k, v in parameters.items() if k.split("__")[0] not in _LEFT_OUT}
     digest = hashlib.sha256(repr((type(settings).__name__, sorted(kept.items()), seed)).encode())
     for dataset in datasets:
         for array in dataset.arrays():

@@ -359,13 +359,20 @@ def _make_net(
     options = settings.options("training")
     is_main = processes is None or processes.is_main_process
     steps_per_epoch = dataset.n_batches(batch_size)
-    start = 2 * max_epochs // 3 if options.averaging == "swa" else None
+    parts, writer, first = {}, None, 0
+    if checkpoint is not None:
+        used = [d for d in (dataset, validation) if d is not None]
+        digest = fingerprint(settings, used, seed)
+        writer = Checkpoint(checkpoint, digest, max_epochs, parts, dataset.device, is_main)
+        first = writer.first_epoch
+    length = max_epochs - first
+    start = 2 * length // 3 if options.averaging == "swa" else None
     rate = _callbacks.LearningRate(
-        options.schedule, max_epochs * steps_per_epoch, steps_per_epoch, start
+        options.schedule, length * steps_per_epoch, steps_per_epoch, start, first
     )
-    parts = {}
     if options.averaging is not None:
         decay = options.ema_decay
+        start = None if start is None else first + start
         parts["averaging"] = _callbacks.WeightAveraging(options.averaging, decay=decay, start=start)
     if validation is not None:
         parts["validation"] = _callbacks.Validation(validation, options.patience)
@@ -378,11 +385,7 @@ def _make_net(
         own.append(("progress", _callbacks.ProgressBar()))
     own.extend([*(settings.callbacks or ()), *callbacks])
     n_done = 0
-    if checkpoint is not None:
-        used = [d for d in (dataset, validation) if d is not None]
-        writer = Checkpoint(
-            checkpoint, fingerprint(settings, used, seed), parts, dataset.device, is_main
-        )
+    if writer is not None:
         n_done = writer.n_epochs_done
         own.append(("checkpoint", writer))
     net = net_class(
