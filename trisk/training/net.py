@@ -359,7 +359,8 @@ def _make_net(
     options = settings.options("training")
     is_main = processes is None or processes.is_main_process
     steps_per_epoch = dataset.n_batches(batch_size)
-    parts, writer, first = {}, None, 0
+    parts: dict[str, Any] = {}
+    writer, first = None, 0
     if checkpoint is not None:
         used = [d for d in (dataset, validation) if d is not None]
         digest = fingerprint(settings, used, seed)
