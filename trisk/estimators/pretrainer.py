@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import Interval, check_feature_names_in
-from trisk.estimators.base import document_parameters
+from trisk.estimators.base import document
 from trisk.estimators.triforces import (
     BaseTriForces,
     TriForcesRegressor,
@@ -45,7 +45,7 @@ SENSORS = (
 )
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class TriForcesPretrainer(BaseTriForces):
     """Three streams that learn from structures without targets, and embed structures.
@@ -55,9 +55,7 @@ class TriForcesPretrainer(BaseTriForces):
     elements (masking), and to embed both views alike while the embeddings of all structures
     spread like a Gaussian (LeJEPA) [1]_ [2]_.
 
-    Parameters
-    ----------
-    {common}
+    {Parameters}
     denoising_weight : float, default=1.0
         Weight of the mean squared error of the displacements, in units of their standard
         deviation. Zero switches the objective off. It needs the interaction stream.
@@ -79,10 +77,7 @@ class TriForcesPretrainer(BaseTriForces):
     n_slices : int, default=128
         Random projections in which a distribution is compared with a Gaussian.
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
+    {Attributes}
     history_ : pandas.DataFrame
         Of every epoch: its number, the weighted loss, each objective by name, and the norms of
         the objectives' weighted gradients in each stream, such as

@@ -19,6 +19,28 @@ from trisk._compat import StrOptions
 from trisk.estimators.scaling import TargetScaler, spans_decades
 from trisk.training.settings import Choice
 
+_REGRESSION = """
+    loss : {"absolute_error", "squared_error", "huber"}, default="absolute_error"
+        Loss on the standardised target.
+    aggregation : {"mean", "median"}, default="mean"
+        How members' predictions are combined.
+    link : {"identity", "log", "auto"}, default="identity"
+        Whether the network predicts the target or its logarithm, with which relative errors count.
+        ``"auto"`` takes the logarithm of targets that are positive and of which the largest
+        twentieth begins at five times where the smallest ends, or more."""
+
+_TARGET = """
+    target_scaler_, single_target_ : TargetScaler, bool
+        Centre and scale of the target, and whether it was one-dimensional."""
+
+_CLASSIFICATION = """
+    class_weight : dict, "balanced" or None, default=None
+        Weights of classes, as in scikit-learn."""
+
+_CLASSES = """
+    classes_ : ndarray of shape (n_classes,)
+        Labels."""
+
 
 def check_given(estimator, y):
     if y is None:
@@ -40,12 +62,12 @@ class RegressorTask(RegressorMixin):
 
     _y_checks = {"y_numeric": True, "multi_output": True}
     _has_steps = True
-    _task_constraints: ClassVar[dict[str, Any]] = {
+    _texts = {"Parameters": _REGRESSION, "Attributes": _TARGET}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
         "aggregation": [StrOptions({"mean", "median"})],
         "link": [StrOptions({"identity", "log", "auto"})],
     }
-    _parameter_constraints: ClassVar[dict[str, Any]] = _task_constraints
     _task_search_space = {"loss": Choice(("absolute_error", "squared_error", "huber"))}
 
     def __sklearn_tags__(self):
@@ -158,10 +180,10 @@ class ClassifierTask(ClassifierMixin):
 
     _y_checks: ClassVar[dict[str, bool]] = {}
     _has_steps = True
-    _task_constraints: ClassVar[dict[str, Any]] = {
+    _texts = {"Parameters": _CLASSIFICATION, "Attributes": _CLASSES}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "class_weight": [dict, StrOptions({"balanced"}), None]
     }
-    _parameter_constraints: ClassVar[dict[str, Any]] = _task_constraints
     _task_search_space = {"class_weight": Choice((None, "balanced"))}
 
     def __sklearn_tags__(self):
