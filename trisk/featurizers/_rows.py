@@ -66,7 +66,10 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
     _found = None
 
     def __init_subclass__(cls, **kwargs):
+        """Constraints of parameters are those of all bases, and of the class itself."""
         super().__init_subclass__(**kwargs)
+        bases = [vars(base).get("_parameter_constraints", {}) for base in reversed(cls.__mro__)]
+        cls._parameter_constraints = {k: v for base in bases for k, v in base.items()}
         for name, text in cls._texts.items():
             cls.__doc__ = (cls.__doc__ or "").replace(f"{{{name}}}", text)
 
