@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import Interval, check_feature_names_in
+from trisk._compat import Interval
+from trisk._frames import FrameTransformer
 from trisk.estimators.base import document
 from trisk.estimators.triforces import (
     BaseTriForces,
@@ -291,7 +292,7 @@ def _join_processes(device):
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class TriForcesSensors(TransformerMixin, BaseEstimator):
+class TriForcesSensors(FrameTransformer, BaseEstimator):
     """Predicted measurements of crystals, as columns for a forest or any other model.
 
     The network that comes with trisk predicts what a universal interatomic potential measures of a
@@ -408,22 +409,7 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         values = self.regressor_.predict(X).reshape(-1, len(self.columns_))
-        index = X.index if hasattr(X, "iloc") else None
-        return pd.DataFrame(values, columns=self.columns_, index=index)
+        return self._as_frame(values, X)
 
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored, but for a check of their number.
-
-        Returns
-        -------
-        ndarray of str objects of shape (n_features_out,)
-            The names.
-        """
-        check_is_fitted(self)
-        check_feature_names_in(self, input_features, generate_names=False)
-        return np.asarray(self.columns_, dtype=object)
+    def _feature_names(self):
+        return self.columns_

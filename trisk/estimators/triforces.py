@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import TransformerMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import (
     check_array,
@@ -22,7 +21,8 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from trisk._compat import HasMethods, Interval, StrOptions, check_feature_names_in, clone_parameters
+from trisk._compat import HasMethods, Interval, StrOptions, clone_parameters
+from trisk._frames import FrameTransformer
 from trisk.data import data_file
 from trisk.estimators.base import (
     NetworkEstimator,
@@ -264,7 +264,7 @@ def load_pretrained(source):
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class BaseTriForces(TransformerMixin, NetworkEstimator):
+class BaseTriForces(FrameTransformer, NetworkEstimator):
     """Structures in, streams that are trained one network after the other, embeddings out."""
 
     n_members: int = 1
@@ -354,8 +354,7 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
             for rows, _, batch in self._predict_batches(graphs):
                 blocks = encoder(batch).structures
                 values[rows] = torch.cat([blocks[s] for s in encoder.widths], dim=1).cpu().numpy()
-        index = X.index if hasattr(X, "iloc") else None
-        return pd.DataFrame(values, columns=self.get_feature_names_out(), index=index)
+        return self._as_frame(values, X)
 
     def embed_atoms(self, X):
         """Embed atoms with the streams of the first network.
@@ -388,24 +387,9 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
         index = pd.MultiIndex.from_arrays(places, names=["structure", "atom"])
         return pd.DataFrame(values, columns=self.get_feature_names_out(), index=index)
 
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored, but for a check of their number.
-
-        Returns
-        -------
-        ndarray of str objects of shape (n_features_out,)
-            The names.
-        """
-        check_is_fitted(self)
-        check_feature_names_in(self, input_features, generate_names=False)
+    def _feature_names(self):
         widths = self.net_.module_.encoder.widths
-        names = [f"{stream} {i}" for stream, width in widths.items() for i in range(width)]
-        return np.asarray(names, dtype=object)
+        return [f"{stream} {i}" for stream, width in widths.items() for i in range(width)]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
