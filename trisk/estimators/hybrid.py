@@ -293,9 +293,8 @@ class BaseHybridTRIADS(TableNetwork):
         """Calibrated answers of the network; a classifier's are."""
         return answer
 
-    def _network_answer(self, X):
-        """Centre and spread of the members' answers, without the stacked model."""
-        return self._combine(self._member_outputs(X)["answer"])
+    #: Without the stacked model.
+    _network_answer = TableNetwork._answer
 
     def _named(self, X):
         """The table as it was given: with column names, where it had them."""
@@ -532,9 +531,6 @@ class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
 
     def _calibrate(self, y, answer, weight):
         self.temperature_ = fit_temperature(answer, np.searchsorted(self.classes_, y), weight)
-
-    def _calibrate_spread(self, error, spread, weight):
-        """Nothing: probabilities have no spread."""
 
     def _ask_second(self, second, X):
         return second.predict_proba(self._named(X))

@@ -52,8 +52,33 @@ def _recurs(estimator):
     return estimator._has_steps
 
 
+class Recursion:
+    """Answers of a network after each of its steps, if it has any."""
+
+    _has_steps = True
+    _staged_answers: Any
+    _told: Any
+
+    @available_if(_recurs)
+    def staged_predict(self, X):
+        """Predict after each recursion step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Yields
+        ------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Prediction, or most probable class, after steps 1, 2, …
+        """
+        for center, _ in self._staged_answers(X):
+            yield self._told(center)
+
+
 @dataclass(kw_only=True, repr=False, eq=False)
-class RegressorTask(RegressorMixin):
+class RegressorTask(Recursion, RegressorMixin):
     """One or more numbers as target, standardised; members' answers are combined in its unit."""
 
     loss: str = "absolute_error"
@@ -61,7 +86,6 @@ class RegressorTask(RegressorMixin):
     link: str = "identity"
 
     _y_checks = {"y_numeric": True, "multi_output": True}
-    _has_steps = True
     _texts = {"Parameters": _REGRESSION, "Attributes": _TARGET}
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
@@ -154,32 +178,17 @@ class RegressorTask(RegressorMixin):
         center, spread = self._answer(X)
         return (center, spread) if return_std else center
 
-    @available_if(_recurs)
-    def staged_predict(self, X):
-        """Predict after each recursion step.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or collection of length n_samples
-            Samples of the kind seen in `fit`.
-
-        Yields
-        ------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Prediction after steps 1, 2, …
-        """
-        for center, _ in self._staged_answers(X):
-            yield center
+    def _told(self, center):
+        return center
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ClassifierTask(ClassifierMixin):
+class ClassifierTask(Recursion, ClassifierMixin):
     """Labels as target, rows weighted by their class; members' probabilities are averaged."""
 
     class_weight: dict | str | None = None
 
     _y_checks: ClassVar[dict[str, bool]] = {}
-    _has_steps = True
     _texts = {"Parameters": _CLASSIFICATION, "Attributes": _CLASSES}
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "class_weight": [dict, StrOptions({"balanced"}), None]
@@ -275,9 +284,9 @@ class ClassifierTask(ClassifierMixin):
         ValueError
             If a structure has no atoms, because a featurizer could not read it.
         """
-        return self._labels(self.predict_proba(X))
+        return self._told(self.predict_proba(X))
 
-    def _labels(self, probabilities):
+    def _told(self, probabilities):
         missing = np.flatnonzero(np.isnan(probabilities).any(axis=1))
         if len(missing):
             raise ValueError(
@@ -303,20 +312,3 @@ class ClassifierTask(ClassifierMixin):
         """
         for probabilities, _ in self._staged_answers(X):
             yield probabilities
-
-    @available_if(_recurs)
-    def staged_predict(self, X):
-        """Predict the most probable class after each recursion step.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or collection of length n_samples
-            Samples of the kind seen in `fit`.
-
-        Yields
-        ------
-        y : ndarray of shape (n_samples,)
-            Labels after steps 1, 2, …
-        """
-        for probabilities in self.staged_predict_proba(X):
-            yield self._labels(probabilities)
