@@ -85,9 +85,8 @@ def _return_to_ends(pairs: Tensor, ends: Segments) -> Tensor:
 class GraphCell(nn.Module):
     """The recurrent cell: one set of weights, used in every cycle.
 
-    Dihedrals pass messages to angles, angles to bonds, bonds to atoms; the atoms refine a
-    latent state z and an answer state y as the composition network does. All that does not
-    change from cycle to cycle (the filters of lengths and angles) is computed once.
+    All that does not change from cycle to cycle (the filters of lengths and angles) is computed
+    once.
     """
 
     def __init__(
@@ -178,16 +177,8 @@ class GraphCell(nn.Module):
 class GraphTRIADSNetwork(SeededNetwork):
     """Member-batched GraphTRIADS network.
 
-    1. Atoms start from their features, an embedding of the element and the context of the
-       composition.
-    2. A cell of messages along dihedrals, angles and bonds is run for `min_cycles` to
-       `max_cycles` cycles with shared weights. A gate decides for each crystal how much a
-       further cycle may change and ends the recursion when that is less than
-       `halting_threshold`.
-    3. After every cycle the answer states of the atoms are pooled and read by one head, which
-       with `springs` also reads the vibrations of springs with learned stiffness.
-
-    There is one seed per member; their number is the number of members, K. The input is a
+    What it computes stands in ``docs/networks/graph_triads.md``; with `springs`, the head also
+    reads vibrations. There is one seed per member, and K members. The input is a
     :class:`GraphBatch`. Output: a dictionary with ``steps``
     ``(K, n_cycles, n_structures, n_outputs)``, the prediction after each cycle that any crystal
     needed, ``answer`` ``(K, n_structures, n_outputs)``, the last of them,
