@@ -208,9 +208,6 @@ def _read(content):
     return model
 
 
-# ------------------------------------------------------------------- what is trusted
-
-
 def _unknown_types(content):
     """Names of the types and functions in a file that trisk neither stores nor loads."""
     import skops.io
@@ -232,9 +229,6 @@ def _is_trusted(name):
         return False
     is_plain = hasattr(value, "get_params") or is_dataclass(value) or hasattr(value, "_fields")
     return isinstance(value, type) and is_plain if of_trisk else callable(value)
-
-
-# ------------------------------------------------------------------- the description
 
 
 def _without_run_parameters(content):
@@ -322,9 +316,6 @@ def _check_description(description, archive):
             array = np.load(io.BytesIO(archive.read(n_classes["file"])), allow_pickle=False)
             if array.shape != (json.loads(n_outputs["content"]),):
                 raise ValueError("the classes of a decision tree do not fit its outputs")
-
-
-# ----------------------------------------------------------------------- the objects
 
 
 def _parts(model):

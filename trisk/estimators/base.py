@@ -27,9 +27,8 @@ from trisk.training.settings import (
     TrainingOptions,
 )
 
-COMMON_TEXT = """
-    n_members : int, default=8
-        Networks in the ensemble.
+_PARAMETERS = """
+    {n_members}
     max_epochs : int or "auto", default="auto"
         Epochs. ``"auto"`` spends a number of steps that grows with the square root of the rows.
     batch_size : int or "auto", default="auto"
@@ -56,19 +55,8 @@ COMMON_TEXT = """
     verbose : int, default=0
         Whether to show a progress bar."""
 
-REGRESSOR_TEXT = """
-    loss : {"absolute_error", "squared_error", "huber"}, default="absolute_error"
-        Loss on the standardised target.
-    aggregation : {"mean", "median"}, default="mean"
-        How members' predictions are combined.
-    link : {"identity", "log", "auto"}, default="identity"
-        Whether the network predicts the target or its logarithm, with which relative errors count.
-        ``"auto"`` takes the logarithm of targets that are positive and of which the largest
-        twentieth begins at five times where the smallest ends, or more."""
-
-CLASSIFIER_TEXT = """
-    class_weight : dict, "balanced" or None, default=None
-        Weights of classes, as in scikit-learn."""
+_N_MEMBERS = """n_members : int, default=8
+        Networks in the ensemble."""
 
 CALIBRATE_TEXT = """
     calibrate : bool, default=False
@@ -77,26 +65,20 @@ CALIBRATE_TEXT = """
         that have seen few rows are far too sure of themselves. This trains up to three further
         members on each of some inner folds, with which fitting takes up to three times as long."""
 
-_SCALES_TEXT = """
-    spread_scale_ : ndarray of shape (2,) or (2, n_outputs)
-        With `calibrate`: factor and floor that make the spread a standard deviation.
-    interval_factors_ : ndarray of shape (1001,) or (1001, n_outputs)
-        With `calibrate`: standard deviations to either side of intervals of coverage 0, 0.001, …,
-        1."""
-
-_TEMPERATURE_TEXT = """
-    temperature_ : float
-        With `calibrate`: divides the logarithms of the members' mean probabilities."""
-
-NET_TEXT = """
+_ATTRIBUTES = """
     net_ : skorch.NeuralNet
         The trained net, or the first of several: ``net_.history``, ``net_.module_``.
     nets_ : list of skorch.NeuralNet
-        All of them; members that train as one batch are one net."""
+        All of them; members that train as one batch are one net.
+    architecture_ : dict
+        Parameters of the network."""
 
 
-def document_parameters(cls):
-    """Fill the texts of shared parameters, with the defaults of the class, into its docstring."""
+def document(cls):
+    """Fill the texts of its bases into the docstring of a class, parameters with its defaults.
+
+    ``{Parameters}`` and ``{Attributes}`` stand for sections that begin with those of all bases.
+    """
     signature = inspect.signature(cls).parameters
 
     def with_default(match):
@@ -105,19 +87,16 @@ def document_parameters(cls):
         value = signature[match["name"]].default
         return match["line"] + (f'"{value}"' if isinstance(value, str) else repr(value))
 
-    texts = {
-        "common": COMMON_TEXT.format(options=cls._options["network"].__name__),
-        "regressor": REGRESSOR_TEXT,
-        "classifier": CLASSIFIER_TEXT,
-        "net": NET_TEXT,
-        "calibrate": CALIBRATE_TEXT,
-        "scales": _SCALES_TEXT,
-        "temperature": _TEMPERATURE_TEXT,
-        **cls._texts,
-    }
+    bases = [vars(base).get("_texts", {}) for base in reversed(cls.__mro__)]
+    texts = {k: text for of_base in bases for k, text in of_base.items()}
+    for section in ("Parameters", "Attributes"):
+        joined = "".join(of_base.get(section, "") for of_base in bases)
+        joined = joined.replace("{n_members}", texts["n_members"])
+        joined = joined.replace("{options}", cls._options["network"].__name__)
+        joined = re.sub(r"(?m)^(?P<line> *(?P<name>\w+) : .*default=).*$", with_default, joined)
+        texts[section] = f"{section}\n    {'-' * len(section)}{joined}"
     for name, text in texts.items():
-        text = re.sub(r"(?m)^(?P<line> *(?P<name>\w+) : .*default=).*$", with_default, text)
-        cls.__doc__ = cls.__doc__.replace(f"{{{name}}}", text.strip())
+        cls.__doc__ = cls.__doc__.replace(f"{{{name}}}", text)
     return cls
 
 
@@ -171,8 +150,12 @@ class NetworkEstimator(BaseEstimator):
     _schedule: ClassVar[AutomaticSchedule]
     #: Whether a table of any numbers, of which scikit-learn's checks are made, teaches little.
     _poor_score: ClassVar[bool] = False
-    #: Texts of parameters that some classes share, by the name in their docstrings.
-    _texts: ClassVar[dict[str, str]] = {}
+    #: What a class and its subclasses say of parameters and attributes, for :func:`document`.
+    _texts: ClassVar[dict[str, str]] = {
+        "n_members": _N_MEMBERS,
+        "Parameters": _PARAMETERS,
+        "Attributes": _ATTRIBUTES,
+    }
     #: Whether rows are structures or their graphs, not rows of a matrix.
     _takes_structures = False
     _parameter_constraints: ClassVar[dict[str, Any]] = {

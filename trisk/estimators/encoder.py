@@ -2,14 +2,13 @@
 
 import os
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_non_negative
 
 from trisk._encoder_weights import encoder_sizes, read_encoder
-from trisk.estimators.base import document_parameters
+from trisk.estimators.base import document
 from trisk.estimators.tables import TableNetwork, TrainingSet, read_columns
 from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import CompositionEncoderNetwork
@@ -24,12 +23,6 @@ _ENCODER_TEXT = """
     fine_tune : bool, default=True
         Whether the encoder trains on for the task, or only the head that reads its embedding
         and its answers."""
-
-_FITTED_TEXT = """
-    architecture_ : dict
-        Parameters of the network.
-    n_features_in_, feature_names_in_ : int, ndarray of str
-        Number of columns seen in `fit`, and their names, where all are strings."""
 
 
 class CompositionEncoderOptions(Options):
@@ -48,7 +41,7 @@ class BaseCompositionEncoder(TableNetwork):
     _options = {**TableNetwork._options, "network": CompositionEncoderOptions}
     # Of a table of any numbers, the ratios within a row tell little.
     _poor_score = True
-    _texts: ClassVar[dict[str, str]] = {"encoder": _ENCODER_TEXT, "fitted": _FITTED_TEXT}
+    _texts = {"Parameters": _ENCODER_TEXT}
     _parameter_constraints = {
         "network": [CompositionEncoderOptions, None],
         "pretrained": [str, os.PathLike, None],
@@ -114,7 +107,7 @@ def _to_tokens(X):
     return np.hstack([columns + 1.0, np.take_along_axis(fractions, columns, axis=1)])
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class CompositionEncoderRegressor(RegressorTask, BaseCompositionEncoder):
     """Pre-trained encoder of compositions, trained on for a number.
@@ -126,18 +119,9 @@ class CompositionEncoderRegressor(RegressorTask, BaseCompositionEncoder):
     :class:`HybridTRIADSRegressor` that is trained from scratch, it gets the weight that inner
     folds give it: none where it does harm.
 
-    Parameters
-    ----------
-    {common}
-    {encoder}
-    {regressor}
+    {Parameters}
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
-    target_scaler_, single_target_ : TargetScaler, bool
-        Centre and scale of the target, and whether it was one-dimensional.
+    {Attributes}
 
     See Also
     --------
@@ -160,25 +144,16 @@ class CompositionEncoderRegressor(RegressorTask, BaseCompositionEncoder):
     _search_space = {**BaseCompositionEncoder._search_space, **RegressorTask._task_search_space}
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class CompositionEncoderClassifier(ClassifierTask, BaseCompositionEncoder):
     """Pre-trained encoder of compositions, trained on for two or more classes.
 
     As :class:`CompositionEncoderRegressor`; the probabilities of all members are averaged.
 
-    Parameters
-    ----------
-    {common}
-    {encoder}
-    {classifier}
+    {Parameters}
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
-    classes_ : ndarray of shape (n_classes,)
-        Labels.
+    {Attributes}
     """
 
     _search_space = {**BaseCompositionEncoder._search_space, **ClassifierTask._task_search_space}

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import Interval, StrOptions
 from trisk._compat import Options as AnyOf
-from trisk.estimators.base import NetworkEstimator, check_elements, document_parameters
+from trisk.estimators.base import CALIBRATE_TEXT, NetworkEstimator, check_elements, document
 from trisk.estimators.calibration import calibrate_structures
 from trisk.estimators.scaling import ColumnScaler, weigh_process
 from trisk.estimators.tasks import ClassifierTask, RegressorTask
@@ -41,9 +41,7 @@ _FITTED_TEXT = """
     columns_ : dict
         Names of the columns of the graphs seen in `fit`.
     elements_ : ndarray of int
-        Atomic numbers of the elements in the training set.
-    architecture_ : dict
-        Parameters of the network."""
+        Atomic numbers of the elements in the training set."""
 
 
 _ELEMENTS_TEXT = """
@@ -234,7 +232,7 @@ class BaseGraphTRIADS(NetworkEstimator):
     _schedule = AutomaticSchedule(n_steps=320, n_rows=250, n_batches=32, smallest=32, largest=512)
     _options = {**NetworkEstimator._options, "network": GraphTRIADSOptions}
     _takes_structures = True
-    _texts = {"fitted": _FITTED_TEXT, "elements": _ELEMENTS_TEXT}
+    _texts = {"Parameters": _ELEMENTS_TEXT + CALIBRATE_TEXT, "Attributes": _FITTED_TEXT}
     _parameter_constraints = {
         "network": [GraphTRIADSOptions, None],
         "unknown_elements": [StrOptions({"warn", "raise", "ignore"})],
@@ -404,7 +402,7 @@ def _usable_order(graphs, order):
     return order
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     """Recursive network on crystal graphs.
@@ -414,19 +412,9 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     crystal [1]_. Takes the graphs of a :class:`trisk.featurizers.CrystalGraphFeaturizer`. All
     members train as one batched computation.
 
-    Parameters
-    ----------
-    {common}
-    {elements}
-    {calibrate}
-    {regressor}
+    {Parameters}
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
-    target_scaler_, single_target_ : TargetScaler, bool
-        Centre and scale of the target, and whether it was one-dimensional.
+    {Attributes}
     {scales}
 
     See Also
@@ -452,26 +440,16 @@ class GraphTRIADSRegressor(RegressorTask, BaseGraphTRIADS):
     """
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class GraphTRIADSClassifier(ClassifierTask, BaseGraphTRIADS):
     """Recursive network on crystal graphs for two or more classes.
 
     As :class:`GraphTRIADSRegressor`; the probabilities of all members are averaged.
 
-    Parameters
-    ----------
-    {common}
-    {elements}
-    {calibrate}
-    {classifier}
+    {Parameters}
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
-    classes_ : ndarray of shape (n_classes,)
-        Labels.
+    {Attributes}
     {temperature}
 
     Examples

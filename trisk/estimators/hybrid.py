@@ -13,7 +13,7 @@ from scipy.special import huber
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import HasMethods, Interval, StrOptions
-from trisk.estimators.base import CALIBRATE_TEXT, COMMON_TEXT, document_parameters
+from trisk.estimators.base import CALIBRATE_TEXT, document
 from trisk.estimators.calibration import MANY_ROWS, forget_calibration, warn_of_few_rows
 from trisk.estimators.columns import divide_columns, token_names
 from trisk.estimators.neighbors import NeighborDraws
@@ -32,14 +32,10 @@ _ATTENTION_ELEMENTS = 4_000_000
 _MEMBERS = {5_000: 8, MANY_ROWS: 4, math.inf: 2}
 _N_NEIGHBORS = 8
 
-_COMMON_TEXT = COMMON_TEXT.format(options="HybridTRIADSOptions").replace(
-    "n_members : int, default=8\n        Networks in the ensemble.",
-    'n_members : int or "auto", default="auto"\n'
-    '        Networks in the ensemble; ``"auto"`` goes by the number of rows, see Notes.',
-)
+_MEMBERS_TEXT = """n_members : int or "auto", default="auto"
+        Networks in the ensemble; ``"auto"`` goes by the number of rows, see Notes."""
 
-_SIZES_TEXT = """
-    The number of rows (distinct ones of positive weight) decides what ``"auto"`` means:
+_SIZES_TEXT = """The number of rows (distinct, of positive weight) decides what ``"auto"`` means:
 
     ============ ========= =========== ================= =================================
     rows         n_members n_neighbors stack_with        rows that judge
@@ -83,11 +79,7 @@ _FITTED_TEXT = """
         Centre and scale of every column.
     columns_, layout_ : ndarray of int, InputLayout
         Columns that reach the network, in its order, and how many of them are property tokens,
-        context and rest.
-    architecture_ : dict
-        Parameters of the network.
-    n_features_in_, feature_names_in_ : int, ndarray of str
-        Number of columns seen in `fit`, and their names, where all are strings."""
+        context and rest."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -179,9 +171,9 @@ class BaseHybridTRIADS(TableNetwork):
 
     _options = {**TableNetwork._options, "network": HybridTRIADSOptions}
     _texts = {
-        "common": _COMMON_TEXT,
-        "stacking": _STACKING_TEXT + CALIBRATE_TEXT,
-        "fitted": _FITTED_TEXT,
+        "n_members": _MEMBERS_TEXT,
+        "Parameters": _STACKING_TEXT + CALIBRATE_TEXT,
+        "Attributes": _FITTED_TEXT,
         "sizes": _SIZES_TEXT,
     }
     _parameter_constraints = {
@@ -276,9 +268,8 @@ class BaseHybridTRIADS(TableNetwork):
             warn_of_few_rows(len(X))
         return held_out
 
-    def _network_answer(self, X):
-        """Centre and spread of the members' answers, without the stacked model."""
-        return self._combine(self._member_outputs(X)["answer"])
+    #: Without the stacked model.
+    _network_answer = TableNetwork._answer
 
     def _named(self, X):
         """The table as it was given: with column names, where it had them."""
@@ -346,7 +337,7 @@ class BaseHybridTRIADS(TableNetwork):
         return (total / len(table)).cpu().numpy(), token_names(names, self.columns_, self.layout_)
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     """Recursive network on composition features, or on any numeric table.
@@ -355,18 +346,9 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     them supervised [1]_. All members train as one batched computation. The defaults hold from a
     few hundred to a hundred thousand rows.
 
-    Parameters
-    ----------
-    {common}
-    {stacking}
-    {regressor}
+    {Parameters}
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
-    target_scaler_, single_target_ : TargetScaler, bool
-        Centre and scale of the target, and whether it was one-dimensional.
+    {Attributes}
     {scales}
 
     See Also
@@ -418,25 +400,16 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
         return losses.get(self.loss, lambda r: huber(1.0, r))(residual).mean(1)
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class HybridTRIADSClassifier(ClassifierTask, BaseHybridTRIADS):
     """Recursive network for two or more classes on composition features or any numeric table.
 
     As :class:`HybridTRIADSRegressor`; the probabilities of all members are averaged.
 
-    Parameters
-    ----------
-    {common}
-    {stacking}
-    {classifier}
+    {Parameters}
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
-    classes_ : ndarray of shape (n_classes,)
-        Labels.
+    {Attributes}
     {temperature}
 
     Notes

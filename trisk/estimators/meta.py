@@ -57,6 +57,28 @@ class _AroundModels(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             methods.add(caller=method, callee=method)
         return MetadataRouter(owner=self).add(**self._parts(), method_mapping=methods)
 
+    def fit(self, X, y, sample_weight=None, **fit_params):
+        """Fit the models inside.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or CrystalGraphs of shape (n_samples,)
+            Whatever they take: a table, formulas for pipelines that begin with a featurizer, or
+            graphs. For a :class:`DeltaRegressor` with the column of estimates (context of graphs).
+        y : array-like of shape (n_samples,)
+            Target; for a :class:`DeltaRegressor` in the unit of the estimates.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights; all of them must take these.
+        **fit_params
+            Further metadata for the models inside.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        raise NotImplementedError
+
     def __sklearn_is_fitted__(self):
         """A fit that was interrupted leaves attributes, but no regressor."""
         return "regressor_" in vars(self)
@@ -153,24 +175,6 @@ class DeltaRegressor(_AroundModels):
         return {"regressor": self.regressor}
 
     def fit(self, X, y, sample_weight=None, **fit_params):
-        """Fit the regressor to the correction.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or CrystalGraphs of shape (n_samples,)
-            Table, or graphs whose context has the column of estimates.
-        y : array-like of shape (n_samples,)
-            Target, in the unit of the estimates.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights; the regressor must take them.
-        **fit_params
-            Further metadata for the estimators inside.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-        """
         self.__dict__.pop("regressor_", None)
         self._validate_params()
         if isinstance(X, CrystalGraphs):
@@ -320,25 +324,6 @@ class HurdleRegressor(_AroundModels):
         return tags
 
     def fit(self, X, y, sample_weight=None, **fit_params):
-        """Fit the classifier to all rows and the regressor to those that are not zero.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Whatever the two estimators take: a table, or formulas for pipelines that begin with
-            a featurizer.
-        y : array-like of shape (n_samples,)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights; both estimators must take them.
-        **fit_params
-            Further metadata for the estimators inside.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-        """
         self.__dict__.pop("regressor_", None)
         self._validate_params()
         if y is None:

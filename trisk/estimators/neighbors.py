@@ -44,13 +44,10 @@ _BLOCK = re.compile(rf"^(?:.*__)?({'|'.join(_FEATURIZERS)}) ")
 class NeighborColumns:
     """Targets of the nearest training rows as further columns of a table.
 
-    Blocks of columns (element fractions, Magpie statistics, …) each have a metric of their own:
-    the Manhattan distance between robustly scaled columns. For every block a row gets the
-    inverse-distance-weighted mean target of its 1, √k and k nearest training rows, the spread
-    of the k targets, and how far the first and the last of them are. Rows at equal distance
-    share the places that are left, so that the columns depend on the row alone. The `rows` are
-    scaled training rows, robustly in any case, the `target` their scaled targets or class
-    indicators, and `blocks` the columns of each block.
+    What they hold stands in ``docs/networks/hybrid_triads.md``. Rows at equal distance share the
+    places that are left, so that the columns depend on the row alone. The `rows` are scaled
+    training rows, robustly in any case, the `target` their scaled targets or class indicators,
+    and `blocks` the columns of each block.
     """
 
     scaler: ColumnScaler

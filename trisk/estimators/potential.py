@@ -10,7 +10,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import Interval, StrOptions
-from trisk.estimators.base import document_parameters
+from trisk.estimators.base import document
 from trisk.estimators.simulation import (
     evaluate,
     make_calculator,
@@ -128,7 +128,7 @@ def _rows_of(y, n_structures):
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class TriForcesPotential(SupervisedTriForces):
     """Interatomic potential of three streams: energies, forces and stresses.
@@ -138,10 +138,7 @@ class TriForcesPotential(SupervisedTriForces):
     respect to the positions and the strain that all streams see [1]_. All neighbours within the
     cutoff are taken, and everything ends smoothly there.
 
-    Parameters
-    ----------
-    {common}
-    {fine_tuning}
+    {Parameters}
     unknown_elements : {"warn", "raise", "ignore"}, default="raise"
         What to do about structures with elements that the training set had not.
     energy_weight, forces_weight, stress_weight : float, default=1.0, 1.0, 0.1
@@ -159,10 +156,7 @@ class TriForcesPotential(SupervisedTriForces):
         What `predict` gives: all results by name, or one array, the total energies in eV, as
         :func:`sklearn.model_selection.cross_val_predict` and scorers of scikit-learn take it.
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
+    {Attributes}
     elements_ : ndarray of int
         Atomic numbers of the elements in the training set.
     references_ : ndarray of shape (n_elements,)
@@ -216,7 +210,6 @@ class TriForcesPotential(SupervisedTriForces):
 
     _schedule = AutomaticSchedule(n_steps=4000, n_rows=100, n_batches=40, smallest=2, largest=16)
     _parameter_constraints = {
-        **SupervisedTriForces._parameter_constraints,
         "energy_weight": [Interval(Real, 0, None, closed="left")],
         "forces_weight": [Interval(Real, 0, None, closed="left")],
         "stress_weight": [Interval(Real, 0, None, closed="left")],

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import Interval, check_feature_names_in
-from trisk.estimators.base import document_parameters
+from trisk._compat import Interval
+from trisk._frames import FrameTransformer
+from trisk.estimators.base import document
 from trisk.estimators.triforces import (
     BaseTriForces,
     TriForcesRegressor,
@@ -45,7 +46,7 @@ SENSORS = (
 )
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class TriForcesPretrainer(BaseTriForces):
     """Three streams that learn from structures without targets, and embed structures.
@@ -55,9 +56,7 @@ class TriForcesPretrainer(BaseTriForces):
     elements (masking), and to embed both views alike while the embeddings of all structures
     spread like a Gaussian (LeJEPA) [1]_ [2]_.
 
-    Parameters
-    ----------
-    {common}
+    {Parameters}
     denoising_weight : float, default=1.0
         Weight of the mean squared error of the displacements, in units of their standard
         deviation. Zero switches the objective off. It needs the interaction stream.
@@ -79,10 +78,7 @@ class TriForcesPretrainer(BaseTriForces):
     n_slices : int, default=128
         Random projections in which a distribution is compared with a Gaussian.
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
+    {Attributes}
     history_ : pandas.DataFrame
         Of every epoch: its number, the weighted loss, each objective by name, and the norms of
         the objectives' weighted gradients in each stream, such as
@@ -296,7 +292,7 @@ def _join_processes(device):
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class TriForcesSensors(TransformerMixin, BaseEstimator):
+class TriForcesSensors(FrameTransformer, BaseEstimator):
     """Predicted measurements of crystals, as columns for a forest or any other model.
 
     The network that comes with trisk predicts what a universal interatomic potential measures of a
@@ -413,22 +409,7 @@ class TriForcesSensors(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         values = self.regressor_.predict(X).reshape(-1, len(self.columns_))
-        index = X.index if hasattr(X, "iloc") else None
-        return pd.DataFrame(values, columns=self.columns_, index=index)
+        return self._as_frame(values, X)
 
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored, but for a check of their number.
-
-        Returns
-        -------
-        ndarray of str objects of shape (n_features_out,)
-            The names.
-        """
-        check_is_fitted(self)
-        check_feature_names_in(self, input_features, generate_names=False)
-        return np.asarray(self.columns_, dtype=object)
+    def _feature_names(self):
+        return self.columns_

@@ -24,6 +24,11 @@ _CPU_ROWS_PER_STEP = 2048
 _PREDICTION_ELEMENTS = 8_000_000
 
 
+_COLUMNS = """
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns seen in `fit`, and their names, where all are strings."""
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """Scaled rows and the seeds of the members that train on them.
@@ -48,6 +53,7 @@ class TableNetwork(NetworkEstimator):
     reads it, and in ``_encode`` how a table becomes columns.
     """
 
+    _texts = {"Attributes": _COLUMNS}
     _schedule = AutomaticSchedule(n_steps=320, n_rows=250, n_batches=32, smallest=32, largest=512)
 
     def fit(self, X, y, sample_weight=None):

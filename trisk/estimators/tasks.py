@@ -21,6 +21,37 @@ from trisk.estimators.calibration import fit_spread, fit_temperature, interval_f
 from trisk.estimators.scaling import TargetScaler, spans_decades
 from trisk.training.settings import Choice
 
+_REGRESSION = """
+    loss : {"absolute_error", "squared_error", "huber"}, default="absolute_error"
+        Loss on the standardised target.
+    aggregation : {"mean", "median"}, default="mean"
+        How members' predictions are combined.
+    link : {"identity", "log", "auto"}, default="identity"
+        Whether the network predicts the target or its logarithm, with which relative errors count.
+        ``"auto"`` takes the logarithm of targets that are positive and of which the largest
+        twentieth begins at five times where the smallest ends, or more."""
+
+_TARGET = """
+    target_scaler_, single_target_ : TargetScaler, bool
+        Centre and scale of the target, and whether it was one-dimensional."""
+
+_SCALES = """spread_scale_ : ndarray of shape (2,) or (2, n_outputs)
+        With `calibrate`: factor and floor that make the spread a standard deviation.
+    interval_factors_ : ndarray of shape (1001,) or (1001, n_outputs)
+        With `calibrate`: standard deviations to either side of intervals of coverage 0, 0.001, …,
+        1."""
+
+_CLASSIFICATION = """
+    class_weight : dict, "balanced" or None, default=None
+        Weights of classes, as in scikit-learn."""
+
+_CLASSES = """
+    classes_ : ndarray of shape (n_classes,)
+        Labels."""
+
+_TEMPERATURE = """temperature_ : float
+        With `calibrate`: divides the logarithms of the members' mean probabilities."""
+
 
 def check_given(estimator, y):
     if y is None:
@@ -36,8 +67,33 @@ def _can_be_calibrated(estimator):
     return hasattr(estimator, "calibrate")
 
 
+class Recursion:
+    """Answers of a network after each of its steps, if it has any."""
+
+    _has_steps = True
+    _staged_answers: Any
+    _told: Any
+
+    @available_if(_recurs)
+    def staged_predict(self, X):
+        """Predict after each recursion step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Yields
+        ------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Prediction, or most probable class, after steps 1, 2, …
+        """
+        for center, _ in self._staged_answers(X):
+            yield self._told(center)
+
+
 @dataclass(kw_only=True, repr=False, eq=False)
-class RegressorTask(RegressorMixin):
+class RegressorTask(Recursion, RegressorMixin):
     """One or more numbers as target, standardised; members' answers are combined in its unit."""
 
     loss: str = "absolute_error"
@@ -45,13 +101,12 @@ class RegressorTask(RegressorMixin):
     link: str = "identity"
 
     _y_checks = {"y_numeric": True, "multi_output": True}
-    _has_steps = True
-    _task_constraints: ClassVar[dict[str, Any]] = {
+    _texts = {"Parameters": _REGRESSION, "Attributes": _TARGET, "scales": _SCALES}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
         "aggregation": [StrOptions({"mean", "median"})],
         "link": [StrOptions({"identity", "log", "auto"})],
     }
-    _parameter_constraints: ClassVar[dict[str, Any]] = _task_constraints
     _task_search_space = {"loss": Choice(("absolute_error", "squared_error", "huber"))}
 
     def __sklearn_tags__(self):
@@ -186,36 +241,25 @@ class RegressorTask(RegressorMixin):
         center, std = self.predict(X, return_std=True)
         return center - factor * std, center + factor * std
 
-    @available_if(_recurs)
-    def staged_predict(self, X):
-        """Predict after each recursion step.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or collection of length n_samples
-            Samples of the kind seen in `fit`.
-
-        Yields
-        ------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Prediction after steps 1, 2, …
-        """
-        for center, _ in self._staged_answers(X):
-            yield center
+    def _told(self, center):
+        return center
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ClassifierTask(ClassifierMixin):
+class ClassifierTask(Recursion, ClassifierMixin):
     """Labels as target, rows weighted by their class; members' probabilities are averaged."""
 
     class_weight: dict | str | None = None
 
     _y_checks: ClassVar[dict[str, bool]] = {}
-    _has_steps = True
-    _task_constraints: ClassVar[dict[str, Any]] = {
+    _texts = {
+        "Parameters": _CLASSIFICATION,
+        "Attributes": _CLASSES,
+        "temperature": _TEMPERATURE,
+    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "class_weight": [dict, StrOptions({"balanced"}), None]
     }
-    _parameter_constraints: ClassVar[dict[str, Any]] = _task_constraints
     _task_search_space = {"class_weight": Choice((None, "balanced"))}
 
     def __sklearn_tags__(self):
@@ -314,9 +358,9 @@ class ClassifierTask(ClassifierMixin):
         ValueError
             If a structure has no atoms, because a featurizer could not read it.
         """
-        return self._labels(self.predict_proba(X))
+        return self._told(self.predict_proba(X))
 
-    def _labels(self, probabilities):
+    def _told(self, probabilities):
         missing = np.flatnonzero(np.isnan(probabilities).any(axis=1))
         if len(missing):
             raise ValueError(
@@ -342,20 +386,3 @@ class ClassifierTask(ClassifierMixin):
         """
         for probabilities, _ in self._staged_answers(X):
             yield probabilities
-
-    @available_if(_recurs)
-    def staged_predict(self, X):
-        """Predict the most probable class after each recursion step.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or collection of length n_samples
-            Samples of the kind seen in `fit`.
-
-        Yields
-        ------
-        y : ndarray of shape (n_samples,)
-            Labels after steps 1, 2, …
-        """
-        for probabilities in self.staged_predict_proba(X):
-            yield self._labels(probabilities)

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import TransformerMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import (
     check_array,
@@ -22,12 +21,14 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from trisk._compat import HasMethods, Interval, StrOptions, check_feature_names_in, clone_parameters
+from trisk._compat import HasMethods, Interval, StrOptions, clone_parameters
+from trisk._frames import FrameTransformer
 from trisk.data import data_file
 from trisk.estimators.base import (
+    CALIBRATE_TEXT,
     NetworkEstimator,
     check_elements,
-    document_parameters,
+    document,
     name_elements,
 )
 from trisk.estimators.calibration import calibrate_structures
@@ -65,7 +66,7 @@ _SLOWEST_RATE, _MANY_STRUCTURES = 0.03, 1000
 # Atoms, and tenths of bonds, that a prediction takes at once.
 _PREDICTION_COST = 4000
 
-FINE_TUNING_TEXT = """
+_FINE_TUNING_TEXT = """
     pretrained : estimator, path, {"sensors", "default"} or None, default=None
         Fitted :class:`TriForcesPretrainer` or other TriForces estimator with the same parameters
         of the streams, or a file of one, whose streams to start from, and whose head but for its
@@ -85,14 +86,6 @@ FINE_TUNING_TEXT = """
         ``"auto"`` goes with the 3/2 power of the number of structures, from 0.03 for a hundred
         to 1 for a thousand, as did best on phonons."""
 
-_FITTED_TEXT = """
-    architecture_ : dict
-        Parameters of the network."""
-
-_ELEMENTS_TEXT = """
-    elements_ : ndarray of int
-        Atomic numbers of the elements in the training set."""
-
 _PROPERTY_TEXT = """
     unknown_elements : {"warn", "raise", "ignore"}, default="warn"
         What to do in predictions about structures with elements that the training set had not.
@@ -102,7 +95,9 @@ _PROPERTY_TEXT = """
         as those of a :class:`~trisk.featurizers.PotentialFeaturizer`, and columns of the process.
         It must then stand before the estimator."""
 
-_CONTEXT_TEXT = """
+_FITTED_TEXT = """
+    elements_ : ndarray of int
+        Atomic numbers of the elements in the training set.
     context_columns_, context_scaler_ : tuple of str, ColumnScaler
         Names of the context columns seen in `fit`, their centre and scale; only with `context`."""
 
@@ -271,7 +266,7 @@ def load_pretrained(source):
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class BaseTriForces(TransformerMixin, NetworkEstimator):
+class BaseTriForces(FrameTransformer, NetworkEstimator):
     """Structures in, streams that are trained one network after the other, embeddings out."""
 
     n_members: int = 1
@@ -280,17 +275,7 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
     _schedule = AutomaticSchedule(n_steps=2500, n_rows=300, n_batches=40, smallest=4, largest=64)
     _options = {**NetworkEstimator._options, "network": TriForcesOptions}
     _takes_structures = True
-    _texts = {
-        "fine_tuning": FINE_TUNING_TEXT,
-        "property": _PROPERTY_TEXT,
-        "fitted": _FITTED_TEXT,
-        "elements": _ELEMENTS_TEXT,
-        "context": _CONTEXT_TEXT,
-    }
-    _parameter_constraints = {
-        **NetworkEstimator._parameter_constraints,
-        "network": [TriForcesOptions, None],
-    }
+    _parameter_constraints = {"network": [TriForcesOptions, None]}
     _search_space = {
         "learning_rate": Range(5e-4, 5e-3, log=True),
         "training__weight_decay": Range(1e-4, 1e-1, log=True),
@@ -371,8 +356,7 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
             for rows, _, batch in self._predict_batches(graphs):
                 blocks = encoder(batch).structures
                 values[rows] = torch.cat([blocks[s] for s in encoder.widths], dim=1).cpu().numpy()
-        index = X.index if hasattr(X, "iloc") else None
-        return pd.DataFrame(values, columns=self.get_feature_names_out(), index=index)
+        return self._as_frame(values, X)
 
     def embed_atoms(self, X):
         """Embed atoms with the streams of the first network.
@@ -405,24 +389,9 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
         index = pd.MultiIndex.from_arrays(places, names=["structure", "atom"])
         return pd.DataFrame(values, columns=self.get_feature_names_out(), index=index)
 
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored, but for a check of their number.
-
-        Returns
-        -------
-        ndarray of str objects of shape (n_features_out,)
-            The names.
-        """
-        check_is_fitted(self)
-        check_feature_names_in(self, input_features, generate_names=False)
+    def _feature_names(self):
         widths = self.net_.module_.encoder.widths
-        names = [f"{stream} {i}" for stream, width in widths.items() for i in range(width)]
-        return np.asarray(names, dtype=object)
+        return [f"{stream} {i}" for stream, width in widths.items() for i in range(width)]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -434,8 +403,8 @@ class SupervisedTriForces(BaseTriForces):
     pretrained_rate: float | str = "auto"
     unknown_elements: str = "warn"
 
+    _texts = {"Parameters": _FINE_TUNING_TEXT}
     _parameter_constraints = {
-        **BaseTriForces._parameter_constraints,
         "unknown_elements": [StrOptions({"warn", "raise", "ignore"})],
         "pretrained": "no_validation",
         "fine_tune": [StrOptions({"full", "head", "gradual"})],
@@ -557,11 +526,8 @@ class PropertyTriForces(SupervisedTriForces):
     context: bool = False
     calibrate: bool = False
 
-    _parameter_constraints = {
-        **SupervisedTriForces._parameter_constraints,
-        "context": ["boolean"],
-        "calibrate": ["boolean"],
-    }
+    _texts = {"Parameters": _PROPERTY_TEXT + CALIBRATE_TEXT, "Attributes": _FITTED_TEXT}
+    _parameter_constraints = {"context": ["boolean"], "calibrate": ["boolean"]}
 
     def fit(self, X, y, sample_weight=None):
         graphs = self._with_context(self._read_training(X), X)
@@ -667,7 +633,7 @@ class PropertyTriForces(SupervisedTriForces):
         return self._combine(outputs)
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class TriForcesRegressor(RegressorTask, PropertyTriForces):
     """Three streams on structures, for numbers.
@@ -675,31 +641,19 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
     One stream sees the composition, one the structure without its elements, one both together;
     their named blocks feed one head [1]_. Members train one after another.
 
-    Parameters
-    ----------
-    {common}
-    {fine_tuning}
-    {property}
-    {calibrate}
-    {regressor}
+    {Parameters}
     pooling : {"attention", "mean", "sum"}, default="attention"
         For properties that a supercell shares, averages over atoms weighted by attention, which
-        can follow the few atoms that matter, or the mean; for extensive ones, the sum.
+        can follow the few atoms that matter, or the mean; for extensive ones, the sum, with
+        targets that are scaled per atom.
     level : {"structure", "atom"}, default="structure"
         What has the property: a structure, or each atom, such as a charge, a magnetic moment or a
         chemical shift. ``y`` is then a list of arrays of shape (n_atoms,) or (n_atoms,
         n_outputs), in which NaN is a missing value, and so is what `predict` gives; `pooling` has
         no effect, and weights of structures are those of their atoms.
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
-    target_scaler_, single_target_ : TargetScaler, bool
-        Centre and scale of the target (per atom, with sum pooling); whether it is one-dimensional.
+    {Attributes}
     {scales}
-    {elements}
-    {context}
 
     See Also
     --------
@@ -725,8 +679,6 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
     level: str = "structure"
 
     _parameter_constraints = {
-        **PropertyTriForces._parameter_constraints,
-        **RegressorTask._task_constraints,
         "pooling": [StrOptions({"mean", "attention", "sum"})],
         "level": [StrOptions({"structure", "atom"})],
     }
@@ -791,30 +743,17 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
         return r2_score(true[known], found[known], sample_weight=weight)
 
 
-@document_parameters
+@document
 @dataclass(kw_only=True, repr=False, eq=False)
 class TriForcesClassifier(ClassifierTask, PropertyTriForces):
     """Three streams on structures, for classes.
 
     As :class:`TriForcesRegressor`; the probabilities of all members are averaged.
 
-    Parameters
-    ----------
-    {common}
-    {fine_tuning}
-    {property}
-    {calibrate}
-    {classifier}
+    {Parameters}
 
-    Attributes
-    ----------
-    {net}
-    {fitted}
-    classes_ : ndarray of shape (n_classes,)
-        Labels.
+    {Attributes}
     {temperature}
-    {elements}
-    {context}
 
     Examples
     --------
@@ -827,8 +766,4 @@ class TriForcesClassifier(ClassifierTask, PropertyTriForces):
     (4, 2)
     """
 
-    _parameter_constraints = {
-        **PropertyTriForces._parameter_constraints,
-        **ClassifierTask._task_constraints,
-    }
     _has_steps = False

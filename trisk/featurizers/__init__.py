@@ -21,12 +21,10 @@ from trisk.featurizers.potential import (
     PotentialFeaturizer,
     verify_potential,
 )
-from trisk.featurizers.structure import (
-    CrystalGraphFeaturizer,
-    LayerFeaturizer,
-    PowerSpectrumFeaturizer,
-    SpringModelFeaturizer,
-)
+from trisk.featurizers.structure._crystal_graph import CrystalGraphFeaturizer
+from trisk.featurizers.structure._layer import LayerFeaturizer
+from trisk.featurizers.structure._power_spectrum import PowerSpectrumFeaturizer
+from trisk.featurizers.structure._springs import SpringModelFeaturizer
 
 __all__ = [
     "AtomicOrbitalFeaturizer",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, make_column_selector
@@ -15,7 +14,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from trisk._compat import StrOptions, check_feature_names, check_feature_names_in
+from trisk._compat import StrOptions, check_feature_names
+from trisk._frames import FrameTransformer
 from trisk.structures.rows import as_value_list, list_errors
 
 _ERROR_COLUMNS = ["row", "formula", "featurizer", "cause"]
@@ -66,7 +66,10 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
     _found = None
 
     def __init_subclass__(cls, **kwargs):
+        """Constraints of parameters are those of all bases, and of the class itself."""
         super().__init_subclass__(**kwargs)
+        bases = [vars(base).get("_parameter_constraints", {}) for base in reversed(cls.__mro__)]
+        cls._parameter_constraints = {k: v for base in bases for k, v in base.items()}
         for name, text in cls._texts.items():
             cls.__doc__ = (cls.__doc__ or "").replace(f"{{{name}}}", text)
 
@@ -162,7 +165,7 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
         return tags
 
 
-class TableFeaturizer(RowFeaturizer):
+class TableFeaturizer(FrameTransformer, RowFeaturizer):
     """Base of the row featurizers that give a data frame with the columns ``_feature_names()``.
 
     ``_transform_rows(X) -> (values, errors)`` gives an array of shape (n_samples, n_features_out)
@@ -196,35 +199,10 @@ class TableFeaturizer(RowFeaturizer):
     def _transform_rows(self, X):
         raise NotImplementedError
 
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored, except that it must match the column name seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of str objects of shape (n_features_out,)
-            The names.
-        """
-        check_is_fitted(self)
-        check_feature_names_in(self, input_features, generate_names=False)
-        return np.asarray(self._feature_names(), dtype=object)
-
     def _set_up(self):
         super()._set_up()
         self.n_features_out_ = len(self._feature_names())
         return self
-
-    def _feature_names(self):
-        raise NotImplementedError
-
-    def _as_frame(self, values, X):
-        """Values under the names of the columns and the index of X."""
-        index = X.index if hasattr(X, "iloc") else None
-        return pd.DataFrame(values, columns=self._feature_names(), index=index, copy=False)
 
 
 def with_process(featurizer, process=(), column=None):

@@ -1,15 +1,13 @@
 """Torch modules: no scikit-learn, no chemistry objects, no files."""
 
-from trisk.nn.backbones import (
-    BACKBONES,
+from trisk.nn.backbones import BACKBONES, Backbone, make_backbone
+from trisk.nn.backbones.equivariant import EquivariantBackbone
+from trisk.nn.backbones.potentials import (
     POTENTIALS,
-    Backbone,
-    EquivariantBackbone,
     Potential,
     as_backbone,
     check_sizes,
     load_potential,
-    make_backbone,
 )
 from trisk.nn.batch import CrystalBatch, GraphBatch, to_batch
 from trisk.nn.encoder import CompositionEncoder, CompositionEncoderNetwork

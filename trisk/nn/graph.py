@@ -1,7 +1,7 @@
 """The GraphTRIADS network: messages from dihedrals to angles to bonds to atoms, in cycles."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -85,9 +85,8 @@ def _return_to_ends(pairs: Tensor, ends: Segments) -> Tensor:
 class GraphCell(nn.Module):
     """The recurrent cell: one set of weights, used in every cycle.
 
-    Dihedrals pass messages to angles, angles to bonds, bonds to atoms; the atoms refine a
-    latent state z and an answer state y as the composition network does. All that does not
-    change from cycle to cycle (the filters of lengths and angles) is computed once.
+    All that does not change from cycle to cycle (the filters of lengths and angles) is computed
+    once.
     """
 
     def __init__(
@@ -178,17 +177,9 @@ class GraphCell(nn.Module):
 class GraphTRIADSNetwork(SeededNetwork):
     """Member-batched GraphTRIADS network.
 
-    1. Atoms start from their features, an embedding of the element and the context of the
-       composition.
-    2. A cell of messages along dihedrals, angles and bonds is run for `min_cycles` to
-       `max_cycles` cycles with shared weights. A gate decides for each crystal how much a
-       further cycle may change and ends the recursion when that is less than
-       `halting_threshold`.
-    3. After every cycle the answer states of the atoms are pooled and read by one head, which
-       with `springs` also reads the vibrations of springs with learned stiffness.
-
-    There is one seed per member; their number is the number of members, K. The input is a
-    :class:`GraphBatch`. Output: a dictionary with ``steps``
+    What it computes stands in ``docs/networks/graph_triads.md``; with `springs`, the head also
+    reads vibrations. There is one seed per member, and K members; `of_cell` are parameters of
+    :class:`GraphCell`. The input is a :class:`GraphBatch`. Output: a dictionary with ``steps``
     ``(K, n_cycles, n_structures, n_outputs)``, the prediction after each cycle that any crystal
     needed, ``answer`` ``(K, n_structures, n_outputs)``, the last of them,
     ``cycles`` ``(K, n_structures)``, the cycles each crystal used, and ``openness``
@@ -205,23 +196,17 @@ class GraphTRIADSNetwork(SeededNetwork):
         *,
         n_atom_features: int,
         n_context: int,
-        n_sensors: int,
         n_outputs: int,
         springs: bool,
-        order: int,
-        n_radial: int,
-        n_angular: int,
-        cutoff: float,
         element_dim: int,
         hidden_dim: int,
         bond_dim: int,
-        angle_dim: int,
-        feedforward_dim: int,
         n_heads: int,
         min_cycles: int,
         max_cycles: int,
         halting_threshold: float,
         dropout: float,
+        **of_cell: Any,
     ):
         super().__init__(seeds)
         self.max_cycles = max_cycles
@@ -233,19 +218,7 @@ class GraphTRIADSNetwork(SeededNetwork):
             self.context_input = MemberLinear(k, n_context, hidden_dim)
             self.context_norm = MemberLayerNorm(k, hidden_dim)
             self.context_dropout = MemberDropout(dropout)
-        self.cell = GraphCell(
-            k,
-            order=order,
-            n_sensors=n_sensors,
-            n_radial=n_radial,
-            n_angular=n_angular,
-            cutoff=cutoff,
-            dim=hidden_dim,
-            bond_dim=bond_dim,
-            angle_dim=angle_dim,
-            feedforward_dim=feedforward_dim,
-            dropout=dropout,
-        )
+        self.cell = GraphCell(k, dim=hidden_dim, bond_dim=bond_dim, dropout=dropout, **of_cell)
         self.pool = AtomPooling(k, hidden_dim, n_heads)
         self.halting = Halting(k, 2 * hidden_dim, min_cycles, halting_threshold)
         pooled = 2 * hidden_dim

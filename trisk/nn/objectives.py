@@ -149,11 +149,8 @@ def _mean_length(errors: Tensor) -> Tensor:
 class PretrainingLoss(nn.Module):
     """Three objectives of self-supervision, each with its weight.
 
-    Denoising: mean squared error of the noise over its standard deviation, per component.
-    Masking: cross-entropy of the elements of hidden atoms from all streams together, and of all
-    atoms from each stream that sees elements, lest a stream forget what no objective asks for.
-    LeJEPA: for atoms and for structures in each stream, the variance between the two views of a
-    projection, plus the distance of the projections' distribution from a Gaussian (`sigreg`).
+    Denoising, masking and LeJEPA as in ``docs/networks/triforces.md``; every stream that sees
+    elements guesses those of all atoms, lest it forget what no objective asks for.
 
     An objective without weight is not computed; `sigreg_weight` λ is that of SIGReg in LeJEPA,
     against 1 − λ of the variance between views. If the batch is `distributed` over processes of

@@ -36,20 +36,11 @@ class SpringGeometry(NamedTuple):
 class SpringVibrations(nn.Module):
     """Frequencies of single atoms and of pairs of atoms in the field of all springs.
 
-    Every bond is a spring with a stiffness along its direction and another across it: an
-    empirical one times a learned factor. The on-site tensor A of an atom of mass m sums its
-    springs. A bond of direction u and stiffness k then vibrates, as an isolated pair of atoms
-    i and j in the field of their other neighbours, at
-
-        ω² = (a + b) / 2 + √(((a − b) / 2)² + c²)
-
-    with a = u·A_i·u / m_i, b = u·A_j·u / m_j and c = k / √(m_i m_j), the upper root of a two-atom
-    dynamical matrix; with the coupling of atom i to all its neighbours, c² = Σ_j |B_ij u|² / (m_i
-    m_j) over its bonds' stiffness tensors B_ij, it is one step of a Lanczos recursion instead
-    (R. Haydock, Solid State Phys. 35, 215, 1980); and a itself is the squared Einstein frequency.
-    None of them depends on the choice of the cell. The crystal gets a smooth maximum of each over
-    its bonds. Shapes: bond states ``(K, n_bonds, bond_dim)`` to scaled logarithms of frequencies
-    ``(K, n_structures, 3)``.
+    The equations stand in ``docs/networks/graph_triads.md``. The second frequency, with the
+    coupling of atom i to all its neighbours, c² = Σ_j |B_ij u|² / (m_i m_j) over its bonds'
+    stiffness tensors B_ij, is one step of a Lanczos recursion (R. Haydock, Solid State Phys. 35,
+    215, 1980). Shapes: bond states ``(K, n_bonds, bond_dim)`` to scaled logarithms of
+    frequencies ``(K, n_structures, 3)``.
     """
 
     n_features = 3

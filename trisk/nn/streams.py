@@ -165,16 +165,12 @@ def coordination(batch: CrystalBatch, cutoff: float) -> Tensor:
 
 
 class PowerSpectrum(nn.Module):
-    r"""Type-agnostic power spectrum of the neighbours' density around every atom.
+    """Type-agnostic power spectrum of the neighbours' density around every atom.
 
-    The density of atom i in channel a is
-    :math:`c_{i,a,lm} = \sum_j \tilde\phi_a(r_{ij}) Y_{lm}(\hat r_{ij})` with radial functions
-    :math:`\tilde\phi_a` mixed from all frequencies under all cutoffs, and the spectrum is
-    :math:`p_{i,aa'l} = \sum_m c_{i,a,lm} c_{i,a',lm} / \sqrt{2 l + 1}`, for a ≤ a', with
-    off-diagonal entries times √2. It is invariant under rotation, inversion and the order of
-    neighbours, and does not see elements. Densities are divided by the root of one plus the
-    smoothed number of neighbours, and a steep inverse hyperbolic sine compresses the values, so
-    that diamond and potassium give numbers of the same order.
+    The equations stand in ``docs/networks/triforces.md``, for channels a ≤ a'. The spectrum is
+    invariant under rotation, inversion and the order of neighbours, and does not see elements.
+    A steep inverse hyperbolic sine compresses it, so that diamond and potassium give numbers of
+    the same order.
 
     `forward` takes a :class:`CrystalBatch`, the :class:`BesselBasis` values of its pairs and the
     :func:`coordination` of its atoms, and gives ``(n_atoms, out_features)``.

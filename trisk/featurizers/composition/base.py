@@ -36,15 +36,14 @@ class BaseCompositionFeaturizer(TableFeaturizer):
     _columns: ClassVar[Sequence[str]] = ()
     _rows_are = "compositions"
     _texts = {
-        "on_error, n_jobs": """on_error : {"raise", "nan"}, default="raise"
+        "Parameters": """Parameters
+    ----------
+    on_error : {"raise", "nan"}, default="raise"
         Whether a row that cannot be featurized is an error, or gives NaN and one warning.
     n_jobs : int, default=None
         Number of joblib workers over chunks of rows; None is 1, -1 all processors."""
     }
-    _parameter_constraints = {
-        **TableFeaturizer._parameter_constraints,
-        "missing": [StrOptions({"nan", "mean", "raise"})],
-    }
+    _parameter_constraints = {"missing": [StrOptions({"nan", "mean", "raise"})]}
 
     def _transform_rows(self, X):
         table, errors = parse_compositions(X, type(self).__name__)

@@ -154,8 +154,6 @@ def parse_compositions(X, featurizer="parser"):
     return table, errors
 
 
-# One formula at a time.
-
 # Each alternative starts with a different character, so a scan is linear in the length.
 _NUMBER = r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e-?[0-9]+)?)?"
 _TOKEN = re.compile(rf"([A-Z][a-z]*)\s*{_NUMBER}|(\()|\)\s*{_NUMBER}|\s+")
@@ -288,8 +286,6 @@ def _explain(text, position):
     return f"{character!r} at character {position + 1} does not belong in a formula"
 
 
-# Objects that are no text.
-
 _ION = re.compile(r"\s*([A-Za-z]+)([0-9]+(?:\.[0-9]+)?)?([+-])?\s*")
 
 
@@ -335,8 +331,6 @@ def _amount(amount):
     except (TypeError, ValueError):
         raise FormulaError(f"the amount {str(amount)[:20]!r} is not a number") from None
 
-
-# Many plain formulas at once.
 
 _OTHER, _UPPER, _LOWER, _DIGIT, _DOT, _END = range(6)
 _CLASS = np.full(256, _OTHER, dtype=np.uint8)

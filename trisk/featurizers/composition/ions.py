@@ -30,9 +30,7 @@ class IonPropertyFeaturizer(ElementTableFeaturizer):
     The first is decided as a bounded subset sum: always exactly, in microseconds, at worst a few
     milliseconds a row, whatever the number of atoms, where matminer enumerates combinations.
 
-    Parameters
-    ----------
-    {on_error, n_jobs}
+    {Parameters}
     missing : {"mean", "nan", "raise"}, default="mean"
         What stands for data that an element lacks. For an electronegativity (He, Ne, Ar and Rf to
         Cn): the mean over the elements that have one (as in matminer), NaN, or an error of

@@ -18,9 +18,7 @@ class MagpieFeaturizer(ElementTableFeaturizer):
     abundant element; the smallest one if several are equally abundant). Names, order and values
     are those of matminer's ``ElementProperty.from_preset("magpie")``.
 
-    Parameters
-    ----------
-    {on_error, n_jobs}
+    {Parameters}
     missing : {"mean", "nan", "raise"}, default="mean"
         What stands for a property that the table lacks (electronegativity of He, Ne, Ar and Rn,
         melting point of He and Fr, space group of At, Rn and Fr; several beyond curium): its mean

@@ -73,9 +73,7 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
 
     The input is read once; each block then computes its columns for all rows.
 
-    Parameters
-    ----------
-    {on_error, n_jobs}
+    {Parameters}
     missing : {"mean", "nan", "raise"}, default="mean"
         What stands for data that an element lacks, in every block given by name: the mean over
         the elements that have it (Nh to Og, of which next to nothing is known, are an error), NaN
@@ -137,7 +135,6 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
     blocks: list | tuple | None = None
 
     _parameter_constraints = {
-        **BaseCompositionFeaturizer._parameter_constraints,
         "preset": [StrOptions({*PRESETS, "auto"})],
         "pretrained": ["boolean", StrOptions({"auto"})],
         "blocks": [list, tuple, None],

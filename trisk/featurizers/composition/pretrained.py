@@ -35,9 +35,7 @@ class Mat2VecFeaturizer(ElementTableFeaturizer):
     mat2vec's vectors were learned from 3.3 million abstracts of materials science [1]_: elements
     used in like contexts lie close together. [2]_ compares the tables.
 
-    Parameters
-    ----------
-    {on_error, n_jobs}
+    {Parameters}
     missing : {"mean", "nan", "raise"}, default="mean"
         What stands for an element without a vector ("mat2vec" lacks none): the mean vector of the
         others (but Nh to Og are an error), NaN, or an error of that row.
@@ -78,7 +76,6 @@ class Mat2VecFeaturizer(ElementTableFeaturizer):
     vectors: str | os.PathLike = "mat2vec"
 
     _parameter_constraints = {
-        **ElementTableFeaturizer._parameter_constraints,
         "vectors": [str, os.PathLike],
     }
 
@@ -106,9 +103,7 @@ class PretrainedFeaturizer(BaseCompositionFeaturizer):
     Project, with elements hidden in part of the rows [1]_. Its weights come with trisk; nothing
     is downloaded. What it knows of chemistry helps most where the task at hand has few rows.
 
-    Parameters
-    ----------
-    {on_error, n_jobs}
+    {Parameters}
     missing : {"mean", "nan", "raise"}, default="mean"
         Without effect: every element has a vector. Those of elements that no formula of the
         training data holds come from their Magpie properties and mat2vec vectors.
@@ -137,7 +132,6 @@ class PretrainedFeaturizer(BaseCompositionFeaturizer):
     weights: str | os.PathLike = "default"
 
     _parameter_constraints = {
-        **BaseCompositionFeaturizer._parameter_constraints,
         "weights": [str, os.PathLike],
     }
 

@@ -60,13 +60,14 @@ class StructureTableFeaturizer(TableFeaturizer, StructureFeaturizer):
     verbose: int = 0
 
     _parameter_constraints = {
-        **StructureFeaturizer._parameter_constraints,
         "cutoff": [Interval(Real, 0, LARGEST_CUTOFF, closed="right")],
         "verbose": ["verbose"],
     }
 
     _texts = {
-        "parameters": """on_error : {"raise", "nan"}, default="raise"
+        "Parameters": """Parameters
+    ----------
+    on_error : {"raise", "nan"}, default="raise"
         What to do with a structure that cannot be featurized: raise a
         :class:`~trisk.featurizers.FeaturizationError`, or give NaN and warn once;
         ``explain_errors`` then lists the causes.

@@ -131,7 +131,6 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
     verbose: int = 0
 
     _parameter_constraints = {
-        **StructureFeaturizer._parameter_constraints,
         "order": [Options(Integral, {0, 1, 2, 3})],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
         "cutoff": [Interval(Real, 0, LARGEST_CUTOFF, closed="right")],

@@ -49,9 +49,7 @@ class LayerFeaturizer(StructureTableFeaturizer):
     made of [1]_: an energy of exfoliation per atom is then that times the area per atom, and what
     is left to learn is a correction. Nothing is learned from the data.
 
-    Parameters
-    ----------
-    {parameters}
+    {Parameters}
     min_vacuum : float, default=5.0
         Least gap in Å between a layer and its image; a structure whose widest gap is less is
         no single layer.
@@ -92,7 +90,6 @@ class LayerFeaturizer(StructureTableFeaturizer):
     min_vacuum: float = 5.0
 
     _parameter_constraints = {
-        **StructureTableFeaturizer._parameter_constraints,
         "min_vacuum": [Interval(Real, 0, None, closed="left")],
     }
 

@@ -21,9 +21,7 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
     crystal. They do not change with rotation, inversion, choice of the cell, order of atoms, or an
     exchange of elements. Nothing is learned from the data.
 
-    Parameters
-    ----------
-    {parameters}
+    {Parameters}
     n_radial : int, default=8
         Number of radial functions, at most 64.
     max_degree : int, default=4
@@ -80,7 +78,6 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
     volume_per_atom: float | None = None
 
     _parameter_constraints = {
-        **StructureTableFeaturizer._parameter_constraints,
         "n_radial": [Interval(Integral, 1, 64, closed="both")],
         "max_degree": [Interval(Integral, 0, 32, closed="both")],
         "volume_per_atom": [None, Interval(Real, 0.5, None, closed="left")],

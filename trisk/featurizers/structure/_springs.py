@@ -56,9 +56,7 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
     task it correlates 0.976 with the last peak of the density of states), and what is left to
     learn is a correction. Nothing is learned from the data.
 
-    Parameters
-    ----------
-    {parameters}
+    {Parameters}
 
     Attributes
     ----------

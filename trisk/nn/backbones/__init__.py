@@ -6,27 +6,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from trisk.nn.backbones.equivariant import EquivariantBackbone
-from trisk.nn.backbones.potentials import (
-    POTENTIALS,
-    Potential,
-    as_backbone,
-    check_sizes,
-    load_potential,
-)
+from trisk.nn.backbones.potentials import POTENTIALS, load_potential
 from trisk.nn.batch import CrystalBatch
-
-__all__ = [
-    "BACKBONES",
-    "POTENTIALS",
-    "Backbone",
-    "EquivariantBackbone",
-    "Potential",
-    "as_backbone",
-    "check_sizes",
-    "load_potential",
-    "make_backbone",
-]
 
 #: Name → module and class, with random weights; other packages are imported when one is made.
 BACKBONES = {

@@ -11,15 +11,11 @@ from trisk.nn.streams import ElementVectors, coordination
 
 
 class EquivariantBackbone(nn.Module):
-    r"""Message passing with scalars and vectors on every atom, in the manner of PaiNN [1]_.
+    """Message passing with scalars and vectors on every atom, in the manner of PaiNN [1]_.
 
-    Filters are linear in the radial functions, without a bias. A sum over neighbours j of
-    filter × sender is therefore computed as
-    :math:`\sum_k W_k \odot \sum_j R_k(r_{ij}) \, s_j`: one small matrix product per atom instead
-    of arrays with a row for each pair and channel.
-
-    `forward` takes a :class:`CrystalBatch` and gives scalars ``(n_atoms, dim)`` and vectors
-    ``(n_atoms, 3, dim)`` after `n_layers` rounds of messages.
+    The equations stand in ``docs/networks/triforces.md``, with sums over neighbours as small
+    products of matrices. `forward` takes a :class:`CrystalBatch` and gives scalars
+    ``(n_atoms, dim)`` and vectors ``(n_atoms, 3, dim)`` after `n_layers` rounds of messages.
 
     References
     ----------
