@@ -1,6 +1,7 @@
 """Streams that see elements or geometry alone, and the encoder that joins them."""
 
 import math
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -95,7 +96,8 @@ class CompositionStream(nn.Module):
         elements, n_atoms, of_atom = _unique_elements(batch)
         counts = n_atoms.to(self.embed.weight.dtype)
         if self.stoichiometry == "reduced":
-            counts = counts / _common_divisors(n_atoms).to(counts.dtype).unsqueeze(1)
+            divisors = reduce(torch.gcd, n_atoms.unbind(1))
+            counts = counts / divisors.to(counts.dtype).unsqueeze(1)
         x = self.embed(elements)
         weights = counts
         if self.stoichiometry == "fractions":
@@ -129,13 +131,6 @@ def _unique_elements(batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor]:
     order = present.argsort(dim=1, descending=True, stable=True)[:, : batch.n_elements]
     place = (present.cumsum(1) - 1).flatten().index_select(0, key)
     return order, counts.gather(1, order), batch.atom_structure * batch.n_elements + place
-
-
-def _common_divisors(counts: Tensor) -> Tensor:
-    divisors = counts[:, 0]
-    for column in counts.unbind(1)[1:]:
-        divisors = torch.gcd(divisors, column)
-    return divisors
 
 
 class _Block(nn.Module):
