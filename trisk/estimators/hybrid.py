@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import huber
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import HasMethods, Interval, StrOptions
@@ -275,8 +276,13 @@ class BaseHybridTRIADS(TableNetwork):
             stacks = len(X) <= MANY_ROWS
         if not stacks and not self.calibrate:
             return None
-        if self.calibrate and not stacks and self.n_members_ == 1:
-            self._warn_of_one_member()
+        has_spread = stacks or self.n_members_ > 1 or is_classifier(self)
+        if self.calibrate and not has_spread:
+            warnings.warn(
+                "calibrate=True scales the spread of several networks, but there is one: set "
+                "n_members=2 or more, or calibrate=False.",
+                stacklevel=6,
+            )
         held_out = HeldOutFit(self, self._named(X), y, weight, stacks=stacks)
         if self.calibrate and not held_out.folds:
             warnings.warn(
@@ -285,9 +291,6 @@ class BaseHybridTRIADS(TableNetwork):
                 stacklevel=6,
             )
         return held_out
-
-    def _warn_of_one_member(self):
-        """What a regressor has to say."""
 
     def _temper(self, answer):
         """Calibrated answers of the network; a classifier's are."""
@@ -408,13 +411,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
         self.spread_scale_ = np.stack([np.ones(y.shape[1:]), np.zeros(y.shape[1:])])
         self.__dict__.pop("interval_factors_", None)
         return super()._fit_table(X, target, weight, y)
-
-    def _warn_of_one_member(self):
-        warnings.warn(
-            "calibrate=True scales the spread of several networks, but there is one: set "
-            "n_members=2 or more, or calibrate=False.",
-            stacklevel=7,
-        )
 
     @property
     def _has_spread(self):
