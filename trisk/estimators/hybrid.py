@@ -445,12 +445,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
         losses = {"absolute_error": np.abs, "squared_error": np.square}
         return losses.get(self.loss, lambda r: huber(1.0, r))(residual).mean(1)
 
-    def predict(self, X, return_std=False):
-        if return_std:
-            self._check_spread()
-        center, spread = self._answer(X)
-        return (center, self._standard_deviation(spread)) if return_std else center
-
     def predict_interval(self, X, coverage=0.9):
         """Predict intervals that hold the target with a probability.
 

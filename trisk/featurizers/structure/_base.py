@@ -77,8 +77,11 @@ class StructureTableFeaturizer(TableFeaturizer, StructureFeaturizer):
         Distance in Å up to which atoms are neighbours, at most 100. Each atom needs one.
     verbose : int, default=0
         Whether to show a progress bar over structure files.""",
-        "attributes": StructureFeaturizer._texts["attributes"]
-        + "\n    n_features_out_ : int\n        Number of columns given out.",
+        "Attributes": f"""Attributes
+    ----------
+    {StructureFeaturizer._texts["attributes"]}
+    n_features_out_ : int
+        Number of columns given out.""",
     }
 
     def _transform_rows(self, X):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,14 +22,6 @@ from trisk.structures.neighbors import LARGEST_CUTOFF
 from trisk.structures.readers import describe_atoms
 
 _TRANSFORMER = HasMethods(["fit", "transform", "get_feature_names_out"])
-_OF_GRAPHS = (
-    "order",
-    "n_neighbors",
-    "cutoff",
-    "n_angle_neighbors",
-    "n_dihedral_neighbors",
-    "physics",
-)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -243,7 +236,8 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
 
     def _build(self, atoms):
         """Graphs of all rows, and the rows that have lost their atoms with their causes."""
-        build = partial(build_graphs, **{name: getattr(self, name) for name in _OF_GRAPHS})
+        parameters = {*signature(build_graphs).parameters} - {"atoms"}
+        build = partial(build_graphs, **{name: getattr(self, name) for name in parameters})
         progress = "crystal graphs" if self.verbose else None
         graphs, causes = in_chunks(build, atoms, n_jobs=self.n_jobs, progress=progress)
         return CrystalGraphs.concatenate(graphs), causes
