@@ -416,9 +416,6 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
     def _has_spread(self):
         return super()._has_spread or self.stacked_ is not None
 
-    def _calibrate(self, y, answer, weight):
-        """Nothing: a mean needs no temperature."""
-
     def _calibrate_spread(self, error, spread, weight):
         self.spread_scale_ = fit_spread(error, spread, weight)
         self.interval_factors_ = interval_factors(error, self._standard_deviation(spread), weight)

@@ -103,7 +103,7 @@ class HeldOutFit:
         answer, spread, second = map(np.concatenate, zip(*answers, strict=True))
         held_out = np.concatenate([rows for _, rows in self.folds])
         target, weight = self.y[held_out], self.weight[held_out]
-        if estimator.calibrate:
+        if estimator.calibrate and is_classifier(estimator):
             estimator._calibrate(target, answer, weight)
         answer = estimator._temper(answer)
         if stacks:
