@@ -173,8 +173,6 @@ _EXCEPTIONS = {
     "featurizers/composition/pretrained.py": ["torch", "trisk.nn"],
     # Columns are what a network holds of atoms.
     "featurizers/potential/_embedder.py": ["torch", "trisk.nn"],
-    # Transformers of others take pymatgen's structures.
-    "estimators/retrieval.py": ["pymatgen"],
 }
 
 

@@ -51,22 +51,13 @@ def stream_files(folder, pattern="**/*.cif", *, limit=None):
 
 
 def _read_files(files):
-    from pymatgen.core import Lattice, Structure
-
-    from trisk.structures import read_structures
+    from trisk.structures.readers import read_structures, to_pymatgen
 
     for file in files:
         atoms, errors = read_structures([file], on_error="nan")
         if errors:
             raise ValueError(f"{str(file)!r} is no structure file: {errors[0].cause}")
-        lattice = Lattice(atoms.lattices[0], pbc=tuple(atoms.pbc[0].tolist()))
-        yield Structure(
-            lattice,
-            atoms.atomic_numbers.tolist(),
-            atoms.positions,
-            coords_are_cartesian=True,
-            properties={"file": str(file)},
-        )
+        yield to_pymatgen(atoms, 0, properties={"file": str(file)})
 
 
 def stream_ase_database(path, selection=None, *, limit=None):

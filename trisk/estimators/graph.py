@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -181,33 +181,23 @@ def _log(sensors):
 
 def collate(graphs, device, dtype):
     """Turn scaled graphs, whose first sensor is an unscaled stiffness, into a GraphBatch."""
-
-    def index(values):
-        return torch.from_numpy(values.astype(np.int64, copy=False))
-
-    def real(values):
-        return torch.from_numpy(np.ascontiguousarray(values))
-
     atom_structure = np.repeat(np.arange(len(graphs)), graphs.counts("atom"))
     center, neighbor = graphs.bond_atoms.T
     lattices = graphs.lattices[atom_structure[center]]
     shifts = (graphs.bond_images[:, None, :] @ lattices)[:, 0]
     vectors = graphs.positions[neighbor] + shifts - graphs.positions[center]
-    return GraphBatch(
-        atomic_numbers=index(graphs.atomic_numbers),
-        atom_features=real(graphs.atom_features),
-        context=real(graphs.context),
-        bond_lengths=real(graphs.bond_lengths),
-        bond_directions=real(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)),
-        bond_stiffness=real(graphs.bond_sensors[:, 0]),
-        bond_sensors=real(graphs.bond_sensors[:, 1:]),
-        angle_cosines=real(graphs.angle_cosines),
-        dihedral_cosines=real(graphs.dihedral_cosines),
-        atom_structure=index(atom_structure),
-        bond_atoms=index(graphs.bond_atoms),
-        angle_bonds=index(graphs.angle_bonds),
-        dihedral_angles=index(graphs.dihedral_angles),
-    ).to(device, dtype)
+    arrays = {
+        "atom_structure": atom_structure,
+        "bond_directions": vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
+        "bond_stiffness": graphs.bond_sensors[:, 0],
+        "bond_sensors": graphs.bond_sensors[:, 1:],
+    }
+    tensors = {}
+    for name in (field.name for field in fields(GraphBatch)):
+        array = np.ascontiguousarray(arrays[name] if name in arrays else getattr(graphs, name))
+        is_index = array.dtype.kind == "i"
+        tensors[name] = torch.from_numpy(array.astype(np.int64, copy=False) if is_index else array)
+    return GraphBatch(**tensors).to(device, dtype)
 
 
 class _GraphLoss(DeepSupervisionLoss):

@@ -2,7 +2,7 @@
 
 import importlib.util
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,6 +19,7 @@ from threadpoolctl import ThreadpoolController
 from trisk._compat import HasMethods, Interval, KNeighborsMixin, StrOptions
 from trisk.estimators.base import NetworkEstimator
 from trisk.structures import read_structures
+from trisk.structures.readers import to_pymatgen
 
 _NUMBERED = re.compile(r"(?P<block>.+) \d+")
 #: Name of the one block of a table whose columns are not numbered by block.
@@ -411,21 +412,16 @@ def _exact_index(vectors, n_jobs):
 
 def scale_volumes(structures, volume_per_atom):
     """Structures of any kind as those of pymatgen with one volume in Å³ per atom."""
-    from pymatgen.core import Lattice, Structure
-
     atoms, _ = read_structures(structures)
     volumes = np.abs(np.linalg.det(atoms.lattices))
     factors = np.cbrt(volume_per_atom * atoms.counts() / volumes)
     factors[~atoms.pbc.all(axis=1)] = 1
-    scaled = []
-    for row, factor in enumerate(factors):
-        own = slice(*atoms.offsets["atom"][row : row + 2])
-        lattice = Lattice(factor * atoms.lattices[row], pbc=tuple(atoms.pbc[row].tolist()))
-        positions = factor * atoms.positions[own]
-        scaled.append(
-            Structure(lattice, atoms.atomic_numbers[own], positions, coords_are_cartesian=True)
-        )
-    return scaled
+    scaled = replace(
+        atoms,
+        lattices=factors[:, None, None] * atoms.lattices,
+        positions=factors[atoms.rows(), None] * atoms.positions,
+    )
+    return [to_pymatgen(scaled, row) for row in range(len(scaled))]
 
 
 def _find_blocks(names, n_columns):

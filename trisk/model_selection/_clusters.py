@@ -180,15 +180,12 @@ def _read_materials(materials, by):
 
 def _read_structure(source, row, by):
     """A crystal, or its composition where that is all that matters or it is no crystal."""
-    from pymatgen.core import Structure
-
-    from trisk.structures import read_structures
+    from trisk.structures.readers import read_structures, to_pymatgen
 
     found, errors = read_structures([source], on_error="nan")
     if errors:
         raise ValueError(f"Row {row} is no material: {source!r:.60} ({errors[0].cause}).")
-    species, places = found.atomic_numbers, found.positions
-    crystal = Structure(found.lattices[0], species, places, coords_are_cartesian=True)
+    crystal = to_pymatgen(found, 0)
     return crystal if by == "prototype" and found.pbc.all() else crystal.composition
 
 

@@ -75,14 +75,11 @@ class StreamHead(nn.Module):
 class PropertyHead(StreamHead):
     """Properties of structures or atoms from the blocks of all streams, ``(n_rows, n_outputs)``.
 
-    Atoms pass one layer and are pooled: by an average weighted by attention or the mean, for
-    intensive properties, or by the sum for extensive ones. Attention lets the average follow the
-    atoms that matter, as the lightest one on the stiffest bond does for the highest vibration;
-    its four heads have a part of the columns each, and a supercell gives what its cell gives. Two
-    more layers follow, with dropout, that also see the blocks of the structure and `n_context`
-    further columns, which pass one layer. With the sum, each atom has its own contribution, for
-    which it sees the columns of its structure, and nothing follows. With ``"none"``, these
-    contributions are the outputs.
+    As in ``docs/networks/triforces.md``. Attention lets the average follow the atoms that matter,
+    as the lightest one on the stiffest bond does for the highest vibration, and a supercell gives
+    what its cell gives. `n_context` further columns pass one layer. With the sum, each atom has
+    its own contribution, for which it sees the columns of its structure; with ``"none"``, these
+    are the outputs.
     """
 
     _of_targets = ("readout.2.",)

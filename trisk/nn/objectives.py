@@ -224,12 +224,11 @@ def _itself(values: Tensor) -> Tensor:
 
 
 def epps_pulley(projections: Tensor, total: Callable[[Tensor], Tensor] = _itself) -> Tensor:
-    r"""Epps–Pulley statistic of each column against the standard normal distribution.
+    """Epps–Pulley statistic of each column against the standard normal distribution.
 
-    Projections are ``(n_samples, n_slices)``, the result ``(n_slices,)``:
-    :math:`\int_{-3}^{3} |\hat\varphi(t) - e^{-t^2/2}|^2 e^{-t^2/2} dt` by the trapezoidal rule,
-    with the empirical characteristic function :math:`\hat\varphi`, *not* multiplied by the number
-    of samples: times it, the expectation for Gaussian samples is 1.05 (Biometrika 70, 723, 1983).
+    Projections are ``(n_samples, n_slices)``, the result ``(n_slices,)``: T of
+    ``docs/networks/triforces.md`` by the trapezoidal rule, *not* multiplied by the number of
+    samples: times it, the expectation for Gaussian samples is 1.05 (Biometrika 70, 723, 1983).
     `total` adds a tensor over the processes that hold the samples together.
     """
     points = torch.linspace(0, _END, _N_POINTS, dtype=projections.dtype, device=projections.device)

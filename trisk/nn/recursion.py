@@ -51,10 +51,9 @@ class _JoinedUpdate(Update):
 class RecursiveCore(nn.Module):
     """Refine a latent state z and an answer state y with shared weights.
 
-    Starting from zeros, each step computes ``z ← z + f(x, y, z)`` and ``y ← y + g(y, z)``. The
-    share of x in f is the same at every step and is computed once. Shapes: ``(K, B, dim)`` to
-    ``(K, n_steps, B, dim)``, the answer state after every step. TRIADS follows here the tiny
-    recursive networks of A. Jolicoeur-Martineau, arXiv:2510.04871.
+    As in ``docs/networks/hybrid_triads.md``; the share of x is computed once. Shapes:
+    ``(K, B, dim)`` to ``(K, n_steps, B, dim)``, the answer state after every step. TRIADS follows
+    here the tiny recursive networks of A. Jolicoeur-Martineau, arXiv:2510.04871.
     """
 
     def __init__(self, n_members: int, dim: int, hidden_dim: int, n_steps: int, dropout: float):

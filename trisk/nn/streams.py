@@ -1,6 +1,7 @@
 """Streams that see elements or geometry alone, and the encoder that joins them."""
 
 import math
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -51,17 +52,15 @@ class ElementVectors(nn.Embedding):
 
 
 class CompositionStream(nn.Module):
-    r"""Transformer over unique elements that equals one over all atoms.
+    """Transformer over unique elements that equals one over all atoms.
 
-    An element that occurs c times is one token, whose keys carry log c: the softmax then weighs
-    it as c equal tokens would weigh. Positions and lattices never enter.
-
-    The `stoichiometry` says what the tokens know of their counts. With ``"counts"`` and without
-    a class token, only ratios matter, for a constant factor leaves a softmax as it is; with a
-    class token, whose count is one, larger cells differ from smaller ones. ``"reduced"`` divides
-    counts by their greatest common divisor. ``"fractions"`` embeds the atomic fraction in the
-    token and gives all tokens equal weight in attention. A `class_token` is a learned token that
-    collects the composition's embedding; otherwise it is the mean over atoms.
+    As in ``docs/networks/triforces.md``. The `stoichiometry` says what the tokens know of their
+    counts. With ``"counts"`` and without a class token, only ratios matter, for a constant factor
+    leaves a softmax as it is; with a class token, whose count is one, larger cells differ from
+    smaller ones. ``"reduced"`` divides counts by their greatest common divisor. ``"fractions"``
+    embeds the atomic fraction in the token and gives all tokens equal weight in attention. A
+    `class_token` is a learned token that collects the composition's embedding; otherwise it is
+    the mean over atoms.
 
     `forward` takes a :class:`CrystalBatch` and gives embeddings of atoms ``(n_atoms, dim)``,
     equal for all atoms of an element in a structure, and of structures ``(n_structures, dim)``.
@@ -95,7 +94,8 @@ class CompositionStream(nn.Module):
         elements, n_atoms, of_atom = _unique_elements(batch)
         counts = n_atoms.to(self.embed.weight.dtype)
         if self.stoichiometry == "reduced":
-            counts = counts / _common_divisors(n_atoms).to(counts.dtype).unsqueeze(1)
+            divisors = reduce(torch.gcd, n_atoms.unbind(1))
+            counts = counts / divisors.to(counts.dtype).unsqueeze(1)
         x = self.embed(elements)
         weights = counts
         if self.stoichiometry == "fractions":
@@ -129,13 +129,6 @@ def _unique_elements(batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor]:
     order = present.argsort(dim=1, descending=True, stable=True)[:, : batch.n_elements]
     place = (present.cumsum(1) - 1).flatten().index_select(0, key)
     return order, counts.gather(1, order), batch.atom_structure * batch.n_elements + place
-
-
-def _common_divisors(counts: Tensor) -> Tensor:
-    divisors = counts[:, 0]
-    for column in counts.unbind(1)[1:]:
-        divisors = torch.gcd(divisors, column)
-    return divisors
 
 
 class _Block(nn.Module):
@@ -209,9 +202,7 @@ class PowerSpectrum(nn.Module):
 class StructureStream(nn.Module):
     """Embeds atoms by the shape of their surroundings alone, ``(n_atoms, dim)``.
 
-    The :class:`PowerSpectrum` passes a two-layer network beside a linear one; messages between
-    neighbours, gated by smooth radial functions without a bias, then spread it. Elements never
-    enter: a structure keeps its embedding when its elements are exchanged.
+    As in ``docs/networks/triforces.md``: a :class:`PowerSpectrum`, spread by messages.
     """
 
     def __init__(self, cutoff: float, dim: int):

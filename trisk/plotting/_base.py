@@ -13,11 +13,21 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 GUIDE: dict[str, Any] = {"color": "0.35", "linewidth": 1, "linestyle": (0, (5, 3))}
 
 
+_ATTRIBUTES = """Attributes
+    ----------
+    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Axes, and their figure."""
+
+
 class Display:
     """A plot on given axes or on those of a new figure."""
 
     _size = (5.4, 4.0)
     _n_axes = 1
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.__doc__ = (cls.__doc__ or "").replace("{Attributes}", _ATTRIBUTES)
 
     def plot(self, ax=None):
         """Draw the display.

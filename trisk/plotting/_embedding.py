@@ -25,10 +25,7 @@ class EmbeddingDisplay(Display):
     axis_labels : tuple of str, default=("map 1", "map 2")
         Labels of the axes.
 
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
-        Axes of the map, and their figure.
+    {Attributes}
     points_ : list of matplotlib.collections.PathCollection
         The points; one collection per class.
     """

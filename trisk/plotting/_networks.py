@@ -90,10 +90,7 @@ class AttentionDisplay(NetworkDisplay):
     name : str, default=None
         Title of the picture.
 
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
-        Axes of the picture, and their figure.
+    {Attributes}
     image_ : matplotlib.image.AxesImage
         The picture.
     order_ : ndarray of shape (n_properties,)
@@ -148,10 +145,7 @@ class SupervisionDisplay(NetworkDisplay):
     name, unit : str, default=None
         Name of the model in the legend; unit of the values, ``y_true.attrs["unit"]`` if None.
 
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
-        Axes of the plot, and their figure.
+    {Attributes}
     error_line_, move_line_, legend_ : matplotlib artists
         Mean absolute error or log loss after each step, mean change from the step before, and the
         legend of all models on the axes.
@@ -282,10 +276,7 @@ class PretrainingDisplay(NetworkDisplay):
         What to draw: the objectives without their weights, or the norms of their weighted
         gradients in each stream.
 
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
-        Axes of the plot, and their figure.
+    {Attributes}
     lines_, legend_ : dict of str to matplotlib.lines.Line2D, matplotlib.legend.Legend
         Lines by name of the history's column, and the legend.
     """

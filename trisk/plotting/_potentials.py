@@ -40,10 +40,7 @@ class PhononDisplay(Display):
         Points of the path as ASE names them, such as ``"GMKG"`` for a layer; None takes the
         usual path of the lattice.
 
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
-        Axes, and their figure.
+    {Attributes}
     frequencies_ : ndarray of shape (n_wave_vectors, n_bands)
         Frequencies in cm⁻¹.
     labels_ : list of str
@@ -147,10 +144,7 @@ class EnergyVolumeDisplay(Display):
     name : str, default=None
         Name of the model in the legend.
 
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
-        Axes, and their figure.
+    {Attributes}
     volume_, energy_ : float
         Volume (Å³/atom) and energy (eV/atom) at the minimum.
     bulk_modulus_ : float

@@ -146,6 +146,16 @@ def describe_structure(value):
     return f"...{lines[0][-77:]}" if is_path else f"{lines[0][:77]}..."
 
 
+def to_pymatgen(atoms, row, **settings):
+    """One structure of a batch as pymatgen's."""
+    from pymatgen.core import Lattice, Structure
+
+    own = slice(*atoms.offsets["atom"][row : row + 2])
+    lattice = Lattice(atoms.lattices[row], pbc=tuple(atoms.pbc[row].tolist()))
+    numbers, places = atoms.atomic_numbers[own].tolist(), atoms.positions[own]
+    return Structure(lattice, numbers, places, coords_are_cartesian=True, **settings)
+
+
 def is_source(value):
     """Whether a value is a path, text, dict or row of a structure, and not a formula."""
     if isinstance(value, str):

@@ -77,23 +77,17 @@ class StructureTableFeaturizer(TableFeaturizer, StructureFeaturizer):
         Distance in Å up to which atoms are neighbours, at most 100. Each atom needs one.
     verbose : int, default=0
         Whether to show a progress bar over structure files.""",
-        "attributes": StructureFeaturizer._texts["attributes"]
-        + "\n    n_features_out_ : int\n        Number of columns given out.",
+        "Attributes": f"""Attributes
+    ----------
+    {StructureFeaturizer._texts["attributes"]}
+    n_features_out_ : int
+        Number of columns given out.""",
     }
 
     def _transform_rows(self, X):
         atoms, errors = self._read(as_value_list(X, self._rows_are), self.verbose)
-        chunks = chunked(atoms)
-        results = map_chunks(
-            self._compute_chunk, [atoms.take(rows) for rows in chunks], n_jobs=self.n_jobs
-        )
-        causes = {
-            int(rows[row]): cause
-            for rows, (_, found) in zip(chunks, results, strict=True)
-            for row, cause in found.items()
-        }
-        errors += self._errors(atoms, causes)
-        return np.concatenate([values for values, _ in results]), errors
+        values, causes = in_chunks(self._compute_chunk, atoms, n_jobs=self.n_jobs)
+        return np.concatenate(values), errors + self._errors(atoms, causes)
 
     def _compute_chunk(self, atoms):
         """Columns, NaN for structures without atoms or with a fault, and the faults by row."""
@@ -128,6 +122,18 @@ def chunked(atoms, n_atoms=_CHUNK_ATOMS):
     """Rows of runs of structures with a bounded number of atoms, at least one run."""
     ends = np.cumsum(atoms.counts()) // n_atoms
     return np.split(np.arange(len(atoms)), np.flatnonzero(np.diff(ends)) + 1)
+
+
+def in_chunks(function, atoms, **settings):
+    """What a function gives for parts of a batch, beside causes by row; and the causes of all."""
+    chunks = chunked(atoms)
+    results = map_chunks(function, [atoms.take(rows) for rows in chunks], **settings)
+    causes = {
+        int(rows[row]): cause
+        for rows, (_, found) in zip(chunks, results, strict=True)
+        for row, cause in found.items()
+    }
+    return [values for values, _ in results], causes
 
 
 def find_lone_atoms(atoms, pairs, cutoff):

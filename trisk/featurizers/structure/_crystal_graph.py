@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,22 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from trisk._compat import HasMethods, Interval, Options, check_feature_names
 from trisk.featurizers._rows import RowFeaturizer, with_process
 from trisk.featurizers.composition.presets import CompositionFeaturizer
-from trisk.featurizers.structure._base import StructureFeaturizer, chunked
+from trisk.featurizers.structure._base import StructureFeaturizer, in_chunks
 from trisk.featurizers.structure._graph_arrays import build_graphs
 from trisk.structures.graphs import CrystalGraphs, emptied
 from trisk.structures.neighbors import LARGEST_CUTOFF
 from trisk.structures.readers import describe_atoms
-from trisk.structures.rows import map_chunks
 
 _TRANSFORMER = HasMethods(["fit", "transform", "get_feature_names_out"])
-_OF_GRAPHS = (
-    "order",
-    "n_neighbors",
-    "cutoff",
-    "n_angle_neighbors",
-    "n_dihedral_neighbors",
-    "physics",
-)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -244,19 +236,11 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
 
     def _build(self, atoms):
         """Graphs of all rows, and the rows that have lost their atoms with their causes."""
-        chunks = chunked(atoms)
-        parts = map_chunks(
-            partial(build_graphs, **{name: getattr(self, name) for name in _OF_GRAPHS}),
-            [atoms.take(rows) for rows in chunks],
-            n_jobs=self.n_jobs,
-            progress="crystal graphs" if self.verbose else None,
-        )
-        causes = {
-            int(rows[row]): cause
-            for rows, (_, found) in zip(chunks, parts, strict=True)
-            for row, cause in found.items()
-        }
-        return CrystalGraphs.concatenate([graphs for graphs, _ in parts]), causes
+        parameters = {*signature(build_graphs).parameters} - {"atoms"}
+        build = partial(build_graphs, **{name: getattr(self, name) for name in parameters})
+        progress = "crystal graphs" if self.verbose else None
+        graphs, causes = in_chunks(build, atoms, n_jobs=self.n_jobs, progress=progress)
+        return CrystalGraphs.concatenate(graphs), causes
 
 
 def _fit_transformers(transformers):

@@ -54,9 +54,7 @@ class LayerFeaturizer(StructureTableFeaturizer):
         Least gap in Å between a layer and its image; a structure whose widest gap is less is
         no single layer.
 
-    Attributes
-    ----------
-    {attributes}
+    {Attributes}
 
     See Also
     --------

@@ -31,9 +31,7 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
         prototype resemble each other whatever the size of their atoms; 20 is usual for inorganic
         crystals, and 0.5 the least. None keeps the distances as they are.
 
-    Attributes
-    ----------
-    {attributes}
+    {Attributes}
 
     Notes
     -----

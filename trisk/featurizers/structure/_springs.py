@@ -58,9 +58,7 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
 
     {Parameters}
 
-    Attributes
-    ----------
-    {attributes}
+    {Attributes}
 
     Notes
     -----

@@ -2,6 +2,7 @@
 
 import os
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -163,15 +164,9 @@ def _embed(network: nn.Module, batch: CrystalBatch, pairs: Tensor, elements: Ten
 
 def _import_mace():
     """The modules of MACE and the irreps of e3nn, with no trace left in the process."""
-    forced = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(forced)
-    try:
-        with using("mace-torch", "mace"), torch.serialization.safe_globals([slice]):
-            from e3nn.o3 import Irreps
-            from mace import modules
-    finally:
-        # Importing MACE switches torch's safe loading off for the whole process.
-        os.environ.pop(forced, None)
-        if before is not None:
-            os.environ[forced] = before
+    # Importing MACE switches torch's safe loading off, by a variable of the whole process.
+    unchanged = patch.dict(os.environ)
+    with unchanged, using("mace-torch", "mace"), torch.serialization.safe_globals([slice]):
+        from e3nn.o3 import Irreps
+        from mace import modules
     return modules, Irreps
