@@ -639,3 +639,28 @@ def test_command__counts_what_held():
     tests = {"A": ["a.py"], "b": ["b.py"], "c": ["a.py::other"]}
     lines = list(clients.table(tests, outcomes, {"A": "1.0", "c": "2.0"}.get))
     assert lines[2:] == ["| A | 1.0 | 2 | 1 |", "| c | 2.0 | 1 | 0 |"]
+
+
+def test_command__one_package__keeps_the_other_rows(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    head = ["<!-- clients -->", "", "| client | version | tests | held |", "|---|---|---:|---:|"]
+    rows, tail = ["| ase | 1 | 2 | 2 |", "| gone | 3 | 1 | 1 |"], ["", "<!-- end of clients -->"]
+    page.write_text("\n".join([*head, *rows, *tail, ""]))
+    monkeypatch.setattr(clients, "PAGE", page)
+    monkeypatch.setattr(clients, "tests_of_clients", lambda: {"ase": ["a.py"], "numpy": ["n.py"]})
+
+    def run(arguments, plugins):
+        assert arguments[-1] == "n.py"
+        assert "a.py" not in arguments
+        plugins[0].by_test = {"n.py::test": "passed"}
+        return 0
+
+    monkeypatch.setattr(pytest, "main", run)
+    with pytest.raises(SystemExit) as caught:
+        clients.main(["numpy"])
+    assert caught.value.code == 0
+    rows.append(f"| numpy | {np.__version__} | 1 | 1 |")
+    assert page.read_text().splitlines() == [*head, *rows, *tail]
+    with pytest.raises(SystemExit) as caught:
+        clients.main(["nunpy"])
+    assert caught.value.code == 2

@@ -3,8 +3,12 @@
 ``python -m tools.clients`` runs ``tests/test_clients.py`` and the tests of clients that stand
 elsewhere, some minutes on one core, and writes the table in ``docs/reliability.md``. What is not
 installed is left out: ``pip install -c constraints.txt -e '.[test,clients]'`` brings most of it.
+``python -m tools.clients shap lime`` runs the tests of these packages alone, and the other rows
+stay.
 """
 
+import argparse
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -89,28 +93,38 @@ def tests_of_clients():
     return tests
 
 
-def table(tests, outcomes, version_of):
-    """Lines of the table: packages that are installed, and how many of their tests held."""
-    yield "| client | version | tests | held |"
-    yield "|---|---|---:|---:|"
-    for package in sorted(tests, key=str.lower):
-        counts = outcomes.counts(tests[package])
+def table(tests, outcomes, version_of, rows=()):
+    """Lines of the table: how many tests of each package held; `rows` stand where none ran."""
+    lines = dict(rows)
+    for package, names in tests.items():
+        counts = outcomes.counts(names)
         n_run = counts["passed"] + counts["failed"]
         if n_run:
-            yield f"| {package} | {version_of(package)} | {n_run} | {counts['passed']} |"
+            version = version_of(package)
+            lines[package] = f"| {package} | {version} | {n_run} | {counts['passed']} |"
+    yield "| client | version | tests | held |"
+    yield "|---|---|---:|---:|"
+    yield from (lines[package] for package in sorted(lines, key=str.lower))
 
 
-def main():
-    """Run the tests and write the table."""
-    tests = tests_of_clients()
+def main(arguments=None):
+    """Run the tests of all packages, or of those that are named, and write the table."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("packages", nargs="*", help="as they stand in the table (default: all)")
+    asked, tests = parser.parse_args(arguments).packages, tests_of_clients()
     from test_clients import version_of
 
-    outcomes, arguments = Outcomes(), [test for names in tests.values() for test in names]
-    status = pytest.main(["-q", "-m", "not slow", *arguments], plugins=[outcomes])
-    lines = list(table(tests, outcomes, version_of))
-    print("\n".join(lines))
+    if unknown := sorted({*asked} - {*tests}):
+        parser.error(f"no client is called {unknown}; there are {sorted(tests, key=str.lower)}")
     head, begin, rest = PAGE.read_text().partition("<!-- clients -->\n")
-    _, end, tail = rest.partition("<!-- end of clients -->\n")
+    written, end, tail = rest.partition("<!-- end of clients -->\n")
+    rows = re.findall(r"^(\| (\S+) \| .* \| \d+ \| \d+ \|)$", written, re.MULTILINE)
+    rows = [(package, row) for row, package in rows] if asked else ()
+    tests = {package: tests[package] for package in asked or tests}
+    outcomes, nodes = Outcomes(), [test for names in tests.values() for test in names]
+    status = pytest.main(["-q", "-m", "not slow", *nodes], plugins=[outcomes])
+    lines = list(table(tests, outcomes, version_of, rows))
+    print("\n".join(lines))
     PAGE.write_text(head + begin + "\n" + "\n".join(lines) + "\n\n" + end + tail)
     raise SystemExit(status)
 

@@ -116,6 +116,20 @@ def test_names_the_rows_that_it_cannot_embed():
     assert lenient.set_params(level="atom").fit(rows).explain_errors(rows).row.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(("level", "n_rows"), [("atom", 0), ("structure", 1)])
+def test_nothing_that_can_be_read__gives_the_same_columns(level, n_rows):
+    pytest.importorskip("chgnet")
+    embedder = PotentialEmbedder("chgnet", level=level, on_error="nan").fit(CRYSTALS)
+    with pytest.warns(UserWarning, match="1 of 1 rows hold NaN"):
+        columns = embedder.transform(["no structure"])
+    whole = embedder.transform(CRYSTALS[:1])
+    assert len(columns) == n_rows
+    assert columns.isna().all(axis=None)
+    assert columns.columns.equals(whole.columns)
+    assert columns.index.names == whole.index.names
+    assert columns.index.to_frame().dtypes.tolist() == whole.index.to_frame().dtypes.tolist()
+
+
 def test_says_what_it_takes():
     with pytest.raises(FileNotFoundError, match="neither a file nor a name"):
         PotentialEmbedder("chgnte").fit(CRYSTALS)

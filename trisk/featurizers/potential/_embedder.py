@@ -138,11 +138,12 @@ class PotentialEmbedder(TableFeaturizer, StructureFeaturizer):
         cache.warn(stacklevel=3)  # the caller of transform, past scikit-learn's wrapper
         if self.level == "structure":
             values = np.full((len(atoms), self.n_features_out_), np.nan)
-            values[rows] = [found[row].ravel() for row in rows]
+            values[rows] = np.reshape([found[row] for row in rows], (-1, self.n_features_out_))
             return self._as_frame(values, X)
         values = np.concatenate([np.empty((0, self.n_features_out_)), *(found[r] for r in rows)])
-        places = [(row, place) for row in rows for place in range(len(found[row]))]
-        index = pd.MultiIndex.from_tuples(places, names=["structure", "atom"])
+        counts = atoms.counts()[rows]
+        places = [np.repeat(rows, counts), np.concatenate([rows[:0], *map(np.arange, counts)])]
+        index = pd.MultiIndex.from_arrays(places, names=["structure", "atom"])
         return pd.DataFrame(values, columns=self._feature_names(), index=index)
 
     def _embed(self, backbone, atoms, rows, cache):
@@ -208,10 +209,8 @@ class PotentialEmbedder(TableFeaturizer, StructureFeaturizer):
 
 def _unknown_elements(backbone, atoms):
     """What is wrong with structures whose elements the potential does not know, by row."""
-    known = getattr(backbone, "elements", None)
-    new = np.zeros(0, dtype=int)
-    if known is not None:
-        new = np.flatnonzero(~np.isin(atoms.atomic_numbers, known))
+    known = getattr(backbone, "elements", atoms.atomic_numbers)
+    new = np.flatnonzero(~np.isin(atoms.atomic_numbers, known))
     rows = atoms.rows()[new].tolist()
     return {
         row: f"the potential does not know the element {ELEMENT_SYMBOLS[number - 1]}"
