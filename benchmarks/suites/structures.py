@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from benchmarks import data
@@ -23,6 +24,7 @@ SENSORS = {
     "phonons": ["energy", "stress", "forces", "gamma", "einstein", "phonon_dos"],
     "perovskites": ["energy", "stress", "forces"],
 }
+OF_NEQUIX = {"phonons": SENSORS["phonons"][:-1], "perovskites": SENSORS["perovskites"]}
 AREA = "Layer area per atom (A2)"
 DOS_MAXIMUM = "Potential DOS maximum (1/cm)"
 GAMMA_HIGHEST = "Potential gamma highest 1 (1/cm)"
@@ -49,7 +51,7 @@ def block(name, task):
         )  # fmt: skip
     if name == "sensors of Nequix":
         return trisk.PotentialFeaturizer(
-            data.Nequix, sensors=SENSORS["phonons"][:-1], memory=CACHE, on_error="nan",
+            data.Nequix, sensors=OF_NEQUIX[task], memory=CACHE, on_error="nan",
             potential_name="nequix-oam-1", batch_atoms=96,
         )  # fmt: skip
     if name == "stacking of Nequix":
@@ -67,26 +69,37 @@ def block(name, task):
     return made(on_error="nan") if name == "springs" else made()
 
 
+def table_of(columns):
+    """Columns of a table, or those of whole structures beside their graphs."""
+    if hasattr(columns, "columns"):
+        return columns
+    return pd.DataFrame(np.asarray(columns.context, dtype=float), columns=columns.names["context"])
+
+
+def with_column(columns, name, values):
+    """A table or graphs with one column more."""
+    if hasattr(columns, "columns"):
+        return columns.assign(**{name: values})
+    names = {**columns.names, "context": (*columns.names["context"], name)}
+    context = np.hstack([columns.context, values[:, None]])
+    return replace(columns, context=context, names=names)
+
+
 def with_estimate(columns):
     """A table or graphs with an estimate of the highest frequency, and tables in units of it.
 
     It is the geometric mean of the potential's and the strongest spring's: the potential finds soft
     polar modes where the last peak is a longitudinal one, and springs know no such softness.
     """
-    names = list(columns) if hasattr(columns, "columns") else list(columns.names["context"])
-    values = np.asarray(columns if hasattr(columns, "columns") else columns.context)
-    estimate = pair = values[:, names.index(HIGHEST_PAIR)]
-    modes = [name for name in (DOS_MAXIMUM, GAMMA_HIGHEST) if name in names]
+    table = table_of(columns)
+    estimate = pair = table[HIGHEST_PAIR].to_numpy()
+    modes = [name for name in (DOS_MAXIMUM, GAMMA_HIGHEST) if name in table]
     if modes:
-        mode = values[:, names.index(modes[0])]
-        estimate = np.sqrt(np.maximum(mode, pair / 2) * pair)
-    if not hasattr(columns, "columns"):
-        context = np.hstack([values, estimate[:, None]])
-        found = {**columns.names, "context": (*names, ESTIMATE)}
-        return replace(columns, context=context, names=found)
-    frequencies = columns[[name for name in names if name.endswith("(1/cm)")]]
-    quotients = frequencies.div(estimate, axis=0).add_suffix(" over estimate")
-    return columns.join(quotients).assign(**{ESTIMATE: estimate})
+        estimate = np.sqrt(np.maximum(table[modes[0]], pair / 2) * pair).to_numpy()
+    if table is columns:
+        frequencies = table[[name for name in table if name.endswith("(1/cm)")]]
+        columns = table.join(frequencies.div(estimate, axis=0).add_suffix(" over estimate"))
+    return with_column(columns, ESTIMATE, estimate)
 
 
 class FormationEnergies(TransformerMixin, BaseEstimator):
@@ -102,12 +115,13 @@ class FormationEnergies(TransformerMixin, BaseEstimator):
 
     def transform(self, X):
         energies, fractions = self._read(X)
-        return X.assign(**{FORMATION: energies - fractions @ self.references_})
+        return with_column(X, FORMATION, energies - fractions @ self.references_)
 
     @staticmethod
     def _read(X):
-        fractions = X[[name for name in X if name.startswith("ElementFraction ")]]
-        return 1e3 * X[ENERGY].to_numpy(), fractions.to_numpy()
+        table = table_of(X)
+        fractions = table[[name for name in table if name.startswith("ElementFraction ")]]
+        return 1e3 * table[ENERGY].to_numpy(), fractions.to_numpy()
 
 
 def of_logarithm(model):
@@ -231,6 +245,9 @@ WITH_SPRINGS = {"structure": ["springs"], "context": True}
 SENSED = {"structure": ["springs", "sensors"], "reference": ESTIMATE}
 BOTH, ALL = ["Magpie", "springs"], ["Magpie", "springs", "sensors"]
 WITH_NEQUIX = [*BOTH, "sensors of Nequix"]
+FORMED = {
+    "structure": ["fractions", "sensors of Nequix"], "reference": FORMATION, "max_epochs": 30,
+}  # fmt: skip
 SENSORS_CORRECTED = "Magpie, springs and sensors of a potential, corrected"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
 STACKED_TREES = "ExtraTrees, Magpie, springs, layers and stacking of Nequix, per area"
@@ -290,6 +307,7 @@ MODELS = {
     "GraphTRIADS, sensors of a potential, corrected": graphs(
         tasks=PHONONS, composition=["magpie"], **SENSED
     ),
+    "GraphTRIADS, sensors of Nequix, corrected": graphs({"perovskites": FORMED}, ("perovskites",)),
     "TriForces, small": streams(**SMALL),
     "TriForces": streams(),
     "TriForces, with springs": streams(**WITH_SPRINGS),
