@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import runner, store
+from benchmarks.suites.objectives import LABELS, SPLITS
 
 ROOT = Path(__file__).parents[1]
 MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -253,6 +254,20 @@ def matrix(task):
     return grid(["embedding"], metrics, lines, lambda cell: f"{cell.mean:.3f}")
 
 
+def objectives():
+    """Errors of frozen probes by objective and structures seen."""
+    suite = runner.load("objectives")
+    about = suite.tasks.items()
+    lines = [
+        ((model, split.partition(" ")[0] if int(split.split()[0]) else "–"),
+         [find("objectives", task, model, f"{n} labels", split=split)
+          for task, _ in about for n in LABELS[task]])
+        for model in suite.models for split in SPLITS
+    ]  # fmt: skip
+    head = [f"{TITLES[task].split(',')[0]}, {n} labels" for task, _ in about for n in LABELS[task]]
+    return grid(["objective", "structures seen"], head, lines, lambda cell: f"{cell.mean:.1f}")
+
+
 def coverage():
     """Coverage and mean width by kind of interval."""
     kinds = ("members' spread", "calibrated", "conformal", "conformal, normalised")
@@ -315,6 +330,7 @@ TABLES = {
     "retrieval-phonons": partial(matrix, "retrieval, phonons"),
     "retrieval-decorated": partial(matrix, "retrieval, decorated"),
     "retrieval-perovskites": partial(matrix, "retrieval, perovskites"),
+    "objectives": objectives,
     "coverage": coverage,
     "speed": speed,
     "devices": devices,

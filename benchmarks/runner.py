@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks import store
 
 SUITES = (
-    "compositions", "structures", "few_labels", "potentials", "pretraining", "coverage", "speed",
-    "cuda",
+    "compositions", "structures", "few_labels", "potentials", "pretraining", "objectives",
+    "coverage", "speed", "cuda",
 )  # fmt: skip
 
 
