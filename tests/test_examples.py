@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from short import shortened
+from short import shorten
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = {path.name: path for path in sorted((ROOT / "examples").glob("*.py"))}
@@ -75,9 +75,7 @@ def test_readme_examples_have_at_most_six_lines():
 
 @pytest.mark.parametrize("block", range(len(readme_blocks())))
 def test_readme_code_runs(block, monkeypatch, tmp_path, capsys):
-    from trisk.training.settings import AutomaticSchedule
-
-    monkeypatch.setattr(AutomaticSchedule, "resolve", shortened)
+    shorten(monkeypatch.setattr)
     monkeypatch.chdir(tmp_path)
     exec(compile(readme_blocks()[block], "README.md", "exec"), {})
     assert capsys.readouterr().out

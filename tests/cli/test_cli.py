@@ -13,6 +13,7 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 import pytest
+from short import shorten
 
 from trisk.cli import main
 from trisk.cli._files import CommandError
@@ -23,6 +24,16 @@ from trisk.testing import make_structures
 
 FIT = ["--formula", "composition", "--target", "band gap", "--unit", "eV", "--quiet"]
 TINY = ["--members", "2", "--epochs", "3"]
+#: No choice of columns, no stacked forest, no inner folds: for what does not depend on them.
+FAST = ["--preset", "general", "--fast", *TINY]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short():
+    """Trainings are short, also of the forests beside."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch.setattr)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +44,9 @@ def folder(tmp_path_factory):
     table = pd.DataFrame({"composition": X, "band gap": y, "insulating": y > 1})
     table.to_csv(folder / "gaps.csv", index=False)
     pd.DataFrame({"alloy": ["GaAs", "CdS0.5Se0.5"]}).to_csv(folder / "new.csv", index=False)
-    arguments = [*FIT, *TINY, "--cv", "3", "--out", str(folder / "model")]
+    # Calibrated, so that there is a standard deviation.
+    arguments = [*FIT, *TINY, "--preset", "general", "--no-stacking", "--no-pretraining"]
+    arguments += ["--cv", "3", "--out", str(folder / "model")]
     assert main(["fit", str(folder / "gaps.csv"), *arguments]) == 0
     return folder
 
@@ -89,7 +102,7 @@ def test_predict__bad_rows__named_or_left_empty(folder, capsys, tmp_path):
 
 def test_fit__leave_chemical_systems_out(folder, capsys):
     out = folder / "systems"
-    arguments = [*FIT, *TINY, "--leave-out", "chemical_system", "--out", out]
+    arguments = [*FIT, *FAST, "--leave-out", "chemical_system", "--out", out]
     code, text, _ = run(capsys, "fit", folder / "gaps.csv", *arguments)
     assert code == 0
     assert "test rows of another chemical system than training rows, mean ±" in text
@@ -97,7 +110,7 @@ def test_fit__leave_chemical_systems_out(folder, capsys):
 
 
 def test_fit__classes_and_trials(folder, capsys):
-    arguments = ["--formula", "composition", "--target", "insulating", "--quiet", *TINY]
+    arguments = ["--formula", "composition", "--target", "insulating", "--quiet", *FAST]
     out = folder / "classes"
     code, _, err = run(
         capsys, "fit", folder / "gaps.csv", *arguments, "--trials", "2", "--out", out
@@ -251,7 +264,7 @@ def test_fit__overwrite__keeps_the_old_model_until_the_new_one_is_whole(
     shutil.copytree(folder / "model", model)
     (model / "notes.txt").write_text("mine")
     before = contents(model)
-    arguments = [folder / "gaps.csv", *FIT, *TINY, "--overwrite", "--out", model]
+    arguments = [folder / "gaps.csv", *FIT, *FAST, "--overwrite", "--out", model]
 
     def fail(model, path):
         path.write_bytes(b"half of it")
@@ -440,7 +453,7 @@ def test_fit__forest_stands_beside_scores_and_equal_formulas_stay_together(tmp_p
     table = pd.DataFrame({"f": [*X, *X], "gap [eV]": [*y, *y]})
     table.to_csv(tmp_path / "t.csv", index=False)
     out = tmp_path / "m"
-    arguments = ["--target", "gap [eV]", "--fast", "--quiet", *TINY, "--cv", "2", "--out", out]
+    arguments = ["--target", "gap [eV]", "--quiet", *FAST, "--cv", "2", "--out", out]
     code, text, err = run(capsys, "fit", tmp_path / "t.csv", *arguments)
     assert code == 0
     assert "formulas: column 'f'" in err
@@ -467,7 +480,7 @@ def test_fit__process_columns__go_through_to_predictions(tmp_path, capsys):
     table.loc[3, "T"] = np.nan
     table.to_csv(tmp_path / "t.csv", index=False)
     arguments = ["--formula", "f", "--target", "gap", "--process", "T", "route"]
-    arguments += ["--fast", "--quiet", *TINY, "--out", tmp_path / "m"]
+    arguments += ["--quiet", *FAST, "--out", tmp_path / "m"]
     assert run(capsys, "fit", tmp_path / "t.csv", *arguments)[0] == 0
     facts = json.loads((tmp_path / "m" / "model.json").read_text(encoding="utf-8"))
     assert facts["process"] == {"T": "number", "route": "text"}

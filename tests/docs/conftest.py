@@ -4,18 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.md.md import MolecularDynamics
-from short import shortened
+from short import shorten
 
 import trisk
 from trisk.datasets import load_band_gaps
 from trisk.testing import make_structures
-from trisk.training.settings import AutomaticSchedule
 
 
 @pytest.fixture
 def short_runs(monkeypatch):
-    """No network trains for more than two epochs, and no dynamics takes more than twenty steps."""
-    monkeypatch.setattr(AutomaticSchedule, "resolve", shortened)
+    """Trainings are short, and no dynamics takes more than twenty steps."""
+    shorten(monkeypatch.setattr)
     run = MolecularDynamics.run
     monkeypatch.setattr(MolecularDynamics, "run", lambda self, steps: run(self, min(steps, 20)))
 

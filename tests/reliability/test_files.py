@@ -12,7 +12,7 @@ import trisk
 from reliability.fuzz import MODELS, FileFuzzer
 from trisk.persistence import ModelFileError
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "alarm"), reason="needs POSIX signals")
+pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 
 
 _FEW = ("HybridTRIADSRegressor-stacked", "TriForcesPotential", "StructureRetriever")
@@ -28,6 +28,13 @@ _FEW = ("HybridTRIADSRegressor-stacked", "TriForcesPotential", "StructureRetriev
 )
 def test_damaged_and_forged_files__are_refused_or_predict(tmp_path, models, n_files):
     assert FileFuzzer(tmp_path, models).run(range(n_files))["failures"] == []
+
+
+def test_fuzzer_that_fails__leaves_no_timer_that_ends_the_next_test(tmp_path):
+    fuzzer = FileFuzzer(tmp_path, models=())
+    with pytest.raises(ZeroDivisionError):
+        fuzzer.run([0])
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
 
 
 @pytest.fixture
