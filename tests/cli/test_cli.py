@@ -79,7 +79,7 @@ def test_predict__adds_columns_to_the_table(folder, capsys):
 
     model = trisk.load(folder / "model" / "model.trisk")
     expected = model.predict(table["alloy"])
-    np.testing.assert_allclose(table["predicted band gap"], expected, atol=0.01)
+    np.testing.assert_allclose(table["predicted band gap"], expected, rtol=0.01)
     # As many digits as the spread has meaning.
     assert table.map(lambda v: len(str(v)) < 12).all(axis=None)
 

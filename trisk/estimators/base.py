@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length
 
 from trisk._compat import Interval, StrOptions, check_sample_weight
@@ -129,6 +130,11 @@ def check_elements(estimator, graphs):
     warnings.warn(f"{message} Predictions for them are guesses.", stacklevel=5)
 
 
+def recurs(estimator):
+    """Whether the network answers after each of several steps."""
+    return estimator._has_steps
+
+
 @dataclass(kw_only=True, repr=False, eq=False)
 class NetworkEstimator(BaseEstimator):
     """Parameters and stored state of an estimator whose networks the engine trains."""
@@ -158,6 +164,7 @@ class NetworkEstimator(BaseEstimator):
     }
     #: Whether rows are structures or their graphs, not rows of a matrix.
     _takes_structures = False
+    _has_steps = False
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -297,6 +304,27 @@ class NetworkEstimator(BaseEstimator):
     def _answer(self, X):
         """Centre and spread of the members' answers."""
         return self._combine(self._member_outputs(X)["answer"])
+
+    @available_if(recurs)
+    def staged_predict(self, X):
+        """Predict after each recursion step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or collection of length n_samples
+            Samples of the kind seen in `fit`.
+
+        Yields
+        ------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Prediction, or most probable class, after steps 1, 2, …
+        """
+        for center, _ in self._staged_answers(X):
+            yield self._told(center)
+
+    def _told(self, center):
+        """What a user is told of a centre."""
+        return center
 
     def _staged_answers(self, X):
         """The same after each recursion step."""

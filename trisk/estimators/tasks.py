@@ -17,6 +17,7 @@ from sklearn.utils.validation import (
 )
 
 from trisk._compat import StrOptions
+from trisk.estimators.base import recurs
 from trisk.estimators.calibration import fit_spread, fit_temperature, interval_factors, temper
 from trisk.estimators.scaling import TargetScaler, spans_decades
 from trisk.training.settings import Choice
@@ -59,41 +60,12 @@ def check_given(estimator, y):
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
 
 
-def _recurs(estimator):
-    return estimator._has_steps
-
-
 def _can_be_calibrated(estimator):
     return hasattr(estimator, "calibrate")
 
 
-class Recursion:
-    """Answers of a network after each of its steps, if it has any."""
-
-    _has_steps = True
-    _staged_answers: Any
-    _told: Any
-
-    @available_if(_recurs)
-    def staged_predict(self, X):
-        """Predict after each recursion step.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or collection of length n_samples
-            Samples of the kind seen in `fit`.
-
-        Yields
-        ------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Prediction, or most probable class, after steps 1, 2, …
-        """
-        for center, _ in self._staged_answers(X):
-            yield self._told(center)
-
-
 @dataclass(kw_only=True, repr=False, eq=False)
-class RegressorTask(Recursion, RegressorMixin):
+class RegressorTask(RegressorMixin):
     """One or more numbers as target, standardised; members' answers are combined in its unit."""
 
     loss: str = "absolute_error"
@@ -101,6 +73,7 @@ class RegressorTask(Recursion, RegressorMixin):
     link: str = "identity"
 
     _y_checks = {"y_numeric": True, "multi_output": True}
+    _has_steps = True
     _texts = {"Parameters": _REGRESSION, "Attributes": _TARGET, "scales": _SCALES}
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
@@ -176,7 +149,9 @@ class RegressorTask(Recursion, RegressorMixin):
         self.interval_factors_ = interval_factors(y - center, std, weight)
 
     def _standard_deviation(self, spread):
-        factor, floor = getattr(self, "spread_scale_", (1.0, 0.0))
+        if not hasattr(self, "spread_scale_"):
+            return spread
+        factor, floor = self.spread_scale_
         return np.hypot(factor * spread, floor)
 
     def predict(self, X, return_std=False):
@@ -241,17 +216,15 @@ class RegressorTask(Recursion, RegressorMixin):
         center, std = self.predict(X, return_std=True)
         return center - factor * std, center + factor * std
 
-    def _told(self, center):
-        return center
-
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ClassifierTask(Recursion, ClassifierMixin):
+class ClassifierTask(ClassifierMixin):
     """Labels as target, rows weighted by their class; members' probabilities are averaged."""
 
     class_weight: dict | str | None = None
 
     _y_checks: ClassVar[dict[str, bool]] = {}
+    _has_steps = True
     _texts = {
         "Parameters": _CLASSIFICATION,
         "Attributes": _CLASSES,
@@ -370,7 +343,7 @@ class ClassifierTask(Recursion, ClassifierMixin):
             )
         return self.classes_[probabilities.argmax(axis=1)]
 
-    @available_if(_recurs)
+    @available_if(recurs)
     def staged_predict_proba(self, X):
         """Predict class probabilities after each recursion step.
 

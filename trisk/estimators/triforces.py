@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import TransformerMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import (
     check_array,
@@ -266,7 +267,7 @@ def load_pretrained(source):
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class BaseTriForces(FrameTransformer, NetworkEstimator):
+class BaseTriForces(TransformerMixin, NetworkEstimator):
     """Structures in, streams that are trained one network after the other, embeddings out."""
 
     n_members: int = 1
@@ -282,6 +283,10 @@ class BaseTriForces(FrameTransformer, NetworkEstimator):
         "network__hidden_dim": Range(32, 128, step=32),
         "network__n_layers": Range(1, 4, step=1),
     }
+
+    # Not inherited: one more base would be one too many to read.
+    get_feature_names_out = FrameTransformer.get_feature_names_out
+    _as_frame = FrameTransformer._as_frame
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
