@@ -394,8 +394,16 @@ class Watch:
         if not self.armed:
             return
         is_open = event == "open" and isinstance(arguments[1], str)
-        if (is_open and set(arguments[1]) & set("wax+")) or event.startswith(_FORBIDDEN):
+        forbidden = event.startswith(_FORBIDDEN) and not _is_loaded(event, arguments)
+        if forbidden or (is_open and set(arguments[1]) & set("wax+")):
             self.seen.append(f"{event} {arguments!r}"[:200])
+
+
+def _is_loaded(event, arguments):
+    """Whether a library is asked for that is there already, as threadpoolctl does."""
+    maps = Path("/proc/self/maps")
+    named = event == "ctypes.dlopen" and isinstance(arguments[0], str) and maps.exists()
+    return named and arguments[0] in maps.read_text()
 
 
 class FileFuzzer:

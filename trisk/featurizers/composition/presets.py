@@ -87,12 +87,13 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
         "band_gap", "glass",     element fractions, Magpie statistics, stoichiometry, valence
         "metallicity"            and atomic orbitals, band centre, transition-metal fraction,
                                  ion properties
-        "published_…"            those of the TRIADS models for "steels", "band_gap",
-                                 "metallicity", "glass" and "exfoliation" [1]_
+        "published_steels", …    those of the TRIADS models for steels, band_gap, metallicity,
+                                 glass and exfoliation
         "auto"                   those of "general", "steels" or "band_gap", see Notes
         ======================== ==========================================================
 
-        The published model for exfoliation energies adds eleven structure descriptors.
+        The published models are those of [1]_; the one for exfoliation energies adds eleven
+        structure descriptors.
     pretrained : bool or "auto", default=False
         Whether to add the columns of :class:`PretrainedFeaturizer`; ``"auto"`` adds them where
         they help on the training rows.
