@@ -24,7 +24,6 @@ SENSORS = {
     "phonons": ["energy", "stress", "forces", "gamma", "einstein", "phonon_dos"],
     "perovskites": ["energy", "stress", "forces"],
 }
-OF_NEQUIX = {"phonons": SENSORS["phonons"][:-1], "perovskites": SENSORS["perovskites"]}
 AREA = "Layer area per atom (A2)"
 DOS_MAXIMUM = "Potential DOS maximum (1/cm)"
 GAMMA_HIGHEST = "Potential gamma highest 1 (1/cm)"
@@ -51,8 +50,9 @@ def block(name, task):
         )  # fmt: skip
     if name == "sensors of Nequix":
         return trisk.PotentialFeaturizer(
-            data.Nequix, sensors=OF_NEQUIX[task], memory=CACHE, on_error="nan",
-            potential_name="nequix-oam-1", batch_atoms=96,
+            data.Nequix, sensors=SENSORS[task], memory=CACHE, on_error="nan",
+            potential_name="nequix-oam-1", batch_atoms=96, supercell_length=5.0,
+            displacement=0.003, differences="forward",
         )  # fmt: skip
     if name == "stacking of Nequix":
         return trisk.PotentialFeaturizer(

@@ -142,7 +142,8 @@ def test_springs_have_their_frequencies(springs):
 
 
 def test_springs_have_their_dispersion():
-    mesh = mesh_frequencies(cesium_chloride(), calls_of(Springs()), 0.01, 1e-3, 7.0, 40.0)
+    settings = (0.01, 1e-3, "central", 7.0, 40.0)
+    mesh = mesh_frequencies(cesium_chloride(), calls_of(Springs()), *settings)
     frequencies, weights = mesh["frequencies"], mesh["weights"]
     # The trace of the dynamical matrix is the same at every wave vector.
     of_squares = (frequencies**2).mean(axis=1)
@@ -153,6 +154,28 @@ def test_springs_have_their_dispersion():
     bound = (WAVENUMBER**2 * 8 * 2.0) ** 2 / MASSES.prod()
     assert product.max() <= bound * (1 + 1e-6)
     assert weights.sum() == pytest.approx(1)
+
+
+def test_a_supercell_gives_the_modes_at_gamma_too():
+    crystals = [bulk("Cu"), bulk("CuAu", "zincblende", a=5.2), bulk("CuAu", "rocksalt", a=5.0)]
+    alone = PotentialFeaturizer(EMT(), sensors=["gamma", "einstein"]).fit_transform(crystals)
+    settings = {"sensors": ["gamma", "einstein", "phonon_dos"], "supercell_length": 5.0}
+    beside = PotentialFeaturizer(EMT(), **settings).fit_transform(crystals)
+    np.testing.assert_allclose(beside[alone.columns], alone, atol=0.01)
+
+
+def test_forward_differences_halve_the_displacements_and_agree():
+    crystal = [bulk("CuAu", "wurtzite", a=3.7)]  # nothing turns its axis around
+    found, calls = {}, {}
+    for differences in ("central", "forward"):
+        calculator = BatchedEMT()
+        featurizer = PotentialFeaturizer(
+            calculator, sensors=["gamma"], displacement=0.003, differences=differences
+        )
+        found[differences] = featurizer.fit_transform(crystal)["Potential gamma highest 1 (1/cm)"]
+        calls[differences] = sum(calculator.batches)
+    np.testing.assert_allclose(found["forward"], found["central"], rtol=3e-3)
+    assert calls["forward"] < calls["central"]
 
 
 def test_imaginary_modes_are_negative_and_counted():

@@ -28,15 +28,15 @@ GPA = constants.e / constants.angstrom**3 / constants.giga
 # Voigt's order, as in ASE: xx, yy, zz, yz, xz, xy.
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _STRAIN = 0.005
-_RECORD_VERSION = "2"  # change it whenever a measurement comes to mean something else
+_RECORD_VERSION = "3"  # change it whenever a measurement comes to mean something else
 
 #: Measurement → the settings that it depends on, beside those of the geometry.
 _DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "geometry": (),
     "energy_and_forces": (),
-    "force_constants": ("displacement",),
-    "phonon_mesh": ("displacement", "supercell_length", "mesh_length"),
-    "elasticity": ("displacement",),
+    "force_constants": ("displacement", "differences"),
+    "phonon_mesh": ("displacement", "differences", "supercell_length", "mesh_length"),
+    "elasticity": ("displacement", "differences"),
     "stacking": (),
 }
 _OF_GEOMETRY = ("symmetry_tolerance", "relax", "max_force", "max_relaxation_steps")
@@ -76,13 +76,14 @@ class MeasurementRun:
     def measure(self, atoms, calls, cache):
         """Records of one crystal by measurement: read, or made and kept at once."""
         records: dict[str, dict] = {}
+        settings = {**self.settings, "in_supercell": "phonon_mesh" in self.names}
 
         def record(name):
             if name not in records:
                 key = self.key(name, atoms)
                 found = cache.get(key)
                 if found is None:
-                    found = _MEASURE[name](atoms, calls, self.settings, record)
+                    found = _MEASURE[name](atoms, calls, settings, record)
                     cache.put(key, found)
                 records[name] = found
             return records[name]
@@ -171,9 +172,11 @@ def _energy_and_forces(atoms, calls, settings, record):
 def _force_constants(atoms, calls, settings, record):
     """Force constants at the Γ point, with the frequencies that follow."""
     crystal = _atoms(record("geometry"))
-    hessian = force_constants(
-        crystal, calls, settings["displacement"], settings["symmetry_tolerance"]
-    )
+    if settings["in_supercell"]:
+        hessian = record("phonon_mesh")["hessian"]  # which costs no more force calls
+    else:
+        names = ("displacement", "symmetry_tolerance", "differences")
+        hessian = force_constants(crystal, calls, *(settings[name] for name in names))
     masses, own = crystal.get_masses(), np.arange(len(crystal))
     blocks = hessian.reshape(len(own), 3, len(own), 3)[own, :, own, :]
     return {
@@ -185,7 +188,9 @@ def _force_constants(atoms, calls, settings, record):
 
 def _phonon_mesh(atoms, calls, settings, record):
     """Frequencies all over the Brillouin zone."""
-    names = ("displacement", "symmetry_tolerance", "supercell_length", "mesh_length")
+    names = (
+        "displacement", "symmetry_tolerance", "differences", "supercell_length", "mesh_length",
+    )  # fmt: skip
     return mesh_frequencies(
         _atoms(record("geometry")), calls, **{name: settings[name] for name in names}
     )

@@ -46,8 +46,12 @@ def reduce_to_primitive(atoms, tolerance):
     return Atoms(numbers=primitive[2], scaled_positions=primitive[1], cell=primitive[0], pbc=True)
 
 
-def supercell_phonons(atoms, calls, repeats, displacement, tolerance):
-    """Force constants in a supercell, from the displacements that symmetry leaves, by phonopy."""
+def supercell_phonons(atoms, calls, repeats, displacement, tolerance, differences="central"):
+    """Force constants in a supercell, from the displacements that symmetry leaves, by phonopy.
+
+    Forward differences displace to one side alone, central ones to both where symmetry does not
+    make them equal.
+    """
     from ase import Atoms
     from phonopy.structure.atoms import PhonopyAtoms
 
@@ -70,14 +74,14 @@ def supercell_phonons(atoms, calls, repeats, displacement, tolerance):
             symprec=1e-5 if tolerance is None else tolerance,
             is_symmetry=tolerance is not None and bool(atoms.pbc.all()),
         )
-    phonons.generate_displacements(distance=displacement, is_diagonal=False)
+    sides = "auto" if differences == "central" else False
+    phonons.generate_displacements(distance=displacement, is_diagonal=False, is_plusminus=sides)
     images = [
         Atoms(numbers=s.numbers, positions=s.positions, cell=s.cell, pbc=atoms.pbc)
-        for s in (phonons.supercell, *phonons.supercells_with_displacements)
+        for s in phonons.supercells_with_displacements
     ]
-    forces = calls(images)[1]
-    # Where symmetry spares the displacement to the other side, it is that of atoms at rest.
-    phonons.forces = forces[1:] - forces[0]
+    # Where there is no displacement to the other side, it is that of atoms at rest.
+    phonons.forces = calls(images)[1] - calls([atoms])[1][0][_atoms_of_images(phonons)]
     calls.check_time()
     phonons.produce_force_constants(calculate_full_force_constants=False)
     phonons.symmetrize_force_constants()
@@ -91,14 +95,28 @@ def supercell_repeats(atoms, length):
     return np.where(atoms.pbc, repeats, 1)
 
 
-def force_constants(atoms, calls, displacement, tolerance):
+def force_constants(atoms, calls, displacement, tolerance, differences="central"):
     """Second derivatives at the Γ point in eV/Å², of shape (3 * n_atoms, 3 * n_atoms).
 
     All periodic images of an atom move together. The result is symmetric, and uniform
     translations cost nothing (acoustic sum rule).
     """
-    phonons = supercell_phonons(atoms, calls, (1, 1, 1), displacement, tolerance)
-    return phonons.force_constants.transpose(0, 2, 1, 3).reshape(2 * [3 * len(atoms)])
+    return _at_gamma(
+        supercell_phonons(atoms, calls, (1, 1, 1), displacement, tolerance, differences)
+    )
+
+
+def _at_gamma(phonons):
+    """Force constants where all periodic images of an atom move together."""
+    n_atoms, constants = len(phonons.primitive), phonons.force_constants
+    summed = np.zeros((n_atoms, n_atoms, 3, 3))
+    np.add.at(summed, _atoms_of_images(phonons), constants.swapaxes(0, 1))
+    return summed.transpose(1, 2, 0, 3).reshape(2 * [3 * n_atoms])
+
+
+def _atoms_of_images(phonons):
+    """The atom of the cell of which each atom of the supercell is an image."""
+    return [phonons.primitive.p2p_map[atom] for atom in phonons.primitive.s2p_map]
 
 
 def gamma_frequencies(hessian, masses):
@@ -117,13 +135,18 @@ def einstein_frequencies(blocks, masses):
     return to_wavenumbers(np.linalg.eigvalsh(blocks) / np.asarray(masses)[:, None])
 
 
-def mesh_frequencies(atoms, calls, displacement, symmetry_tolerance, supercell_length, mesh_length):
+def mesh_frequencies(
+    atoms, calls, displacement, symmetry_tolerance, differences, supercell_length, mesh_length
+):
     """Frequencies on a mesh of wave vectors, their weights, and those of single atoms.
 
-    Nothing is added for the electric field of longitudinal modes.
+    Nothing is added for the electric field of longitudinal modes. The force constants at the Γ
+    point follow from the same displacements.
     """
     repeats = supercell_repeats(atoms, supercell_length)
-    phonons = supercell_phonons(atoms, calls, repeats, displacement, symmetry_tolerance)
+    phonons = supercell_phonons(
+        atoms, calls, repeats, displacement, symmetry_tolerance, differences
+    )
     with warnings.catch_warnings():
         # phonopy may take a mesh of another shape that keeps the symmetry; any dense one will do.
         warnings.filterwarnings("ignore", message="Mesh .* is incompatible")
@@ -134,9 +157,11 @@ def mesh_frequencies(atoms, calls, displacement, symmetry_tolerance, supercell_l
         "frequencies": phonons.mesh.frequencies * THZ,
         "weights": phonons.mesh.weights / phonons.mesh.weights.sum(),
         "einstein": einstein_frequencies(on_site, phonons.primitive.masses),
+        "hessian": _at_gamma(phonons),
     }
 
 
 def to_wavenumbers(eigenvalues):
     """Wavenumbers in cm⁻¹ of eigenvalues in eV/(Å² u), negative for negative ones."""
-    return np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * WAVENUMBER
+    wavenumbers = np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * WAVENUMBER
+    return np.where(np.abs(wavenumbers) < 1e-3, 0.0, wavenumbers)  # rounding has no sign
