@@ -14,7 +14,7 @@ from benchmarks import store
 
 SUITES = (
     "compositions", "structures", "few_labels", "potentials", "pretraining", "objectives",
-    "coverage", "speed", "cuda",
+    "coverage", "molecules", "speed", "cuda",
 )  # fmt: skip
 
 

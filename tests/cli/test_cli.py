@@ -501,12 +501,14 @@ def test_fit__folder_of_cifs_and_a_table_of_targets(tmp_path, capsys):
         structure.to(filename=str(cifs / f"{k}.cif"))
     targets = pd.DataFrame({"id": range(12), "frequency": frequency})
     targets.to_csv(tmp_path / "targets.csv", index=False)
-    arguments = ["--target", "frequency", "--fast", "--quiet", "--members", "1", "--epochs", "1"]
+    arguments = ["--fast", "--quiet", "--members", "1", "--epochs", "1"]
     code, _, err = run(capsys, "fit", cifs, *arguments, "--out", tmp_path / "m")
     assert code == 1
     assert "pass --targets" in err
     arguments += ["--targets", tmp_path / "targets.csv", "--out", tmp_path / "m"]
-    assert run(capsys, "fit", cifs, *arguments)[0] == 0
+    code, _, err = run(capsys, "fit", cifs, *arguments)
+    assert code == 0
+    assert "target: column 'frequency'" in err
     code, text, _ = run(capsys, "predict", tmp_path / "m", cifs)
     assert code == 0
     table = pd.read_csv(io.StringIO(text))
@@ -515,7 +517,9 @@ def test_fit__folder_of_cifs_and_a_table_of_targets(tmp_path, capsys):
     assert run(capsys, "report", tmp_path / "m")[0] == 0
 
 
-@pytest.mark.filterwarnings("ignore:.*elements that the training set had not")
+@pytest.mark.filterwarnings(
+    "ignore:.*elements that the training set had not", "ignore:R.2 score is not well-defined"
+)
 def test_fit__process_columns_beside_crystals(tmp_path, capsys):
     structures, frequency, _ = make_structures(12)
     files = [f"{k}.cif" for k in range(12)]
@@ -525,7 +529,11 @@ def test_fit__process_columns_beside_crystals(tmp_path, capsys):
     table.loc[3, "T"] = np.nan
     table.assign(frequency=frequency).to_csv(tmp_path / "t.csv", index=False)
     table.assign(route="new").to_csv(tmp_path / "new.csv", index=False)
-    arguments = ["--structure", "file", "--target", "frequency", "--process", "T", "route"]
+    arguments = ["--structure", "file", "--process", "T"]
+    code, _, err = run(capsys, "fit", tmp_path / "t.csv", *arguments, "--out", tmp_path / "m")
+    assert code == 1
+    assert "Pass --target: ['route', 'frequency']" in err
+    arguments.append("route")
     arguments += ["--fast", "--quiet", "--members", "1", "--epochs", "1", "--cv", "2"]
     assert run(capsys, "fit", tmp_path / "t.csv", *arguments, "--out", tmp_path / "m")[0] == 0
     code, text, _ = run(capsys, "predict", tmp_path / "m", tmp_path / "new.csv")
@@ -533,8 +541,10 @@ def test_fit__process_columns_beside_crystals(tmp_path, capsys):
     assert pd.read_csv(io.StringIO(text))["predicted frequency"].notna().all()
     assert run(capsys, "report", tmp_path / "m")[0] == 0
     assert "structures, column “file”, and T, route" in (tmp_path / "m" / "report.html").read_text()
-    arguments[-2:] = ["--leave-out", "chemical_system", "--overwrite"]
-    assert run(capsys, "fit", tmp_path / "t.csv", *arguments, "--out", tmp_path / "m")[0] == 0
+    for left_out in ("chemical_system", "kmeans"):
+        groups = [*arguments[:-2], "--leave-out", left_out, "--overwrite"]
+        code, _, err = run(capsys, "fit", tmp_path / "t.csv", *groups, "--out", tmp_path / "m")
+        assert code == 0, err
 
 
 def test_fit__excel_files__need_openpyxl(tmp_path):

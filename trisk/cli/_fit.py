@@ -36,7 +36,7 @@ def run(options):
             "material": data.material,
             "structures": data.structures,
             "process": data.process,
-            "target": options.target,
+            "target": data.y.attrs["quantity"],
             "unit": data.y.attrs["unit"],
             "classification": data.classification,
             "classes": np.asarray(model.classes_).tolist() if data.classification else None,
@@ -86,7 +86,8 @@ def read(options):
     else:
         material = options.formula or _find_formulas(table, path)
     names = _files.column(table, material, path)
-    target = _files.column(table, options.target, path)
+    name = options.target or _find_target(table, {material, *options.process}, path)
+    target = _files.column(table, name, path)
     asked = options.classification
     if asked is None and options.preset.endswith(("glass", "metallicity")) and not structures:
         print(f"--preset {options.preset} is a classification (--regression: numbers)")
@@ -103,9 +104,9 @@ def read(options):
     kept = [row for row in range(len(table)) if row not in problems]
     y = target.iloc[kept]
     y = y.infer_objects() if classification else y.astype(float)
-    y.attrs = {"quantity": options.target, "unit": options.unit or _files.unit_in(options.target)}
+    y.attrs = {"quantity": name, "unit": options.unit or _files.unit_in(name)}
     if y.nunique() < 2:
-        raise CommandError(f"All rows have the same {options.target!r}: {y.iloc[0]}.")
+        raise CommandError(f"All rows have the same {name!r}: {y.iloc[0]}.")
     X = (crystals if structures else names).iloc[kept]
     if kinds:
         X = process.iloc[kept].assign(**{material: X})
@@ -123,6 +124,15 @@ def _find_formulas(table, path):
         raise CommandError(f"No column of {path!r} holds formulas: pass --formula or --structure.")
     print(f"formulas: column {name!r}", file=sys.stderr)
     return name
+
+
+def _find_target(table, others, path):
+    """The column that is left, where no option names the one to predict."""
+    left = [name for name in table.columns if name not in others]
+    if len(left) != 1:
+        raise CommandError(f"Which column of {path!r} is to be predicted? Pass --target: {left}.")
+    print(f"target: column {left[0]!r}", file=sys.stderr)
+    return left[0]
 
 
 def make_pipeline(options, data):

@@ -106,7 +106,9 @@ def _add_fit(commands):
         "(default for a folder: the first column)",
     )
     fit.add_argument("--targets", metavar="FILE", help="table that goes with a folder")
-    fit.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
+    fit.add_argument(
+        "--target", metavar="COLUMN", help="column to predict (default: the only other one)"
+    )
     fit.add_argument("--out", required=True, metavar="FOLDER", help="where the model goes")
     fit.add_argument(
         "--process",

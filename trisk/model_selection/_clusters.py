@@ -125,7 +125,7 @@ class LeaveClusterOut(BaseCrossValidator):
         for _ in range(self.n_repeats):
             seed = rng.randint(np.iinfo(np.int32).max)
             if self.by == "kmeans":
-                families = _cluster(X, self.n_splits or 10, seed)
+                families = _cluster(materials, self.n_splits or 10, seed)
             else:
                 families = [_FAMILIES[self.by](m) for m in _read_materials(materials, self.by)]
             if self.by == "kmeans" or self.n_splits is None:

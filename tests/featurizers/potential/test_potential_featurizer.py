@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.build import bulk, fcc111, mx2
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
+from ase.data import covalent_radii
 from ase.filters import FrechetCellFilter
 from ase.neighborlist import neighbor_list
 from ase.optimize import BFGS
@@ -35,6 +36,7 @@ from trisk.featurizers.potential._columns import (
     last_peak,
     sensor_columns,
 )
+from trisk.featurizers.potential._elements import energy_of_element
 from trisk.featurizers.potential._measurements import GPA, elastic_constants
 from trisk.featurizers.potential._vibrations import (
     WAVENUMBER,
@@ -702,3 +704,45 @@ def test_stacking_is_of_the_layer_and_not_of_its_cell(stacks):
 def test_stacking_needs_a_single_layer(stacks):
     with pytest.raises(FeaturizationError, match=r"no single layer: its widest gap is 2\.\d+ Å"):
         stacks.fit([bulk("Cu")]).transform([bulk("Cu")])
+
+
+def test_formation_energies_are_those_above_the_elements(tmp_path):
+    calculator = BatchedEMT()
+    featurizer = PotentialFeaturizer(
+        calculator,
+        sensors=["energy", "formation"],
+        memory=tmp_path,
+        potential_name="EMT",
+        symmetry_tolerance=None,
+    )
+    crystals = [bulk("Cu", a=3.59), bulk("Au", a=4.06), bulk("CuAu", "rocksalt", a=5.0)]
+    found = featurizer.fit_transform(crystals)["Potential formation energy (eV/atom)"]
+    # Both are fcc, so that their own crystals have no formation energy.
+    np.testing.assert_allclose(found[:2], 0, atol=0.006)
+    energies = featurizer.transform(crystals)["Potential energy (eV/atom)"]
+    assert found[2] - energies[2] == pytest.approx((found[:2] - energies[:2]).mean())
+    n_calls = len(calculator.batches)
+    featurizer.transform([bulk("CuAu", "zincblende", a=5.2)])
+    assert len(calculator.batches) == n_calls + 1  # elements are known
+
+
+@pytest.mark.parametrize("number", [7, 14, 26, 79])
+def test_elements_find_their_distance(number):
+    found = energy_of_element(number, calls_of(Pairs(2 * covalent_radii[number])))
+    assert found == pytest.approx(-6.0, rel=2e-3)
+
+
+class Pairs(Calculator):
+    """A narrow well at the given distance, one eV deep."""
+
+    implemented_properties = ["energy", "forces"]
+
+    def __init__(self, distance):
+        super().__init__()
+        self.distance = distance
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        lengths = neighbor_list("d", self.atoms, 1.2 * self.distance)
+        energy = -np.exp(-50 * (lengths / self.distance - 1) ** 2).sum() / 2
+        self.results = {"energy": energy, "forces": np.zeros((len(self.atoms), 3))}

@@ -29,6 +29,7 @@ MEASUREMENTS = {
     "elasticity": "elasticity",
     "elastic_constants": "elasticity",
     "stacking": "stacking",
+    "formation": "formation",
 }
 
 _NAMES = {
@@ -72,6 +73,7 @@ _NAMES = {
         "stacking energy spread over shifts (meV/A2)",
         "stacking gap (A)",
     ],
+    "formation": ["formation energy (eV/atom)"],
 }
 
 
@@ -169,6 +171,7 @@ _VALUES = {
     "elasticity": _elasticity,
     "elastic_constants": lambda records: records["elasticity"]["constants"][np.triu_indices(6)],
     "stacking": _stacking,
+    "formation": lambda records: [records["formation"]["energy"]],
 }
 
 

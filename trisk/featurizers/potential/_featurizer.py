@@ -23,7 +23,7 @@ from trisk.featurizers.potential._measurements import MeasurementRun, measure_cr
 from trisk.featurizers.potential._vibrations import require_phonopy
 from trisk.featurizers.structure._base import StructureFeaturizer
 
-_WITHOUT_PHONOPY = {"energy_and_forces", "geometry", "stacking"}
+_WITHOUT_PHONOPY = {"energy_and_forces", "geometry", "stacking", "formation"}
 # Parameters on which the values of measurements depend.
 _SETTINGS = (
     "displacement",
@@ -61,7 +61,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
         Number of joblib workers over structures; None is 1, -1 all processors.
     sensors : sequence of str, default=("energy", "stress", "forces", "gamma", "einstein")
         What to measure: "energy", "stress", "forces", "relaxation", "gamma", "einstein",
-        "phonon_dos", "elasticity", "elastic_constants" or "stacking"; see Notes.
+        "phonon_dos", "elasticity", "elastic_constants", "stacking" or "formation"; see Notes.
     relax : {"cell", "positions"} or None, default=None
         What to relax before measuring: cell and positions, positions alone, or nothing.
     max_force : float, default=0.02
@@ -129,6 +129,8 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     "stacking"           of a single layer: energy that it gains on another, per atom    22 or 29
                          and per area, where three or four shifts and seven gaps are
                          best; beyond 3 Å; its spread over the shifts; the best gap
+    "formation"          energy per atom less that of the elements, each the lowest of   1, and 85
+                         four simple crystals and molecules of two atoms                 an element
     ===================  ==============================================================  ===========
 
     Frequencies are in cm⁻¹ and come from phonopy [1]_ (``pip install "trisk[phonopy]"``):

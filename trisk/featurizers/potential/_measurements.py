@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from trisk.featurizers.potential._cache import RecordCache, record_key
 from trisk.featurizers.potential._calls import ForceCalls, is_factory, make_calculator
+from trisk.featurizers.potential._elements import energy_of_element
 from trisk.featurizers.potential._stacking import binding_of_layers
 from trisk.featurizers.potential._vibrations import (
     einstein_frequencies,
@@ -28,7 +29,7 @@ GPA = constants.e / constants.angstrom**3 / constants.giga
 # Voigt's order, as in ASE: xx, yy, zz, yz, xz, xy.
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _STRAIN = 0.005
-_RECORD_VERSION = "3"  # change it whenever a measurement comes to mean something else
+_RECORD_VERSION = "2"  # change it whenever a measurement comes to mean something else
 
 #: Measurement → the settings that it depends on, beside those of the geometry.
 _DEPENDS_ON: dict[str, tuple[str, ...]] = {
@@ -38,10 +39,12 @@ _DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "phonon_mesh": ("displacement", "differences", "supercell_length", "mesh_length"),
     "elasticity": ("displacement", "differences"),
     "stacking": (),
+    "formation": (),
 }
 _OF_GEOMETRY = ("symmetry_tolerance", "relax", "max_force", "max_relaxation_steps")
 
-# The calculator of each thread, under the token of the run that it was made for.
+# The calculator of each thread and the energies of elements that it gave, under the token of the
+# run that it was made for.
 _OF_THREAD = threading.local()
 _SHARED_CALCULATOR = threading.Lock()
 
@@ -76,7 +79,11 @@ class MeasurementRun:
     def measure(self, atoms, calls, cache):
         """Records of one crystal by measurement: read, or made and kept at once."""
         records: dict[str, dict] = {}
-        settings = {**self.settings, "in_supercell": "phonon_mesh" in self.names}
+        settings = {
+            **self.settings,
+            "in_supercell": "phonon_mesh" in self.names,
+            "energy_of": lambda number: self._energy_of(number, calls, cache),
+        }
 
         def record(name):
             if name not in records:
@@ -89,6 +96,18 @@ class MeasurementRun:
             return records[name]
 
         return {name: record(name) for name in self.names}
+
+    def _energy_of(self, number, calls, cache):
+        """Energy of an element in eV/atom, from the cache or found once in a run."""
+        key = record_key("element", _RECORD_VERSION, str(self.potential_name), str(number))
+        known = _OF_THREAD.elements
+        if number not in known:
+            found = cache.get(key)
+            if found is None:
+                found = {"energy": np.array(energy_of_element(number, calls))}
+                cache.put(key, found)
+            known[number] = float(found["energy"])
+        return known[number]
 
 
 def measure_crystals(run, crystals, *, n_jobs, progress):
@@ -123,7 +142,8 @@ def _parallel(n_jobs):
 def _measure_one(token, run, atoms):
     """Records of one crystal, the cause of a failure or None, and the cache with its notes."""
     if getattr(_OF_THREAD, "token", None) != token:
-        _OF_THREAD.token, _OF_THREAD.calculator = token, make_calculator(run.source)
+        _OF_THREAD.token, _OF_THREAD.elements = token, {}
+        _OF_THREAD.calculator = make_calculator(run.source)
     calls = ForceCalls(_OF_THREAD.calculator, run.batch_atoms, run.time_limit)
     cache = RecordCache(run.folder)
     # Threads share a calculator unless each makes its own, and calculators keep their results.
@@ -207,6 +227,13 @@ def _stacking(atoms, calls, settings, record):
     return binding_of_layers(_atoms(record("geometry")), calls)
 
 
+def _formation(atoms, calls, settings, record):
+    """Energy per atom less those of the elements."""
+    numbers = record("geometry")["numbers"].tolist()
+    elements = np.mean([settings["energy_of"](number) for number in numbers])
+    return {"energy": record("energy_and_forces")["energy"] / len(numbers) - elements}
+
+
 _MEASURE = {
     "geometry": _geometry,
     "energy_and_forces": _energy_and_forces,
@@ -214,6 +241,7 @@ _MEASURE = {
     "phonon_mesh": _phonon_mesh,
     "elasticity": _elasticity,
     "stacking": _stacking,
+    "formation": _formation,
 }
 
 
