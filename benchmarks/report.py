@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import runner, store
+from benchmarks.suites.molecules import TARGETS as QM9_TARGETS
 from benchmarks.suites.objectives import LABELS, SPLITS
 
 ROOT = Path(__file__).parents[1]
@@ -254,6 +255,17 @@ def matrix(task):
     return grid(["embedding"], metrics, lines, lambda cell: f"{cell.mean:.3f}")
 
 
+def molecules():
+    """Four properties of molecules in columns, models by number of molecules in rows."""
+    suite, found = runner.load("molecules"), partial(find, "molecules", "QM9")
+    lines = [
+        ((model, split.split()[0]), [[c] for c in found(model, *QM9_TARGETS, split=split)])
+        for split in suite.tasks["QM9"].splits
+        for model in suite.models
+    ]
+    return grid(["model", "molecules"], QM9_TARGETS, lines, lambda cell: f"{cell.mean:.0f}")
+
+
 def objectives():
     """Errors of frozen probes by objective and structures seen."""
     suite = runner.load("objectives")
@@ -331,6 +343,7 @@ TABLES = {
     "retrieval-decorated": partial(matrix, "retrieval, decorated"),
     "retrieval-perovskites": partial(matrix, "retrieval, perovskites"),
     "objectives": objectives,
+    "molecules": molecules,
     "coverage": coverage,
     "speed": speed,
     "devices": devices,

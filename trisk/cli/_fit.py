@@ -221,7 +221,11 @@ def _validate(options, estimator, data, folder):
     results.predictions.insert(0, "formula", data.names.loc[results.predictions.index])
     results.save(folder)
     scores, of_forest = (
-        {c: found.folds[c].tolist() for c in SCORES if c in found.folds}
+        {
+            c: found.folds[c].tolist()
+            for c in SCORES
+            if c in found.folds and found.folds[c].notna().all()  # R² of one row is not defined
+        }
         for found in (results, beside)
     )
     print_scores(scores, data.y.attrs["unit"], described, of_forest)
