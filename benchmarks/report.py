@@ -188,7 +188,7 @@ def seen(model):
         return "a potential's energies and forces"
     if re.search("default|predicted sensors|pre-trained on sensors", model):
         return "a potential's sensors of crystals of other formulas"
-    return "the structures of all folds, no label" if "self-supervised" in model else "–"
+    return "–"
 
 
 def structures(task):
@@ -335,8 +335,7 @@ TABLES = {
     "few-labels-perovskites": partial(few_labels, "perovskites"),
     "few-labels-InP": partial(few_labels, "InP"),
     "few-labels-short": partial(few_labels, models=README_LABELS),
-    "card-default": partial(card, "scratch|self-supervised|^ridge(?!, predicted)|Magpie$"),
-    "card-sensors": partial(card, "^(?!ridge).*(scratch|sensors|Magpie$)"),
+    "card": partial(card, "^(?!ridge).*(scratch|sensors|Magpie$)"),
     "potentials": potentials,
     "probes": partial(matrix, "probes"),
     "retrieval-phonons": partial(matrix, "retrieval, phonons"),

@@ -51,7 +51,7 @@ models = {
     ),
     "TriForces, from scratch": network,
     "TriForces, pre-trained": TriForcesRegressor(**network.get_params(deep=False)).set_params(
-        pretrained="sensors"
+        pretrained="default"
     ),
 }
 found = {name: model.fit(X_train, y_train).predict(X_test) for name, model in models.items()}

@@ -16,7 +16,8 @@ from matplotlib import pyplot as plt
 from pymatgen.core import Lattice, Structure
 
 import trisk
-from trisk import StructureRetriever, TriForcesPretrainer
+from trisk import StructureRetriever
+from trisk.estimators import load_pretrained
 from trisk.plotting import EmbeddingDisplay
 
 known = trisk.load_prototypes(as_frame=True)
@@ -28,7 +29,7 @@ known["name"] = formula + " (" + label + ")"
 # %%
 # Structures are embedded once; the columns of each stream are a block with its name.
 
-pretrainer = TriForcesPretrainer.from_pretrained()
+pretrainer = load_pretrained("default")
 embeddings = pretrainer.transform(known["structure"])
 print(f"{len(embeddings)} crystals, columns {embeddings.columns[0]} … {embeddings.columns[-1]}")
 

@@ -1,6 +1,8 @@
 """Train the streams on what a universal potential measures, and write the weights that ship.
 
-    python -m tools.train_sensors --memory /tmp/sensors
+    python -m tools.train_sensors --start /tmp/streams.trisk --memory /tmp/sensors
+
+START is what ``tools.train_streams`` wrote.
 
 Decorated prototypes are measured with TensorNet-MatPES through matgl (``benchmarks.data.potential``
 says how to install it) as ``PotentialFeaturizer`` measures: energy, pressure, forces, vibrations.
@@ -78,7 +80,8 @@ def targets(crystals, table):
 def main():
     """Measure, train, judge on crystals that were kept aside, and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    weights = data_file("triforces_sensors.trisk")
+    weights = data_file("triforces_default.trisk")
+    parser.add_argument("--start", required=True, help="weights to begin with")
     parser.add_argument("--memory", help="folder that keeps measurements")
     parser.add_argument("--weights", type=Path, default=weights, help="file to write")
     parser.add_argument("--checkpoint", type=Path, help="file from which to go on")
@@ -106,7 +109,7 @@ def main():
     kept, rows = np.split(np.random.default_rng(0).permutation(len(crystals)), [N_KEPT])
     print(f"{len(rows)} crystals to learn from, {len(kept)} kept aside", flush=True)
     model = TriForcesRegressor(
-        pretrained="default",
+        pretrained=arguments.start,
         pretrained_rate=1.0,
         batch_size=32,
         max_epochs=arguments.epochs,

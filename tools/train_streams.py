@@ -1,6 +1,6 @@
-"""Pre-train the three streams on structures without labels and write the weights that ship.
+"""Pre-train the three streams on structures without labels: what the weights that ship began with.
 
-    python -m tools.train_streams --checkpoint /tmp/streams
+    python -m tools.train_streams --weights /tmp/streams.trisk --checkpoint /tmp/streams
 
 Reads structures from the data folder of the benchmarks; no energy, gap, frequency or other label is
 read. With ``--checkpoint`` the same command goes on where it was stopped. Some four minutes of one
@@ -16,7 +16,6 @@ import pandas as pd
 from benchmarks import data
 from tools.prototypes import decorate_prototypes
 from trisk import TriForcesPretrainer, load_prototypes
-from trisk.data import data_file
 
 #: Crystals decorated, frames of each kind of molecular dynamics and defects, and atoms at most.
 N_DECORATED, N_FRAMES, MAX_ATOMS = 14_000, 15, 64
@@ -56,8 +55,7 @@ def collect():
 def main():
     """Collect structures, train, and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    weights = data_file("triforces_default.trisk")
-    parser.add_argument("--weights", type=Path, default=weights, help="file to write")
+    parser.add_argument("--weights", type=Path, required=True, help="file to write")
     parser.add_argument("--checkpoint", type=Path, help="file from which to go on")
     parser.add_argument("--epochs", type=int, default=10)
     arguments = parser.parse_args()

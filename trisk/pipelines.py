@@ -258,7 +258,7 @@ def structure_pipeline(
     if fast:
         return first
     streams = TriForcesClassifier if classification else TriForcesRegressor
-    weights = "sensors" if pretrained else None
+    weights = "default" if pretrained else None
     settings = {"pretrained": weights, "max_epochs": 60, **link, **parameters}
     network = streams(context=True).set_params(**settings)
     springs = CrystalGraphFeaturizer(

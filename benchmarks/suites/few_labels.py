@@ -49,7 +49,6 @@ def embedding(task, name):
     from trisk import (
         MagpieFeaturizer,
         PowerSpectrumFeaturizer,
-        TriForcesPretrainer,
         TriForcesSensors,
     )
     from trisk.featurizers import ElementFractionFeaturizer
@@ -64,17 +63,18 @@ def embedding(task, name):
     }
     if name in made:
         return np.asarray(made[name]().fit_transform(structures))
-    kind, stream = name.split(", ")
-    pretrainer = untrained() if kind == "untrained" else TriForcesPretrainer.from_pretrained()
-    table = pretrainer.transform(structures)
-    return table[[c for c in table if stream == "all" or c.startswith(stream)]].to_numpy()
+    kind = name.partition(",")[0]
+    return streams_of(kind).transform(structures).to_numpy()
 
 
-def untrained():
-    """The network that pre-training starts from."""
+def streams_of(kind):
+    """The network that ships, or the one from which pre-training starts."""
     from trisk import TriForcesPretrainer
+    from trisk.estimators import load_pretrained
     from trisk.testing import make_structures
 
+    if kind == "pre-trained":
+        return load_pretrained("default")
     start = {"max_epochs": 1, "learning_rate": 1e-12, "training__ema_decay": 0}
     return TriForcesPretrainer(random_state=0).set_params(**start).fit(make_structures(8)[0])
 
@@ -132,13 +132,11 @@ def ridge(task, seed, columns):
 
 
 _ONE = {"network__streams": STREAMS[-1:]}
-_SENSORS, _DEFAULT = {"pretrained": "sensors"}, {"pretrained": "default", "pretrained_rate": 1.0}
+_SENSORS = {"pretrained": "default"}
 MODELS = {
     "TriForces, from scratch": Model(network),
-    "TriForces, self-supervised": Model(network, _DEFAULT),
     "TriForces, pre-trained on sensors": Model(network, _SENSORS),
     "TriForces, interaction stream, from scratch": Model(network, _ONE),
-    "TriForces, interaction stream, self-supervised": Model(network, {**_ONE, **_DEFAULT}),
     "TriForces, interaction stream, pre-trained on sensors": Model(network, {**_ONE, **_SENSORS}),
     "ExtraTrees and SVR, sensors of Nequix, corrected": Model(
         with_potential, needs=("nequix",), tasks=("phonons", "perovskites")
@@ -150,8 +148,8 @@ MODELS = {
     **{
         f"ridge, {name}": Model(ridge, {"columns": name})
         for name in (
-            "pre-trained, all", "untrained, all", *(f"pre-trained, {s}" for s in STREAMS),
-            "element fractions and power spectrum", "predicted sensors",
+            "pre-trained, all", "untrained, all", "element fractions and power spectrum",
+            "predicted sensors",
         )
     },
 }  # fmt: skip

@@ -156,7 +156,7 @@ def _all_pairs(places, batch):
 
 MODELS = {
     "TriForces": Model(triforces, needs=("qm9pack",)),
-    "TriForces, pre-trained on sensors": Model(triforces, {"pretrained": "sensors"}, ("qm9pack",)),
+    "TriForces, pre-trained on sensors": Model(triforces, {"pretrained": "default"}, ("qm9pack",)),
     "TriForces, structure stream alone": Model(
         triforces, {"network__streams": ["structure"]}, ("qm9pack",)
     ),

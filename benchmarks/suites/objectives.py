@@ -88,7 +88,7 @@ def weights(kind, **settings):
     if kind == "untrained":
         return {0: shell().net_.module_.encoder.state_dict()}
     if kind == "shipped":
-        return {0: load_pretrained(settings["source"]).net_.module_.encoder.state_dict()}
+        return {0: load_pretrained("default").net_.module_.encoder.state_dict()}
     found, most = {}, settings.pop("most")
 
     class Watch(Callback):
@@ -169,8 +169,7 @@ MODELS = {
     "formation energy, energy above the hull, gap": Model(
         weights, {"kind": "labels", "most": 160_000}
     ),
-    "shipped, self-supervised": Model(weights, {"kind": "shipped", "source": "default"}),
-    "shipped, sensors of a potential": Model(weights, {"kind": "shipped", "source": "sensors"}),
+    "weights that ship": Model(weights, {"kind": "shipped"}),
 }
 
 SUITE = Suite("objectives", TASKS, MODELS, measure)

@@ -41,7 +41,7 @@ def collection(name):
 @cache
 def embedding(name, kind, at_one_volume):
     """A table of a collection: columns of features, or of the network with its blocks."""
-    from trisk import PowerSpectrumFeaturizer, TriForcesPretrainer
+    from trisk import PowerSpectrumFeaturizer
     from trisk.featurizers import ElementFractionFeaturizer
 
     structures = list(collection(name)["structure"])
@@ -53,12 +53,9 @@ def embedding(name, kind, at_one_volume):
         return pd.DataFrame(np.asarray(values)).add_prefix("spectrum ")
     if at_one_volume:
         structures = [s.copy().scale_lattice(VOLUME * len(s)) for s in structures]
-    pretrainer = TriForcesPretrainer.from_pretrained()
-    if kind == "untrained":
-        from benchmarks.suites.few_labels import untrained
+    from benchmarks.suites.few_labels import streams_of
 
-        pretrainer = untrained()
-    return pretrainer.transform(structures)
+    return streams_of(kind).transform(structures)
 
 
 def table(name, kinds, streams=None, at_one_volume=False):

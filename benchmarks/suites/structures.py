@@ -238,7 +238,7 @@ LAYERS = {
 EPOCHS = {"phonons": 60, "jdft2d": 25, "perovskites": 6}
 SMALL = {"network__cutoff": 5.0, "network__n_layers": 2}
 PHONONS, FOLDS = ("phonons",), ("phonons", "perovskites")
-FROM_SENSORS, TREES = {"pretrained": "sensors"}, {"n_estimators": 300}
+FROM_SENSORS, TREES = {"pretrained": "default"}, {"n_estimators": 300}
 WITH_SPRINGS = {"structure": ["springs"], "context": True}
 SENSED = {"structure": ["springs", "sensors"], "reference": ESTIMATE}
 BOTH, ALL = ["Magpie", "springs"], ["Magpie", "springs", "sensors"]
@@ -314,7 +314,6 @@ MODELS = {
     "TriForces, small": streams(**SMALL),
     "TriForces": streams(),
     "TriForces, with springs": streams(**WITH_SPRINGS),
-    "TriForces, self-supervised": streams(pretrained="default"),
     "TriForces, pre-trained on sensors": streams(**FROM_SENSORS),
     "TriForces, pre-trained on sensors, with springs": streams(**FROM_SENSORS, **WITH_SPRINGS),
     "TriForces, pre-trained on sensors, with springs, three members": streams(

@@ -216,7 +216,7 @@ def test_compositions_of_structures_and_files(tmp_path):
 def test_search_spaces_leave_alone_what_is_set(rattled):
     sizes = {"network__hidden_dim", "network__n_layers"}
     assert sizes <= set(TriForcesRegressor().search_space())
-    assert not sizes & set(TriForcesRegressor(pretrained="sensors").search_space())
+    assert not sizes & set(TriForcesRegressor(pretrained="default").search_space())
     assert not sizes & set(TriForcesPotential(pretrained="default").search_space())
     mace = make(TriForcesRegressor, backbone="mace").search_space()["network__n_layers"]
     assert (mace.low, mace.high) == (2, 4)
@@ -225,7 +225,7 @@ def test_search_spaces_leave_alone_what_is_set(rattled):
     tuned = make(TriForcesRegressor, pretrained=make(TriForcesRegressor, **SMALL))
     assert not any(name.startswith("pretrained__") for name in search_space(tuned))
     crystals, _ = rattled
-    model = make(TriForcesRegressor, pretrained="sensors", max_epochs=1)
+    model = make(TriForcesRegressor, pretrained="default", max_epochs=1)
     y = [crystal.get_volume() for crystal in crystals]
     search = optuna_search(model, crystals, y, n_trials=1, cv=2, refit=False, verbose=0)
     assert np.isfinite(search.best_score_)

@@ -49,7 +49,7 @@ def test_columns_are_those_of_the_weights_that_ship():
     assert X.index.tolist() == ["copper", "silicon"]
     assert X.columns.tolist() == transformer.get_feature_names_out().tolist()
     assert X.columns[0] == "Sensor energy"
-    np.testing.assert_array_equal(X, load_pretrained("sensors").predict(crystals))
+    np.testing.assert_array_equal(X, load_pretrained("default").predict(crystals))
     measured = [name.removeprefix("Potential ") for name in sensor_columns(list(MEASUREMENTS))]
     assert set(SENSORS) <= set(measured)
 
@@ -150,10 +150,12 @@ def test_mean_of_two_networks_on_structures():
     assert np.isfinite(cross_val_score(both, structures, y, cv=2, error_score="raise")).all()
 
 
-def test_networks_that_cannot_serve_are_refused():
-    with pytest.raises(TypeError, match=r"is a TriForcesPretrainer, which .*\"sensors\""):
-        TriForcesSensors(pretrained="default").fit([])
-    with pytest.raises(FileNotFoundError, match=r"it has .*'sensors'"):
+def test_networks_that_cannot_serve_are_refused(tmp_path):
+    streams = tmp_path / "streams.trisk"
+    make(TriForcesPretrainer, **_SMALL).fit(make_structures(8)[0]).save(streams)
+    with pytest.raises(TypeError, match=r"is a TriForcesPretrainer, which .*\"default\""):
+        TriForcesSensors(pretrained=streams).fit([])
+    with pytest.raises(FileNotFoundError, match='are named "default"'):
         TriForcesSensors(pretrained="sensor").fit([])
     with pytest.raises(NotFittedError):
         TriForcesSensors(pretrained=TriForcesRegressor()).fit([])

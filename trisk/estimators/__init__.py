@@ -15,7 +15,12 @@ from trisk.estimators.meta import DeltaRegressor, HurdleRegressor
 from trisk.estimators.potential import TriForcesPotential
 from trisk.estimators.pretrainer import TriForcesPretrainer, TriForcesSensors
 from trisk.estimators.retrieval import StructureRetriever
-from trisk.estimators.triforces import TriForcesClassifier, TriForcesOptions, TriForcesRegressor
+from trisk.estimators.triforces import (
+    TriForcesClassifier,
+    TriForcesOptions,
+    TriForcesRegressor,
+    load_pretrained,
+)
 from trisk.training.settings import TrainingOptions
 
 __all__ = [
@@ -38,4 +43,5 @@ __all__ = [
     "TriForcesPretrainer",
     "TriForcesRegressor",
     "TriForcesSensors",
+    "load_pretrained",
 ]

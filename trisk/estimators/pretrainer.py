@@ -28,7 +28,7 @@ from trisk.training.net import drawing_from, resolve_device, train
 from trisk.training.pretraining import PretrainingNet, ViewDataset, ViewMaker
 from trisk.training.settings import AutomaticSchedule
 
-#: Measurements that the weights ``"sensors"`` predict, in their order; the names are those of
+#: Measurements that the weights ``"default"`` predict, in their order; the names are those of
 #: :class:`trisk.featurizers.PotentialFeaturizer`.
 SENSORS = (
     "energy (eV/atom)",
@@ -134,30 +134,6 @@ class TriForcesPretrainer(BaseTriForces):
         "sigreg_weight": [Interval(Real, 0, 1, closed="both")],
         "n_slices": [Interval(Integral, 1, None, closed="left")],
     }
-
-    @classmethod
-    def from_pretrained(cls, source="default"):
-        """Bring a pre-trainer that was fitted before.
-
-        Parameters
-        ----------
-        source : str or path-like, default="default"
-            A file written by :meth:`save`, or ``"default"`` for the weights that come with trisk.
-
-        Returns
-        -------
-        TriForcesPretrainer
-            Fitted.
-
-        Raises
-        ------
-        FileNotFoundError, TypeError
-            If there is no such file, or it holds another estimator.
-        """
-        found = load_pretrained(source)
-        if not isinstance(found, cls):
-            raise TypeError(f"{str(source)!r} holds a {type(found).__name__}, not a {cls.__name__}")
-        return found
 
     def fit(self, X, y=None):  # type: ignore[override]
         """Train the streams.
@@ -298,12 +274,12 @@ class TriForcesSensors(FrameTransformer, BaseEstimator):
     The network that comes with trisk predicts what a universal interatomic potential measures of a
     crystal: energy, pressure, stress, largest force, and frequencies of its vibrations. Nothing is
     learned from the data. Where there are few labels, a model on these columns beside Magpie's is
-    a quick alternative to ``TriForcesRegressor(pretrained="sensors")``, which trains on.
+    a quick alternative to ``TriForcesRegressor(pretrained="default")``, which trains on.
 
     Parameters
     ----------
-    pretrained : TriForcesRegressor, str or path-like, default="sensors"
-        A fitted regressor without context, the file of one, or ``"sensors"`` for the one that
+    pretrained : TriForcesRegressor, str or path-like, default="default"
+        A fitted regressor without context, the file of one, or ``"default"`` for the one that
         comes with trisk.
 
     Attributes
@@ -320,7 +296,7 @@ class TriForcesSensors(FrameTransformer, BaseEstimator):
 
     Notes
     -----
-    The columns of ``"sensors"`` have no unit: each is the normal variable of the measurement's rank
+    The columns of ``"default"`` have no unit: each is the normal variable of the measurement's rank
     among the 12,459 crystals of the training, and the energy is what a linear fit to the elements
     leaves. They were measured with TensorNet-MatPES [1]_, [2]_ on decorated prototypes; the model
     card beside the weights says how well they are predicted.
@@ -339,7 +315,7 @@ class TriForcesSensors(FrameTransformer, BaseEstimator):
     [0.3, 0.1, -2.3]
     """
 
-    pretrained: Any = "sensors"
+    pretrained: Any = "default"
 
     _parameter_constraints = {"pretrained": [TriForcesRegressor, str, os.PathLike]}
 
@@ -379,14 +355,14 @@ class TriForcesSensors(FrameTransformer, BaseEstimator):
         if not isinstance(regressor, TriForcesRegressor):
             raise TypeError(
                 f"pretrained={self.pretrained!r} is a {type(regressor).__name__}, which predicts "
-                'no columns; give a TriForcesRegressor, or "sensors".'
+                'no columns; give a TriForcesRegressor, or "default".'
             )
         if regressor.context:
             raise ValueError(
                 "pretrained was trained with context=True and needs more than structures."
             )
         self.regressor_ = regressor
-        if isinstance(self.pretrained, str) and self.pretrained == "sensors":
+        if isinstance(self.pretrained, str) and self.pretrained == "default":
             names = [name.partition(" (")[0] for name in SENSORS]
         else:
             names = [str(k) for k in range(len(regressor.target_scaler_.center))]

@@ -43,8 +43,8 @@ class StructureRetriever(KNeighborsMixin, BaseEstimator):
     Parameters
     ----------
     pretrainer : transformer, str, path-like or None, default="default"
-        What embeds structures: a :class:`TriForcesPretrainer`, or ``"default"`` for the one that
-        comes with trisk; any other transformer, such as a
+        What embeds structures: ``"default"`` for the network that comes with trisk, a TriForces
+        estimator, or any other transformer, such as a
         :class:`~trisk.featurizers.PowerSpectrumFeaturizer`; or the file of one. A fitted one is
         used as it is, also by clones; one that is not fitted is fitted to the structures. With
         None, tables of embeddings take the place of structures.
@@ -92,7 +92,7 @@ class StructureRetriever(KNeighborsMixin, BaseEstimator):
 
     See Also
     --------
-    TriForcesPretrainer : Embeds structures in three streams.
+    TriForcesRegressor, TriForcesPretrainer : Embed structures in three streams.
     trisk.featurizers.PowerSpectrumFeaturizer : Describes structures without training.
     sklearn.neighbors.NearestNeighbors : The same for points.
 
@@ -457,9 +457,9 @@ def _resolve_weights(streams, blocks):
 
 def _load(source):
     if source == "default":
-        from trisk import TriForcesPretrainer
+        from trisk.estimators import load_pretrained
 
-        return TriForcesPretrainer.from_pretrained(source)
+        return load_pretrained(source)
     from trisk.persistence import load
 
     return load(source)

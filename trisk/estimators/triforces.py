@@ -57,8 +57,8 @@ from trisk.training.datasets import StructureDataset, member_seeds, pack
 from trisk.training.net import drawing_from, resolve_device, train
 from trisk.training.settings import MAX_LAYERS, MAX_WIDTH, AutomaticSchedule, Options, Range
 
-#: Files of the weights that come with trisk.
-SHIPPED = {"default": "triforces_default.trisk", "sensors": "triforces_sensors.trisk"}
+#: File of the weights that come with trisk, under the name "default".
+SHIPPED = "triforces_default.trisk"
 
 # Part of a gradual fine-tuning in which the streams keep their weights.
 _FROZEN_SHARE = 0.25
@@ -68,14 +68,13 @@ _SLOWEST_RATE, _MANY_STRUCTURES = 0.03, 1000
 _PREDICTION_COST = 4000
 
 _FINE_TUNING_TEXT = """
-    pretrained : estimator, path, {"sensors", "default"} or None, default=None
+    pretrained : estimator, path, "default" or None, default=None
         Fitted :class:`TriForcesPretrainer` or other TriForces estimator with the same parameters
         of the streams, or a file of one, whose streams to start from, and whose head but for its
         last layer; of a layer that reads all streams, what it reads of those in use.
-        ``"sensors"`` and ``"default"`` name weights that come with trisk and have the default
-        parameters of the streams: trained on what a universal potential says of crystals
-        (energy, pressure, vibrations), which helps most where labels are few, and on structures
-        alone, as :class:`TriForcesPretrainer` does.
+        ``"default"`` names the weights that come with trisk and have the default parameters of
+        the streams. They were trained on what a universal potential says of crystals (energy,
+        pressure, vibrations), which helps most where labels are few.
     fine_tune : {"full", "head", "gradual"}, default="full"
         What training changes after `pretrained`: everything, the head alone, or the head alone
         for a quarter of the epochs and then everything. Of a potential in ``network__backbone``,
@@ -248,19 +247,19 @@ def load_pretrained(source):
     if isinstance(source, str | os.PathLike):
         from trisk.persistence import load
 
-        if source in SHIPPED:
-            source = data_file(SHIPPED[source])
+        if source == "default":
+            source = data_file(SHIPPED)
         elif not Path(source).exists():
             raise FileNotFoundError(
-                f"There is no model file at {str(source)!r}, and no weights of this name come with "
-                f"trisk; it has {sorted(SHIPPED)}. Those of a universal potential go into "
+                f"There is no model file at {str(source)!r}, and the weights that come with trisk "
+                'are named "default". Those of a universal potential go into '
                 "network=TriForcesOptions(backbone=...)."
             )
         source = load(source)
     if not isinstance(source, BaseTriForces):
         raise TypeError(
             f"pretrained is a {type(source).__name__}; it must be a fitted TriForces estimator, "
-            f"the path of one, or one of the names {sorted(SHIPPED)}."
+            'the path of one, or "default".'
         )
     check_is_fitted(source)
     return source
