@@ -243,7 +243,31 @@ def join_atoms(y, counts):
 
 
 def load_pretrained(source):
-    """Bring a fitted TriForces estimator: itself, its file, or weights that come with trisk."""
+    """Bring a fitted TriForces estimator.
+
+    Parameters
+    ----------
+    source : estimator, str or path-like
+        The estimator itself, a file that its ``save`` wrote, or ``"default"`` for the weights that
+        come with trisk: a :class:`TriForcesRegressor` whose ``transform`` embeds structures.
+
+    Returns
+    -------
+    estimator : TriForcesRegressor, TriForcesClassifier, TriForcesPotential or TriForcesPretrainer
+        Fitted.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, NotFittedError
+        If there is no such file; if it is or holds anything else; if it is not fitted.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from trisk.estimators import load_pretrained
+    >>> load_pretrained("default").transform([bulk("Cu"), bulk("Si")]).shape
+    (2, 192)
+    """
     if isinstance(source, str | os.PathLike):
         from trisk.persistence import load
 
