@@ -50,6 +50,7 @@ README_STRUCTURES = (
     "ExtraTrees, Magpie",
 )
 README_LABELS = (
+    "ExtraTrees and SVR, sensors of Nequix, corrected",
     "TriForces, pre-trained on sensors",
     "TriForces, from scratch",
     "ExtraTrees, Magpie and predicted sensors",

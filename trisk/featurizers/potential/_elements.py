@@ -3,56 +3,50 @@
 import numpy as np
 
 # Cells whose nearest neighbours are 1 apart, with fractional positions of the atoms.
-_SIMPLE = {
-    "fcc": (np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / np.sqrt(2), [[0, 0, 0]]),
-    "bcc": (np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / np.sqrt(3), [[0, 0, 0]]),
-    "hcp": (
-        np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, np.sqrt(8 / 3)]]),
+_CRYSTALS = (
+    (np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / np.sqrt(2), [[0, 0, 0]]),  # fcc
+    (np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / np.sqrt(3), [[0, 0, 0]]),  # bcc
+    (
+        np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, np.sqrt(8 / 3)]]),  # hcp
         [[0, 0, 0], [1 / 3, 2 / 3, 1 / 2]],
     ),
-    "diamond": (
-        np.array([[0, 2, 2], [2, 0, 2], [2, 2, 0]]) / np.sqrt(3),
+    (
+        np.array([[0, 2, 2], [2, 0, 2], [2, 2, 0]]) / np.sqrt(3),  # diamond
         [[0, 0, 0], [0.25, 0.25, 0.25]],
     ),
-    "molecules of two": (15.0 * np.eye(3), [[0, 0, 0], [1 / 15, 0, 0]]),
-}
-# Nearest distances tried, over the sum of covalent radii.
-_DISTANCES = np.geomspace(0.72, 1.4, 16)
+)
+_MOLECULE = (15.0 * np.eye(3), [[0, 0, 0], [1 / 15, 0, 0]])
+# Logarithms of nearest distances tried, over the sum of covalent radii: bonds of molecules can be
+# shorter, and crystals of light elements that dense have hundreds of neighbours.
+_OF_CRYSTALS, _OF_MOLECULES = np.linspace(-0.1, 0.3, 8), np.linspace(-0.33, 0.33, 12)
 
 
 def energy_of_element(number, calls):
-    """Lowest energy of an element in eV/atom, among simple crystals and molecules of two atoms.
-
-    Each is tried at sixteen nearest distances and where a parabola has its lowest point.
-    """
+    """Lowest energy of an element in eV/atom, among simple crystals and molecules of two atoms."""
     from ase import Atoms
     from ase.data import covalent_radii
 
-    found = []
-    for cell, positions in _SIMPLE.values():
+    def lowest(cell, positions, tried):
+        def energies(logarithms):
+            lengths = 2 * covalent_radii[number] * np.exp(logarithms)
+            numbers = [number] * len(positions)
+            images = [
+                Atoms(numbers, scaled_positions=positions, cell=length * cell, pbc=True)
+                for length in lengths
+            ]
+            return calls.energies(images) / len(positions)
 
-        def energies(distances, cell=cell, positions=positions):
-            return calls.energies(
-                [
-                    Atoms(
-                        [number] * len(positions),
-                        scaled_positions=positions,
-                        cell=d * cell,
-                        pbc=True,
-                    )
-                    for d in 2 * covalent_radii[number] * distances
-                ]
-            ) / len(positions)
+        found = energies(tried)
+        return min(found.min(), *energies([_lowest_point(tried, found)]))
 
-        tried = energies(_DISTANCES)
-        found += [tried.min(), *energies(_best_distance(tried))]
-    return min(found)
+    crystals = [lowest(*crystal, _OF_CRYSTALS) for crystal in _CRYSTALS]
+    return min(*crystals, lowest(*_MOLECULE, _OF_MOLECULES))
 
 
-def _best_distance(energies):
-    """Where a parabola through the lowest energy and its neighbours has its lowest point."""
-    k = min(max(energies.argmin(), 1), len(energies) - 2)
-    left, middle, right = energies[k - 1 : k + 2]
+def _lowest_point(x, y):
+    """Where a parabola through the lowest of evenly spaced points and its neighbours is lowest."""
+    k = np.clip(y.argmin(), 1, len(x) - 2)
+    left, middle, right = y[k - 1 : k + 2]
     curvature = left + right - 2 * middle
     step = (left - right) / (2 * curvature) if curvature > 0 else 0.0
-    return _DISTANCES[k : k + 1] * (_DISTANCES[1] / _DISTANCES[0]) ** np.clip(step, -1, 1)
+    return x[k] + np.clip(step, -1, 1) * (x[1] - x[0])

@@ -129,7 +129,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     "stacking"           of a single layer: energy that it gains on another, per atom    22 or 29
                          and per area, where three or four shifts and seven gaps are
                          best; beyond 3 Å; its spread over the shifts; the best gap
-    "formation"          energy per atom less that of the elements, each the lowest of   1, and 85
+    "formation"          energy per atom less that of the elements, each the lowest of   1, and 49
                          four simple crystals and molecules of two atoms                 an element
     ===================  ==============================================================  ===========
 

@@ -99,7 +99,9 @@ class MeasurementRun:
 
     def _energy_of(self, number, calls, cache):
         """Energy of an element in eV/atom, from the cache or found once in a run."""
-        key = record_key("element", _RECORD_VERSION, str(self.potential_name), str(number))
+        key = record_key(
+            "energy of an element", _RECORD_VERSION, str(self.potential_name), str(number)
+        )
         known = _OF_THREAD.elements
         if number not in known:
             found = cache.get(key)
