@@ -45,8 +45,6 @@ def test_all_objectives_fall(structures):
     history = pretrainer.fit(structures).history_
     for name in ("loss", "denoising", "masking", "lejepa"):
         assert history[name].iloc[-5:].mean() < 0.9 * history[name].iloc[:2].mean()
-    gradients = [f"{o} gradient {s}" for o in ("denoising", "masking", "lejepa") for s in STREAMS]
-    assert (history[gradients] > 0).all(axis=None)
     assert history["epoch"].tolist() == list(range(1, 21))
 
 

@@ -30,7 +30,6 @@ from trisk.plotting import (
     AttentionDisplay,
     CalibrationDisplay,
     EmbeddingDisplay,
-    HaltingDisplay,
     PretrainingDisplay,
     SupervisionDisplay,
     draw_predictions,
@@ -194,27 +193,6 @@ def crystals():
     return X, pd.Series(lengths**3)
 
 
-def test_halting__counts_and_errors(crystals):
-    X, y = crystals
-    model = make_pipeline(
-        CrystalGraphFeaturizer(order=1),
-        GraphTRIADSRegressor(
-            network=GraphTRIADSOptions(**GRAPHS), n_members=1, max_epochs=2, random_state=0
-        ),
-    ).fit(X, y)
-    display = HaltingDisplay.from_estimator(model, X, y, unit="Å³")
-    assert display.counts_.sum() == 12
-    assert np.nansum(display.counts_ * display.mean_errors_) == pytest.approx(
-        np.abs(model.predict(X) - y).sum()
-    )
-    assert display.error_ax_.get_ylabel() == "mean absolute error (Å³)"
-    display = HaltingDisplay(cycles=[4, 4, 6], errors=[1.0, 3.0, 5.0]).plot()
-    assert display.counts_.tolist() == [2, 0, 1]
-    np.testing.assert_allclose(display.mean_errors_, [2, np.nan, 5])
-    with pytest.raises(TypeError, match="LinearRegression has no recursion"):
-        HaltingDisplay.from_estimator(LinearRegression().fit([[1], [2]], [1, 2]), [[1]])
-
-
 def test_graph_estimators__cross_validated_one_by_one(crystals):
     X, y = crystals
     model = make_pipeline(
@@ -281,18 +259,11 @@ def test_draw_predictions__what_the_table_allows():
     plt.close("all")
 
 
-@pytest.mark.parametrize("kind", ["losses", "gradients"])
-def test_pretraining__losses_and_gradients(crystals, kind):
+def test_pretraining__losses(crystals):
     pretrainer = TriForcesPretrainer(network=SMALL_STREAMS, max_epochs=3, random_state=0)
     pretrainer.fit(crystals[0])
-    display = PretrainingDisplay.from_estimator(pretrainer, kind=kind)
-    streams = ("composition", "structure", "interaction")
-    names = ["denoising", "masking", "lejepa"]
-    if kind == "gradients":
-        names = [f"{name} gradient {stream}" for stream in streams for name in names]
-    assert list(display.lines_) == names
+    display = PretrainingDisplay.from_estimator(pretrainer)
+    assert list(display.lines_) == ["denoising", "masking", "lejepa"]
     for name, line in display.lines_.items():
         np.testing.assert_array_equal(line.get_ydata(), pretrainer.history_[name])
     boxes_apart(display.figure_)
-    with pytest.raises(ValueError, match="kind must be"):
-        PretrainingDisplay(history=pretrainer.history_, kind="both").plot()

@@ -80,9 +80,7 @@ class TriForcesPretrainer(BaseTriForces):
 
     {Attributes}
     history_ : pandas.DataFrame
-        Of every epoch: its number, the weighted loss, each objective by name, and the norms of
-        the objectives' weighted gradients in each stream, such as
-        ``"masking gradient composition"``, at the first batch of the epoch.
+        Of every epoch: its number, the weighted loss, and each objective by name.
 
     See Also
     --------
@@ -231,7 +229,7 @@ class TriForcesPretrainer(BaseTriForces):
 
     @property
     def history_(self):
-        """Losses and gradient norms of every epoch."""
+        """Losses of every epoch."""
         check_is_fitted(self)
         rows = [
             {k: v for k, v in epoch.items() if not k.endswith(("_best", "_count"))}

@@ -4,7 +4,6 @@ from trisk.plotting._calibration import CalibrationDisplay, draw_predictions
 from trisk.plotting._embedding import EmbeddingDisplay
 from trisk.plotting._networks import (
     AttentionDisplay,
-    HaltingDisplay,
     PretrainingDisplay,
     SupervisionDisplay,
 )
@@ -16,7 +15,6 @@ __all__ = [
     "CalibrationDisplay",
     "EmbeddingDisplay",
     "EnergyVolumeDisplay",
-    "HaltingDisplay",
     "ParityDisplay",
     "PhononDisplay",
     "PretrainingDisplay",

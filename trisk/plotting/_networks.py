@@ -1,11 +1,11 @@
-"""What networks do inside: attention, recursion step by step, halting, and pre-training."""
+"""What networks do inside: attention, recursion step by step, and pre-training."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from trisk.plotting._base import (
@@ -23,9 +23,9 @@ from trisk.plotting._base import (
 )
 
 _OBJECTIVES = {
-    "denoising": ("denoising (variance left)", "-"),
-    "masking": ("masking (nats)", "--"),
-    "lejepa": ("LeJEPA", ":"),
+    "denoising": "denoising (variance left)",
+    "masking": "masking (nats)",
+    "lejepa": "LeJEPA",
 }
 
 
@@ -200,89 +200,20 @@ class SupervisionDisplay(NetworkDisplay):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class HaltingDisplay(NetworkDisplay):
-    """Cycles before halting, counted, with the error of the structures that took so many.
-
-    Made from a fitted GraphTRIADS estimator; targets ``y``, for the errors, of a regressor only.
-
-    Parameters
-    ----------
-    cycles : array-like of shape (n_samples,)
-        Cycles of every structure, averaged over members.
-    errors : array-like of shape (n_samples,), default=None
-        Absolute error of every structure.
-    name, unit : str, default=None
-        Title of the picture; unit of the errors, ``errors.attrs["unit"]`` if None.
-
-    Attributes
-    ----------
-    ax_, error_ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
-        Axes of the counts; those of the errors, to the right, or None; and their figure.
-    counts_, mean_errors_ : ndarray of shape (n_bins,)
-        Structures by the number of cycles, rounded, and their mean absolute error or None.
-    """
-
-    cycles: Any
-    errors: Any = None
-    name: str | None = None
-    unit: str | None = None
-
-    _size = (5.6, 3.8)
-
-    @classmethod
-    def _measure(cls, estimator, X, y):
-        last, X = last_step(estimator, X)
-        if not hasattr(last, "count_cycles"):
-            raise TypeError(f"{class_name(last)} has no recursion that halts by itself.")
-        errors = None if y is None else np.abs(last.predict(X) - y)
-        return {"cycles": last.count_cycles(X), "errors": errors, "name": class_name(last)}
-
-    def _checked(self):
-        cycles = np.rint(numbers(self.cycles, "cycles")).astype(int)
-        errors = None if self.errors is None else numbers(self.errors, "errors")
-        check_consistent_length(cycles, errors)
-        return cycles, errors
-
-    def _draw(self, ax, cycles, errors):
-        first = cycles.min()
-        self.counts_ = np.bincount(cycles - first)
-        bins = first + np.arange(len(self.counts_))
-        ax.bar(bins, self.counts_, color=COLORS[5], width=0.8)
-        ax.set(xlabel="cycles before halting", ylabel="structures", title=self.name or "")
-        set_ticks(ax.xaxis, integer=True)
-        set_ticks(ax.yaxis, integer=True)
-        plain_axes(ax)
-        self.error_ax_ = self.mean_errors_ = None
-        if errors is not None:
-            with np.errstate(invalid="ignore"):
-                self.mean_errors_ = np.bincount(cycles - first, weights=errors) / self.counts_
-            seen, self.error_ax_ = self.counts_ > 0, ax.twinx()
-            self.error_ax_.plot(bins[seen], self.mean_errors_[seen], "o-", color=COLORS[1])
-            self.error_ax_.set(ylim=(0, None))
-            unit = attribute(self.unit, self.errors, "unit")
-            self.error_ax_.set_ylabel(with_unit("mean absolute error", unit), color=COLORS[1])
-            self.error_ax_.spines[["top", "left"]].set_visible(False)
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class PretrainingDisplay(NetworkDisplay):
-    """Objectives of a pre-training, or the gradients they give the streams, by epoch.
+    """Objectives of a pre-training by epoch, without their weights.
 
     Parameters
     ----------
     history : pandas.DataFrame
         ``history_`` of a :class:`trisk.estimators.TriForcesPretrainer`.
-    kind : {"losses", "gradients"}, default="losses"
-        What to draw: the objectives without their weights, or the norms of their weighted
-        gradients in each stream.
 
     {Attributes}
     lines_, legend_ : dict of str to matplotlib.lines.Line2D, matplotlib.legend.Legend
-        Lines by name of the history's column, and the legend.
+        Lines by name of the objective, and the legend.
     """
 
     history: Any
-    kind: str = "losses"
 
     _size = (7.2, 4.4)
 
@@ -290,34 +221,12 @@ class PretrainingDisplay(NetworkDisplay):
     def _measure(cls, estimator, X, y):
         return {"history": estimator.history_}
 
-    def _checked(self):
-        if self.kind not in ("losses", "gradients"):
-            raise ValueError(f"kind must be 'losses' or 'gradients', but is {self.kind!r}.")
-        return ()
-
     def _draw(self, ax):
         epochs, self.lines_ = self.history["epoch"], {}
-        for column, style in self._styles().items():
-            (self.lines_[column],) = ax.plot(epochs, self.history[column], **style)
-        losses = self.kind == "losses"
-        label = "objective" if losses else "norm of the weighted gradient"
-        ax.set(xlabel="epoch", yscale="log", ylabel=label)
+        for color, (objective, label) in zip(COLORS, _OBJECTIVES.items(), strict=False):
+            if objective in self.history:
+                style = {"color": color, "label": label}
+                (self.lines_[objective],) = ax.plot(epochs, self.history[objective], **style)
+        ax.set(xlabel="epoch", yscale="log", ylabel="objective")
         plain_axes(ax)
         self.legend_ = legend_above(ax, ncols=3)
-
-    def _styles(self):
-        """Columns of the history that are drawn, and how."""
-        if self.kind == "losses":
-            return {
-                objective: {"color": color, "label": label}
-                for color, (objective, (label, _)) in zip(COLORS, _OBJECTIVES.items(), strict=False)
-                if objective in self.history
-            }
-        styles: dict[str, dict[str, Any]] = {}
-        streams = dict.fromkeys(c.split()[-1] for c in self.history if " gradient " in c)
-        for color, stream in zip(COLORS, streams, strict=False):
-            for objective, (_, dashes) in _OBJECTIVES.items():
-                if (column := f"{objective} gradient {stream}") in self.history:
-                    label = f"{stream}, {objective}"
-                    styles[column] = {"color": color, "linestyle": dashes, "label": label}
-        return styles

@@ -155,8 +155,6 @@ class PretrainingNet(Net):
     def train_step_single(self, batch, **fit_params):
         views, targets = batch
         terms = self.criterion_.terms(self.infer(views), targets)
-        if len(self.history[-1, "batches"]) == 1:
-            self._record_gradients(terms)
         loss = self.criterion_.total(terms)
         loss.backward()
         self._average([p.grad for p in self.module_.parameters() if p.grad is not None])
@@ -179,20 +177,3 @@ class PretrainingNet(Net):
         parts = flat.split([gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
-
-    def _record_gradients(self, terms):
-        """Norm of the weighted gradient of every objective in every stream, once an epoch."""
-        encoder = self.module_.encoder
-        for stream in encoder.widths:
-            parameters = [p for p in getattr(encoder, stream).parameters() if p.requires_grad]
-            for name, term in terms.items():
-                found = torch.autograd.grad(
-                    self.criterion_.weights[name] * term,
-                    parameters,
-                    retain_graph=True,
-                    allow_unused=True,
-                )
-                gradients = [g for g in found if g is not None]
-                self._average(gradients)
-                squares = [g.square().sum().item() for g in gradients]
-                self.history.record(f"{name} gradient {stream}", float(np.sqrt(sum(squares))))

@@ -3,7 +3,7 @@
 import numpy as np
 
 # Cells whose nearest neighbours are 1 apart, with fractional positions of the atoms.
-_CRYSTALS = (
+_CRYSTALS: tuple[tuple[np.ndarray, list], ...] = (
     (np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / np.sqrt(2), [[0, 0, 0]]),  # fcc
     (np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / np.sqrt(3), [[0, 0, 0]]),  # bcc
     (
@@ -15,7 +15,7 @@ _CRYSTALS = (
         [[0, 0, 0], [0.25, 0.25, 0.25]],
     ),
 )
-_MOLECULE = (15.0 * np.eye(3), [[0, 0, 0], [1 / 15, 0, 0]])
+_BOX = 15.0 * np.eye(3)
 # Logarithms of nearest distances tried, over the sum of covalent radii: bonds of molecules can be
 # shorter, and crystals of light elements that dense have hundreds of neighbours.
 _OF_CRYSTALS, _OF_MOLECULES = np.linspace(-0.1, 0.3, 8), np.linspace(-0.33, 0.33, 12)
@@ -39,8 +39,8 @@ def energy_of_element(number, calls):
         found = energies(tried)
         return min(found.min(), *energies([_lowest_point(tried, found)]))
 
-    crystals = [lowest(*crystal, _OF_CRYSTALS) for crystal in _CRYSTALS]
-    return min(*crystals, lowest(*_MOLECULE, _OF_MOLECULES))
+    molecules = lowest(_BOX, [[0, 0, 0], [1 / 15, 0, 0]], _OF_MOLECULES)
+    return min(molecules, *(lowest(*crystal, _OF_CRYSTALS) for crystal in _CRYSTALS))
 
 
 def _lowest_point(x, y):
