@@ -447,7 +447,7 @@ def test_grid_search(name):
 # ------------------------------------------------------------------------------- the house
 
 
-@pytest.mark.parametrize("name", estimators.__all__)
+@pytest.mark.parametrize("name", [n for n in estimators.__all__ if n[0].isupper()])
 def test_ancestry_is_short(name):
     ancestors = getattr(estimators, name).__mro__
     assert len([cls for cls in ancestors if cls.__module__.startswith("trisk.")]) <= 6
