@@ -247,7 +247,7 @@ NEQUIX_BLOCKS = {
     "phonons": WITH_NEQUIX, "perovskites": ["Magpie", "fractions", "sensors of Nequix"],
 }  # fmt: skip
 AS_FORMED = {
-    "structure": ["fractions", "sensors of Nequix"], "reference": FORMATION, "max_epochs": 30,
+    "structure": ["fractions", "sensors of Nequix"], "reference": FORMATION, "max_epochs": 40,
 }  # fmt: skip
 SENSORS_CORRECTED = "Magpie, springs and sensors of a potential, corrected"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
