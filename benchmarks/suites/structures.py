@@ -29,7 +29,8 @@ AREA = "Layer area per atom (A2)"
 DOS_MAXIMUM = "Potential DOS maximum (1/cm)"
 GAMMA_HIGHEST = "Potential gamma highest 1 (1/cm)"
 HIGHEST_PAIR = "SpringModel highest pair frequency (1/cm)"
-ESTIMATE = "estimate (1/cm)"
+LAST_PEAK = "Potential DOS last peak at width 10 (1/cm)"
+ESTIMATE, PEAK = "estimate (1/cm)", "estimate by the last peak (1/cm)"
 FORMED = "Potential formation energy (eV/atom)"
 FORMATION = "formation energy, elements shifted (meV/atom)"
 
@@ -98,9 +99,20 @@ def with_estimate(columns):
     if modes:
         estimate = np.sqrt(np.maximum(table[modes[0]], pair / 2) * pair).to_numpy()
     if table is columns:
-        frequencies = table[[name for name in table if name.endswith("(1/cm)")]]
-        columns = table.join(frequencies.div(estimate, axis=0).add_suffix(" over estimate"))
+        columns = _in_units_of(table, estimate)
     return with_column(columns, ESTIMATE, estimate)
+
+
+def with_peak(table):
+    """A table in units of the last peak of the potential's density of states."""
+    estimate = np.maximum(table[LAST_PEAK], table[HIGHEST_PAIR] / 2).to_numpy()
+    return with_column(_in_units_of(table, estimate), PEAK, estimate)
+
+
+def _in_units_of(table, estimate):
+    """A table, and its frequencies over an estimate."""
+    frequencies = table[[name for name in table if name.endswith("(1/cm)")]]
+    return table.join(frequencies.div(estimate, axis=0).add_suffix(" over estimate"))
 
 
 class FormationEnergies(TransformerMixin, BaseEstimator):
@@ -137,7 +149,8 @@ def corrected(model, reference, log=True):
 
     if reference == FORMATION:
         return [FormationEnergies(), DeltaRegressor(model, reference=reference, kind="difference")]
-    steps = [FunctionTransformer(with_estimate)] if reference == ESTIMATE else []
+    estimates = {ESTIMATE: with_estimate, PEAK: with_peak}
+    steps = [FunctionTransformer(estimates[reference])] if reference in estimates else []
     return [*steps, DeltaRegressor(of_logarithm(model) if log else model, reference=reference)]
 
 
@@ -284,9 +297,9 @@ def table(model, blocks, tasks=None, **settings):
     return Model(table_model, settings, needs(settings), tasks)
 
 
-def estimated(model, blocks, **settings):
+def estimated(model, blocks, reference=ESTIMATE, **settings):
     """A model of columns of phonons that corrects the estimate."""
-    return table(model, blocks, PHONONS, reference=ESTIMATE, **settings)
+    return table(model, blocks, PHONONS, reference=reference, **settings)
 
 
 def mean_of(*models, tasks=PHONONS):
@@ -356,10 +369,10 @@ MODELS = {
         *(f"{name}, {SENSORS_CORRECTED}" for name in ("ExtraTrees", "SVR", "HybridTRIADS"))
     ),
     "ExtraTrees, Magpie, springs and sensors of Nequix, corrected": estimated(
-        "ExtraTrees", WITH_NEQUIX, n_estimators=300, max_features=0.33
+        "ExtraTrees", WITH_NEQUIX, PEAK, n_estimators=300, max_features=0.33
     ),
     "SVR, Magpie, springs and sensors of Nequix, corrected": estimated(
-        "SVR", WITH_NEQUIX, C=3.0, epsilon=0.01
+        "SVR", WITH_NEQUIX, PEAK, C=3.0, epsilon=0.01
     ),
     "mean of ExtraTrees and SVR with sensors of Nequix": mean_of(
         "ExtraTrees, Magpie, springs and sensors of Nequix, corrected",
