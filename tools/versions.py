@@ -87,6 +87,8 @@ def run_tests(python, folder):
             "-q",
             "-m",
             "not slow",
+            "-n2",
+            "--dist=worksteal",
             "-p",
             "no:cacheprovider",
             f"--junitxml={report}",

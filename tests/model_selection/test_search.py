@@ -366,18 +366,22 @@ def test_ctrl_c__resumed__draws_what_one_run_would_have_drawn(data, tmp_path, na
     assert drawn(resumed) == drawn(quiet(Ridge(), *data, space=SPACE, n_trials=14))
 
 
-def test_machine_that_is_lost__is_noticed_by_its_missing_heartbeat(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("gave_a_sign", [True, False])
+def test_machine_that_is_lost__is_noticed_by_its_missing_heartbeat(
+    data, tmp_path, monkeypatch, gave_a_sign
+):
     monkeypatch.setattr(_study, "_GRACE", 2)
     monkeypatch.setattr(_study, "_HEARTBEAT", 1)
     storage = str(tmp_path / "study.db")
     quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=2)
-    # Another machine begins a trial, gives one sign of life, and is heard of no more.
+    # Another machine begins a trial, gives one sign of life or none, and is heard of no more.
     with _study._quiet():
         database = _study._open_database(f"sqlite:///{storage}")
     study = optuna.load_study(study_name="trisk", storage=database)
     with pytest.warns(UserWarning, match="Heartbeat of storage"):
         lost = study.ask(SPACE)
-    database.record_heartbeat(lost._trial_id)
+    if gave_a_sign:
+        database.record_heartbeat(lost._trial_id)
     search = quiet(Ridge(), *data, space=SPACE, storage=storage, n_trials=4)
     assert lost.params["alpha"] in search.trials_dataframe()["alpha"].tolist()
     assert search.trials_dataframe()["state"].tolist() == ["complete"] * 4

@@ -258,7 +258,7 @@ class OptunaSearch(BaseSearchCV):
     def _open_study(self, made_of):
         """Create or join the study, and refuse one of other data."""
         pruner = self.pruner or optuna.pruners.MedianPruner(n_startup_trials=5)
-        study, has_heartbeats = open_study(self.storage, self.study_name or "trisk", pruner)
+        study, heartbeats = open_study(self.storage, self.study_name or "trisk", pruner)
         attributes = study.user_attrs
         if attributes.get("made_of", made_of) != made_of:
             raise ValueError(
@@ -272,7 +272,7 @@ class OptunaSearch(BaseSearchCV):
         for name, value in {"made_of": made_of, "seed": seed}.items():
             study.set_user_attr(name, value)
         study.sampler = self.sampler or PerTrialSampler(seed)
-        return study, has_heartbeats
+        return study, heartbeats
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "best_estimator_" if self.refit else "best_params_")
@@ -324,7 +324,7 @@ class OptunaSearch(BaseSearchCV):
 
 def _run_trials(search, made_of, objective, verbose):
     """Run trials in this process, which opens the storage itself."""
-    study, has_heartbeats = search._open_study(made_of)
+    study, heartbeats = search._open_study(made_of)
     with progress_bar(study, search.n_trials, enabled=bool(verbose)) as show:
-        run_trials(study, objective, search.n_trials, has_heartbeats, search.timeout, show)
+        run_trials(study, objective, search.n_trials, heartbeats, search.timeout, show)
     return study

@@ -49,13 +49,13 @@ def _quiet():
 
 @_quiet()
 def open_study(storage, name, pruner):
-    """Create or join a study of scores to maximise; tell too whether its trials have heartbeats."""
+    """Create or join a study of scores to maximise; give too what keeps heartbeats, or None."""
     opened = _open_storage(storage)
     study = optuna.create_study(
         storage=opened, study_name=name, direction="maximize", load_if_exists=True, pruner=pruner
     )
     has_heartbeats = hasattr(opened, "get_heartbeat_interval") and opened.get_heartbeat_interval()
-    return study, bool(has_heartbeats)
+    return study, opened if has_heartbeats else None
 
 
 def _open_storage(storage):
@@ -99,10 +99,11 @@ def _open_database(url, attempts=5):
 
 
 @_quiet()
-def run_trials(study, objective, n_trials, has_heartbeats, timeout, show):
+def run_trials(study, objective, n_trials, heartbeats, timeout, show):
     """Run the trials that a study lacks; where there are heartbeats, wait for other processes."""
     # Without heartbeats, a trial that runs may be one whose process died: it does not count.
-    counted = (*FINISHED, TrialState.RUNNING) if has_heartbeats else FINISHED
+    counted = (*FINISHED, TrialState.RUNNING) if heartbeats else FINISHED
+    awaited: set[int] = set()
     callbacks = [MaxTrialsCallback(n_trials, counted), show]
     deadline = np.inf if timeout is None else time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0:
@@ -115,11 +116,26 @@ def run_trials(study, objective, n_trials, has_heartbeats, timeout, show):
             except ValueError:
                 if not objective.was_retried:
                     raise
-        elif has_heartbeats and states[TrialState.RUNNING]:
+        elif heartbeats and states[TrialState.RUNNING]:
+            _give_heartbeats(study, heartbeats, awaited)
             time.sleep(_PATIENCE)
         else:
             break
         show(study)
+
+
+def _give_heartbeats(study, storage, known):
+    """Give each trial that runs one heartbeat, once.
+
+    A process that was killed after it had begun a trial and before the first heartbeat left none
+    that could grow old, and would be waited for without end.
+    """
+    study_id = storage.get_study_id_from_name(study.study_name)
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        if trial.number not in known:
+            known.add(trial.number)
+            number = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+            storage.record_heartbeat(number)
 
 
 class PerTrialSampler(optuna.samplers.TPESampler):
