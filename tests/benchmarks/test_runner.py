@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from importlib.metadata import version
 
 import pytest
 
@@ -10,6 +11,7 @@ from benchmarks import data, report, runner, store
 from benchmarks.measures import fit_and_score
 
 CALLS = []
+CONSTRAINTS = report.ROOT / "constraints.txt"
 ABOUT = {"seconds": 1.0, "commit": "abc", "date": "2026-01-01", "machine": "a machine"}
 
 
@@ -148,4 +150,6 @@ def test_a_forest_on_steels_gives_the_recorded_error(matbench_dir, monkeypatch):
     forest = runner.load("compositions").models["ExtraTrees, element fractions"].build("steels")
     X, y, folds = data.matbench("steels", formulas=True)
     found = fit_and_score(forest, X, y, *folds[0])
-    assert found["MAE"] == pytest.approx(94.1316, abs=1e-3)
+    # Versions of scikit-learn draw other trees.
+    same = f"scikit-learn=={version('scikit-learn')}" in CONSTRAINTS.read_text()
+    assert found["MAE"] == pytest.approx(94.1316, abs=1e-3 if same else 2.0)

@@ -1,5 +1,7 @@
 """The element tables that ship, against the libraries they were taken from."""
 
+from importlib.metadata import version
+
 import pytest
 
 from tools import make_descriptor_tables, make_magpie_elements
@@ -24,5 +26,8 @@ def rewritten(tmp_path_factory):
 
 
 @pytest.mark.parametrize("filename", _TABLES)
+@pytest.mark.skipif(
+    version("pymatgen").split(".")[0] < "2026", reason="older pymatgen has other oxidation states"
+)
 def test_table__written_anew__is_unchanged(rewritten, filename):
     assert (rewritten / filename).read_text("utf-8") == data_file(filename).read_text("utf-8")
