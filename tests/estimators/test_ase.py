@@ -86,4 +86,4 @@ def test_tests_of_ase_hold_for_the_calculator(environment, modules):
         [sys.executable, "-c", code], cwd=environment, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-1000:]
-    assert int(re.search(r"(\d+) passed", ran.stdout)[1]) > 5
+    assert int(re.search(r"(\d+) passed", ran.stdout)[1]) >= len(found)
