@@ -40,6 +40,7 @@ _DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "elasticity": ("displacement", "differences"),
     "stacking": (),
     "formation": (),
+    "element": (),
 }
 _OF_GEOMETRY = ("symmetry_tolerance", "relax", "max_force", "max_relaxation_steps")
 
@@ -79,37 +80,18 @@ class MeasurementRun:
     def measure(self, atoms, calls, cache):
         """Records of one crystal by measurement: read, or made and kept at once."""
         records: dict[str, dict] = {}
-        settings = {
-            **self.settings,
-            "in_supercell": "phonon_mesh" in self.names,
-            "energy_of": lambda number: self._energy_of(number, calls, cache),
-        }
 
-        def record(name):
-            if name not in records:
-                key = self.key(name, atoms)
+        def record(name, of=atoms, kept=records):
+            key = self.key(name, of)
+            if key not in kept:
                 found = cache.get(key)
                 if found is None:
-                    found = _MEASURE[name](atoms, calls, settings, record)
+                    found = _MEASURE[name](of, calls, self, record)
                     cache.put(key, found)
-                records[name] = found
-            return records[name]
+                kept[key] = found
+            return kept[key]
 
         return {name: record(name) for name in self.names}
-
-    def _energy_of(self, number, calls, cache):
-        """Energy of an element in eV/atom, from the cache or found once in a run."""
-        key = record_key(
-            "energy of an element", _RECORD_VERSION, str(self.potential_name), str(number)
-        )
-        known = _OF_THREAD.elements
-        if number not in known:
-            found = cache.get(key)
-            if found is None:
-                found = {"energy": np.array(energy_of_element(number, calls))}
-                cache.put(key, found)
-            known[number] = float(found["energy"])
-        return known[number]
 
 
 def measure_crystals(run, crystals, *, n_jobs, progress):
@@ -156,12 +138,12 @@ def _measure_one(token, run, atoms):
             return {}, f"{type(error).__name__}: {error}", cache
 
 
-def _geometry(atoms, calls, settings, record):
+def _geometry(atoms, calls, run, record):
     """The primitive cell, relaxed if that is asked for."""
-    primitive = reduce_to_primitive(atoms, settings["symmetry_tolerance"])
+    primitive = reduce_to_primitive(atoms, run.settings["symmetry_tolerance"])
     relaxed, converged = primitive, True
-    if settings["relax"] is not None:
-        relaxed, converged = _relax(primitive, calls, settings)
+    if run.settings["relax"] is not None:
+        relaxed, converged = _relax(primitive, calls, run.settings)
     return {
         "numbers": np.asarray(relaxed.numbers),
         "cell": np.array(relaxed.cell[:]),
@@ -186,19 +168,19 @@ def _relax(atoms, calls, settings):
     return relaxed, bool(converged)
 
 
-def _energy_and_forces(atoms, calls, settings, record):
+def _energy_and_forces(atoms, calls, run, record):
     energies, forces, stresses = calls([_atoms(record("geometry"))])
     return {"energy": energies[0], "forces": forces[0], "stress": stresses[0]}
 
 
-def _force_constants(atoms, calls, settings, record):
+def _force_constants(atoms, calls, run, record):
     """Force constants at the Γ point, with the frequencies that follow."""
     crystal = _atoms(record("geometry"))
-    if settings["in_supercell"]:
+    if "phonon_mesh" in run.names:
         hessian = record("phonon_mesh")["hessian"]  # which costs no more force calls
     else:
         names = ("displacement", "symmetry_tolerance", "differences")
-        hessian = force_constants(crystal, calls, *(settings[name] for name in names))
+        hessian = force_constants(crystal, calls, *(run.settings[name] for name in names))
     masses, own = crystal.get_masses(), np.arange(len(crystal))
     blocks = hessian.reshape(len(own), 3, len(own), 3)[own, :, own, :]
     return {
@@ -208,32 +190,40 @@ def _force_constants(atoms, calls, settings, record):
     }
 
 
-def _phonon_mesh(atoms, calls, settings, record):
+def _phonon_mesh(atoms, calls, run, record):
     """Frequencies all over the Brillouin zone."""
     names = (
         "displacement", "symmetry_tolerance", "differences", "supercell_length", "mesh_length",
     )  # fmt: skip
     return mesh_frequencies(
-        _atoms(record("geometry")), calls, **{name: settings[name] for name in names}
+        _atoms(record("geometry")), calls, **{name: run.settings[name] for name in names}
     )
 
 
-def _elasticity(atoms, calls, settings, record):
+def _elasticity(atoms, calls, run, record):
     """Elastic constants with relaxed atoms."""
     hessian = record("force_constants")["hessian"]
     return {"constants": elastic_constants(_atoms(record("geometry")), calls, hessian, _STRAIN)}
 
 
-def _stacking(atoms, calls, settings, record):
+def _stacking(atoms, calls, run, record):
     """Energies of the layer stacked on itself."""
     return binding_of_layers(_atoms(record("geometry")), calls)
 
 
-def _formation(atoms, calls, settings, record):
-    """Energy per atom less those of the elements."""
-    numbers = record("geometry")["numbers"].tolist()
-    elements = np.mean([settings["energy_of"](number) for number in numbers])
-    return {"energy": record("energy_and_forces")["energy"] / len(numbers) - elements}
+def _formation(atoms, calls, run, record):
+    """Energy per atom less those of the elements, which all crystals of a run share."""
+    from ase import Atoms
+
+    numbers, counts = np.unique(record("geometry")["numbers"], return_counts=True)
+    elements = [record("element", Atoms([n]), _OF_THREAD.elements)["energy"] for n in numbers]
+    energy = record("energy_and_forces")["energy"] - counts @ elements
+    return {"energy": energy / counts.sum()}
+
+
+def _element(atoms, calls, run, record):
+    """Energy of an element by itself."""
+    return {"energy": np.array(energy_of_element(atoms.numbers[0], calls))}
 
 
 _MEASURE = {
@@ -244,6 +234,7 @@ _MEASURE = {
     "elasticity": _elasticity,
     "stacking": _stacking,
     "formation": _formation,
+    "element": _element,
 }
 
 
