@@ -108,7 +108,8 @@ def run_trials(study, objective, n_trials, heartbeats, timeout, show):
     deadline = np.inf if timeout is None else time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0:
         optuna.storages.fail_stale_trials(study)
-        states = Counter(trial.state for trial in study.get_trials(deepcopy=False))
+        trials = study.get_trials(deepcopy=False)
+        states = Counter(trial.state for trial in trials)
         if states[TrialState.WAITING] or sum(states[state] for state in counted) < n_trials:
             try:
                 timeout = None if left == np.inf else left
@@ -117,25 +118,25 @@ def run_trials(study, objective, n_trials, heartbeats, timeout, show):
                 if not objective.was_retried:
                     raise
         elif heartbeats and states[TrialState.RUNNING]:
-            _give_heartbeats(study, heartbeats, awaited)
+            running = {t.number for t in trials if t.state == TrialState.RUNNING}
+            _give_heartbeats(study, heartbeats, running - awaited)
+            awaited |= running
             time.sleep(_PATIENCE)
         else:
             break
         show(study)
 
 
-def _give_heartbeats(study, storage, known):
-    """Give each trial that runs one heartbeat, once.
+def _give_heartbeats(study, storage, trials):
+    """Give trials that are waited for a first heartbeat.
 
     A process that was killed after it had begun a trial and before the first heartbeat left none
     that could grow old, and would be waited for without end.
     """
     study_id = storage.get_study_id_from_name(study.study_name)
-    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        if trial.number not in known:
-            known.add(trial.number)
-            number = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-            storage.record_heartbeat(number)
+    for number in trials:
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        storage.record_heartbeat(trial_id)
 
 
 class PerTrialSampler(optuna.samplers.TPESampler):
