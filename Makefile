@@ -22,7 +22,7 @@ test-slow: .venv/.installed-dev
 # The fast part of the tests in an environment of its own, with the lowest versions that
 # pyproject.toml declares (constraints-minimum.txt), or with the newest there are.
 test-minimum test-newest: .venv/.installed-core
-	$(BIN)/python -m tools.versions $(subst test-,,$@)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.versions $(subst test-,,$@)
 
 # The tests again, with the share of the lines they run; less than the floor is an error.
 coverage: .venv/.installed-dev

@@ -3,6 +3,7 @@
 import re
 import sys
 
+import ase
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -131,7 +132,8 @@ def compressed():
 def test_atoms_stay_apart_in_hot_dynamics(potential, atoms):
     shortest, hottest = heat(potential, atoms.copy(), 200)
     assert shortest > 1.0
-    assert hottest < 20_000  # versions of ASE draw other trajectories
+    # Older versions of ASE draw another trajectory.
+    assert hottest < (10_000 if ase.__version__ >= "3.29" else 20_000)
 
 
 @pytest.mark.slow

@@ -26,8 +26,7 @@ def rewritten(tmp_path_factory):
 
 
 @pytest.mark.parametrize("filename", _TABLES)
-@pytest.mark.skipif(
-    version("pymatgen").split(".")[0] < "2026", reason="older pymatgen has other oxidation states"
-)
 def test_table__written_anew__is_unchanged(rewritten, filename):
+    if filename == "oxidation_states.csv" and version("pymatgen") < "2026":
+        pytest.skip("older pymatgen has other oxidation states")
     assert (rewritten / filename).read_text("utf-8") == data_file(filename).read_text("utf-8")
