@@ -24,7 +24,10 @@ TASKS = {
     "perovskites": Task("meV/atom", SPLITS),
     "InP": Task("meV/atom", SPLITS),
 }
-STREAMS = ("composition", "structure", "interaction")
+NEQUIX_BLOCKS = {
+    "phonons": with_structures.WITH_NEQUIX,
+    "perovskites": ["Magpie", "fractions", "sensors of Nequix"],
+}
 
 
 @cache
@@ -62,9 +65,8 @@ def embedding(task, name):
         ),
     }
     if name in made:
-        return np.asarray(made[name]().fit_transform(structures))
-    kind = name.partition(",")[0]
-    return streams_of(kind).transform(structures).to_numpy()
+        return pd.DataFrame(made[name]().fit_transform(structures))
+    return streams_of(name.partition(",")[0]).transform(structures)
 
 
 def streams_of(kind):
@@ -84,12 +86,12 @@ def network(task, seed, **parameters):
     from trisk import TriForcesRegressor
 
     model = TriForcesRegressor(max_epochs=60, random_state=seed).set_params(**parameters)
-    return load(task)[0], model
+    return pd.Series(load(task)[0]), model
 
 
 def trees(task, seed, columns):
     """A forest on columns."""
-    table = np.hstack([embedding(task, name) for name in columns])
+    table = pd.concat([embedding(task, name) for name in columns], axis=1)
     return table, forest("ExtraTrees", n_estimators=300, random_state=seed)
 
 
@@ -97,7 +99,7 @@ def trees(task, seed, columns):
 def sensed(task):
     """Columns of structures beside what Nequix measures of them."""
     structures, _ = load(task)
-    names = with_structures.NEQUIX_BLOCKS[task]
+    names = NEQUIX_BLOCKS[task]
     tables = [with_structures.block(name, task).fit_transform(structures) for name in names]
     return pd.concat(tables, axis=1)
 
@@ -131,7 +133,7 @@ def ridge(task, seed, columns):
     return embedding(task, columns), model
 
 
-_ONE = {"network__streams": STREAMS[-1:]}
+_ONE = {"network__streams": ["interaction"]}
 _SENSORS = {"pretrained": "default"}
 MODELS = {
     "TriForces, from scratch": Model(network),
@@ -157,17 +159,15 @@ MODELS = {
 
 def measure(task, split, fold, model):
     """Train on a draw of labels and test on other structures."""
-    from sklearn.utils import _safe_indexing
-
     structures, target = load(task)
     order = np.random.default_rng(fold).permutation(len(structures))
     test, train = order[:N_TEST], order[N_TEST : N_TEST + int(split.split()[0])]
     made = MODELS[model]
     columns, estimator = made.make(task, fold, **made.parameters_for(task))
     started = cpu_seconds()
-    estimator.fit(_safe_indexing(columns, train), target[train])
+    estimator.fit(columns.iloc[train], target[train])
     seconds = cpu_seconds() - started
-    predicted = estimator.predict(_safe_indexing(columns, test))
+    predicted = estimator.predict(columns.iloc[test])
     unit = np.exp if task == "phonons" else np.asarray
     return {"MAE": mae(unit(target[test]), unit(predicted)), "seconds": seconds}
 

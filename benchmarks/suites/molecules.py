@@ -69,7 +69,7 @@ def triforces(split, fold, **parameters):
 
 
 def trees(split, fold):
-    """A forest on fractions of elements, number of atoms and power spectrum."""
+    """A forest on fractions of elements and power spectrum."""
     from sklearn.pipeline import make_pipeline, make_union
 
     from trisk import PowerSpectrumFeaturizer
@@ -143,12 +143,7 @@ def _all_pairs(places, batch):
     """Pairs of atoms of one molecule within SchNet's cutoff of 10 Å, and their distances."""
     import torch
 
-    sizes = torch.bincount(batch)
-    starts = torch.cumsum(sizes, 0) - sizes
-    first = torch.arange(len(batch)).repeat_interleave(sizes[batch])
-    ends = torch.cumsum(sizes[batch], 0)
-    within = torch.arange(len(first)) - (ends - sizes[batch]).repeat_interleave(sizes[batch])
-    second = starts[batch[first]] + within
+    first, second = torch.nonzero(batch[:, None] == batch, as_tuple=True)
     lengths = (places[first] - places[second]).norm(dim=1)
     near = (first != second) & (lengths < 10)
     return torch.stack([first, second])[:, near], lengths[near]

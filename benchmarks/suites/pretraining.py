@@ -16,6 +16,7 @@ import pandas as pd
 
 from benchmarks import crystals
 from benchmarks.runner import Model, Suite, Task
+from benchmarks.suites.few_labels import streams_of
 
 STREAMS = ("composition", "structure", "interaction")
 N_NEIGHBORS, VOLUME, FEWEST_QUERIES = 10, 20.0, 50
@@ -53,8 +54,6 @@ def embedding(name, kind, at_one_volume):
         return pd.DataFrame(np.asarray(values)).add_prefix("spectrum ")
     if at_one_volume:
         structures = [s.copy().scale_lattice(VOLUME * len(s)) for s in structures]
-    from benchmarks.suites.few_labels import streams_of
-
     return streams_of(kind).transform(structures)
 
 
@@ -84,6 +83,13 @@ def probe(columns, target, groups, classify):
         return float(balanced_accuracy_score(target, predicted, adjusted=True))
 
 
+def shuffled(target, groups):
+    """Targets of whole formulas, handed to other formulas."""
+    codes, formulas = pd.factorize(groups)
+    first = pd.Series(target).groupby(codes).first().to_numpy()
+    return first[np.random.default_rng(0).permutation(len(formulas))][codes]
+
+
 @cache
 def probed():
     """Properties of the probed crystals, and their formulas."""
@@ -91,13 +97,14 @@ def probed():
     return crystals.properties(found), found["formula"].to_numpy()
 
 
-def score_probes(columns):
+def score_probes(columns, shuffle=False):
     """Score of every property."""
     targets, formulas = probed()
     scores = {}
     for quantity in (*NUMBERS, *CLASSES):
         known = targets[quantity].notna().to_numpy()
         target, groups = targets[quantity][known].to_numpy(), formulas[known]
+        target = shuffled(target, groups) if shuffle else target
         scores[quantity] = probe(columns[known], target, groups, quantity in CLASSES)
     return scores
 
@@ -185,15 +192,23 @@ MODELS = {
         for kind in ("untrained", "pre-trained")
         for ending in ("", ONE_VOLUME)
     },
+    **{
+        f"shuffled labels, {stream}": Model(
+            table, {"kinds": ["pre-trained"], "streams": [stream], "shuffle": True},
+            tasks=("probes",),
+        )
+        for stream in STREAMS
+    },
 }  # fmt: skip
 
 
 def measure(task, split, fold, model):
     """Scores of one embedding."""
     parameters = MODELS[model].parameters_for(task)
+    shuffle = parameters.pop("shuffle", False)
     name = task.removeprefix("retrieval, ")
     columns = table(name, **parameters)
-    return score_probes(columns) if name == "probes" else score_retrieval(name, columns)
+    return score_probes(columns, shuffle) if name == "probes" else score_retrieval(name, columns)
 
 
 SUITE = Suite("pretraining", TASKS, MODELS, measure)

@@ -256,9 +256,6 @@ WITH_SPRINGS = {"structure": ["springs"], "context": True}
 SENSED = {"structure": ["springs", "sensors"], "reference": ESTIMATE}
 BOTH, ALL = ["Magpie", "springs"], ["Magpie", "springs", "sensors"]
 WITH_NEQUIX = [*BOTH, "sensors of Nequix"]
-NEQUIX_BLOCKS = {
-    "phonons": WITH_NEQUIX, "perovskites": ["Magpie", "fractions", "sensors of Nequix"],
-}  # fmt: skip
 AS_FORMED = {
     "structure": ["fractions", "sensors of Nequix"], "reference": FORMATION, "max_epochs": 40,
 }  # fmt: skip
