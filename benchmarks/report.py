@@ -129,14 +129,23 @@ def markdown(head, rows):
     return [*head, *lines] if lines else ["Not measured yet."]
 
 
-def grid(first, columns, lines, show):
-    """A table of labels and lists of cells; `show` writes the cells of one entry."""
+def grid(first, columns, lines, show, older=True):
+    """A table of labels and lists of cells; `show` writes the cells of one entry.
+
+    The last column names the commits of older networks, where there are any; without `older` such
+    rows are left out.
+    """
     rows = []
     for labels, entries in lines:
         if found := [cell for entry in entries for cell in entry if cell]:
             shown = [show(*entry) if all(entry) else "–" for entry in entries]
-            rows.append([*labels, *shown, measured_with(found)])
-    return markdown([*first, *columns, "measured with"], rows)
+            commit = measured_with(found)
+            if older or commit == "–":
+                rows.append([*labels, *shown, commit])
+    head = [*first, *columns, "measured with"]
+    if all(row[-1] == "–" for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    return markdown(head, rows)
 
 
 def compositions(show=spread, models=None):
@@ -212,7 +221,7 @@ def structures_short():
     return grid(["model", "seen beside the fold"], [TITLES[task] for task in tasks], lines, spread)
 
 
-def few_labels(task=None, models=None):
+def few_labels(task=None, models=None, older=True):
     """Models in rows, numbers of labels in columns; one task with all draws, or means of all."""
     suite = runner.load("few_labels")
     splits = next(iter(suite.tasks.values())).splits
@@ -227,7 +236,7 @@ def few_labels(task=None, models=None):
         ends = f" ({cell.values.min():.1f} to {cell.values.max():.1f})" if task else ""
         return f"{cell.mean:.1f}{ends}"
 
-    return grid(["model"] if task else ["task", "model"], splits, lines, show)
+    return grid(["model"] if task else ["task", "model"], splits, lines, show, older)
 
 
 def card(pattern):
@@ -330,7 +339,7 @@ TABLES = {
     "few-labels-phonons": partial(few_labels, "phonons"),
     "few-labels-perovskites": partial(few_labels, "perovskites"),
     "few-labels-InP": partial(few_labels, "InP"),
-    "few-labels-short": partial(few_labels, models=README_LABELS),
+    "few-labels-short": partial(few_labels, models=README_LABELS, older=False),
     "card": partial(card, "^(?!ridge).*(scratch|sensors|Magpie$)"),
     "potentials": potentials,
     "probes": partial(matrix, "probes"),

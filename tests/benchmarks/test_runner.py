@@ -134,6 +134,8 @@ def test_documents_are_current_and_every_table_is_shown(monkeypatch):
         name for page in report.pages() for _, name, _ in report.MARKS.findall(page.read_text())
     }
     assert shown == set(report.TABLES)
+    # What README shows, the present code gives.
+    assert "measured with" not in (report.ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_suites_are_listed(monkeypatch, capsys):
