@@ -133,12 +133,12 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
                          four simple crystals and molecules of two atoms                 an element
     ===================  ==============================================================  ===========
 
-    Frequencies are in cm⁻¹ and come from phonopy [1]_ (``pip install "trisk[phonopy]"``):
-    differences of the forces, made symmetric and free of uniform translations. Beside
-    "phonon_dos", "gamma" and "einstein" cost nothing. "elasticity" needs
-    it too. Imaginary frequencies are counted and given as negative numbers. The long-range field
-    of longitudinal modes is left out, so that they are too soft in polar crystals near Γ. A
-    crystal with one atom per cell has no optical mode, and its columns are 0.
+    Frequencies are in cm⁻¹ and come from phonopy [1]_ (``pip install "trisk[phonopy]"``), which
+    "elasticity" needs too: differences of the forces, made symmetric and free of uniform
+    translations. Beside "phonon_dos", "gamma" and "einstein" cost nothing. Imaginary frequencies
+    are counted and given as negative numbers. The long-range field of longitudinal modes is left
+    out, so that they are too soft in polar crystals near Γ. A crystal with one atom per cell has
+    no optical mode, and its columns are 0.
 
     "stacking" estimates the energy of exfoliation where the potential knows dispersion forces, as
     the sum of one and of DFT-D3 does (``ase.calculators.mixing.SumCalculator``). It asks for
