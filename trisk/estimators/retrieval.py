@@ -457,7 +457,7 @@ def _resolve_weights(streams, blocks):
 
 def _load(source):
     if source == "default":
-        from trisk.estimators import load_pretrained
+        from trisk.estimators.triforces import load_pretrained
 
         return load_pretrained(source)
     from trisk.persistence import load
