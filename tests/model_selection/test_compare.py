@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.base import is_classifier
 from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import VotingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
@@ -91,6 +92,17 @@ def test_process_columns_beside_structures(tmp_path):
     structures[0].to(filename=str(tmp_path / "a.cif"))
     files = table.assign(crystal=str(tmp_path / "a.cif"), formula="NaCl")
     assert rows_of(files) == ("structures", "crystal")
+
+
+def test_files_and_texts_of_structures_are_no_formulas(tmp_path):
+    structures, _, _ = make_structures(2)
+    path = tmp_path / "a.cif"
+    structures[0].to(filename=str(path))
+    for value in (path, str(path), path.read_text(), structures[0].as_dict(), structures[0]):
+        assert rows_of(pd.Series([value] * 2)) == ("structures", None)
+        assert type(default_models([value], classification=False, random_state=0)["trisk"]) is (
+            VotingRegressor
+        )
 
 
 @pytest.mark.parametrize("classification", [False, True])

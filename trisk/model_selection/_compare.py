@@ -219,7 +219,7 @@ def material_labels(X):
 def rows_of(X):
     """What rows are ("formulas", "structures" or "table"), and the column of a frame with these."""
     from trisk.featurizers.composition.formulas import parse_compositions
-    from trisk.structures import CrystalGraphs, read_structures
+    from trisk.structures import CrystalGraphs
 
     if isinstance(X, CrystalGraphs):
         return "structures", None
@@ -231,7 +231,7 @@ def rows_of(X):
             values = X[name].dropna()
             if pd.api.types.is_numeric_dtype(values) or values.empty:
                 continue
-            if not read_structures(values[:1].tolist(), on_error="nan")[1]:
+            if _is_structure(values.iloc[0]):
                 return "structures", name
             if not parse_compositions(values[:_ROWS_READ].tolist())[1]:
                 found[name] = values.nunique()
@@ -242,9 +242,17 @@ def rows_of(X):
     first = values[0]
     if isinstance(first, int | float | np.number | list | tuple | np.ndarray):
         return "table", None
-    _, errors = parse_compositions(values)
-    has_sites = hasattr(first, "cart_coords") or hasattr(first, "get_positions")
-    return ("structures" if errors or has_sites else "formulas"), None
+    if _is_structure(first) or parse_compositions(values)[1]:
+        return "structures", None
+    return "formulas", None
+
+
+def _is_structure(value):
+    """Whether a value is an object, path, text or dict of a structure, and not a formula."""
+    from trisk.structures.readers import is_source
+
+    has_sites = hasattr(value, "cart_coords") or hasattr(value, "get_positions")
+    return has_sites or is_source(value)
 
 
 def default_models(X, *, classification, random_state):
