@@ -290,16 +290,19 @@ def objectives():
     return grid(["objective", "structures seen"], head, lines, lambda cell: f"{cell.mean:.1f}")
 
 
-def coverage():
-    """Coverage and mean width by kind of interval."""
-    kinds = ("members' spread", "calibrated", "conformal", "conformal, normalised")
+def uncertainty(kinds, metrics, show):
+    """Coverage and width of intervals, or errors of probabilities, by kind."""
     lines = [
-        ((TITLES[t.split(", ")[0]].replace(", AUC", ", labels"), m),
-         [find("coverage", t, m, f"coverage, {kind}", f"width, {kind}") for kind in kinds])
-        for t, m in dict.fromkeys((key[0], key[2]) for key in cells("coverage"))
+        ((TITLES[t.split(", ")[0]].removesuffix(", AUC") + " (by structure)" * ("," in t), m),
+         [find("coverage", t, m, *(f"{metric}, {kind}" for metric in metrics)) for kind in kinds])
+        for t, _, m, metric in cells("coverage")
+        if metric == f"{metrics[0]}, {kinds[0]}"
     ]  # fmt: skip
-    show = lambda share, width: f"{share.mean:.1%} (width {width.mean:.3g})"  # noqa: E731
     return grid(["task, unit of width", "model"], kinds, lines, show)
+
+
+def share_and_width(share, width):
+    return f"{share.mean:.1%} (width {width.mean:.3g})"
 
 
 def speed():
@@ -348,7 +351,18 @@ TABLES = {
     "retrieval-perovskites": partial(matrix, "retrieval, perovskites"),
     "objectives": objectives,
     "molecules": molecules,
-    "coverage": coverage,
+    "coverage": partial(
+        uncertainty,
+        ("members' spread", "calibrated", "predict_interval"),
+        ("coverage", "width"),
+        share_and_width,
+    ),
+    "calibration": partial(
+        uncertainty,
+        ("members' probabilities", "calibrated"),
+        ("calibration error",),
+        lambda cell: f"{cell.mean:.3f}",
+    ),
     "speed": speed,
     "devices": devices,
 }

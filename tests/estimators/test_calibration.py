@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesRegressor, VotingRegressor
+from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss
 
 import trisk
 from trisk.estimators import (
+    CalibratedVotingRegressor,
     GraphTRIADSClassifier,
     GraphTRIADSOptions,
     GraphTRIADSRegressor,
@@ -118,3 +121,58 @@ def test_inner_networks_go_on_from_their_checkpoints(crystals, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} >= {"state", "state.inner-0"}
     second = clone(model).fit(X, y)
     np.testing.assert_array_equal(first.interval_factors_, second.interval_factors_)
+
+
+@pytest.fixture
+def mean_of_two():
+    models = [("line", Ridge()), ("trees", ExtraTreesRegressor(20, random_state=0))]
+    return CalibratedVotingRegressor(models, random_state=0)
+
+
+def noisy_table(n_rows, seed):
+    """Rows whose target is twice as uncertain where the first column is large."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 3))
+    return X, X[:, 0] + np.abs(X[:, 1]) + rng.normal(size=n_rows)
+
+
+def test_mean__is_that_of_scikit_learn_and_its_intervals_hold_new_rows(mean_of_two, tmp_path):
+    (X, y), (new, truth) = noisy_table(300, 0), noisy_table(2000, 1)
+    model = mean_of_two.fit(X, y)
+    plain = VotingRegressor(mean_of_two.estimators).fit(X, y)
+    np.testing.assert_allclose(model.predict(new), plain.predict(new))
+    mean, std = model.predict(new, return_std=True)
+    np.testing.assert_array_equal(mean, model.predict(new))
+    assert 0.9 < np.sqrt(np.mean(((truth - mean) / std) ** 2)) < 1.1
+    low, high = model.predict_interval(new, coverage=0.8)
+    assert 0.75 < np.mean((low <= truth) & (truth <= high)) < 0.85
+    trisk.save(model, tmp_path / "model.trisk")
+    np.testing.assert_allclose(
+        trisk.load(tmp_path / "model.trisk").predict_interval(new, coverage=0.8), [low, high]
+    )
+
+
+def test_mean__weights_count_in_the_spread(mean_of_two):
+    X, y = noisy_table(100, 0)
+    model = mean_of_two.set_params(weights=[3, 1], calibrate=False).fit(X, y)
+    line, trees = model.transform(X).T
+    mean, std = model.predict(X, return_std=True)
+    np.testing.assert_allclose(mean, (3 * line + trees) / 4)
+    np.testing.assert_allclose(std, np.sqrt(3) / 4 * np.abs(line - trees))
+    with pytest.raises(ValueError, match="fit with calibrate=True"):
+        model.predict_interval(X)
+    with pytest.warns(UserWarning, match="does nothing for 10 rows"):
+        model.set_params(calibrate=True).fit(X[:10], y[:10])
+
+
+def test_pipeline_of_structures__is_calibrated():
+    structures, y, _ = make_structures(40)
+    model = trisk.structure_pipeline(max_epochs=2, random_state=0)
+    plain = trisk.structure_pipeline(max_epochs=2, random_state=0, calibrate=False)
+    mean, std = model.fit(structures, y).predict(structures, return_std=True)
+    np.testing.assert_array_equal(mean, plain.fit(structures, y).predict(structures))
+    assert np.isfinite(std).all()
+    assert (std > 0).all()
+    for wanted in (True, False):
+        classes = trisk.structure_pipeline(classification=True, calibrate=wanted)
+        assert {steps["model"].calibrate for _, steps in classes.estimators} == {wanted}

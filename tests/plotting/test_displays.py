@@ -1,7 +1,5 @@
 """What the displays draw, and that the pictures hold together."""
 
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +7,6 @@ from matplotlib import pyplot as plt
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.linear_model import LinearRegression
-from sklearn.metrics import log_loss, mean_absolute_error
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -18,7 +14,6 @@ from trisk.datasets import load_band_gaps
 from trisk.estimators import (
     GraphTRIADSOptions,
     GraphTRIADSRegressor,
-    HybridTRIADSClassifier,
     HybridTRIADSOptions,
     HybridTRIADSRegressor,
     TriForcesOptions,
@@ -31,7 +26,6 @@ from trisk.plotting import (
     CalibrationDisplay,
     EmbeddingDisplay,
     PretrainingDisplay,
-    SupervisionDisplay,
     draw_predictions,
 )
 from trisk.testing import make_structures
@@ -117,33 +111,6 @@ def test_calibration__mistakes__are_named():
         CalibrationDisplay.from_predictions([1, 2], [1, 2], [1, np.nan])
     with pytest.raises(NotFittedError):
         CalibrationDisplay.from_estimator(HybridTRIADSRegressor(), [[1.0]], [1.0])
-
-
-def test_supervision__errors_of_every_step(table, network):
-    X, y = table
-    display = SupervisionDisplay.from_estimator(network, X, y)
-    staged = list(network[-1].staged_predict(network[:-1].transform(X)))
-    errors = [mean_absolute_error(y, step) for step in staged]
-    np.testing.assert_allclose(display.error_line_.get_xydata(), np.c_[[1, 2, 3], errors])
-    moves = [np.abs(b - a).mean() for a, b in pairwise(staged)]
-    np.testing.assert_allclose(display.move_line_.get_xydata(), np.c_[[2, 3], moves])
-    assert display.ax_.get_ylabel() == "mean absolute error; mean change (eV)"
-    assert len(display.legend_.get_texts()) == 2
-    boxes_apart(display.figure_)
-
-
-def test_supervision__classes_by_log_loss(table):
-    X, y = table
-    words = np.where(y > 1.5, "wide", "narrow")
-    model = tiny(HybridTRIADSClassifier).fit(X, words)
-    display = SupervisionDisplay.from_estimator(model, X, words)
-    losses = [log_loss(words, p) for p in model.staged_predict_proba(X)]
-    np.testing.assert_allclose(display.error_line_.get_ydata(), losses)
-
-
-def test_supervision__no_steps__is_explained(table):
-    with pytest.raises(TypeError, match="LinearRegression makes no predictions after each step"):
-        SupervisionDisplay.from_estimator(LinearRegression().fit(*table), *table)
 
 
 def test_attention__properties_by_the_attention_they_receive():

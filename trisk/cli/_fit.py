@@ -153,6 +153,7 @@ def make_pipeline(options, data):
         settings["target"] = "positive"
     if data.structures:
         settings["pretrained"] = not options.no_pretraining
+        settings["calibrate"] = not options.no_calibration
         if data.process:
             settings |= {"process": list(data.process), "structure": data.material}
         return structure_pipeline(**settings)

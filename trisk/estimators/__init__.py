@@ -21,9 +21,11 @@ from trisk.estimators.triforces import (
     TriForcesRegressor,
     load_pretrained,
 )
+from trisk.estimators.voting import CalibratedVotingRegressor
 from trisk.training.settings import TrainingOptions
 
 __all__ = [
+    "CalibratedVotingRegressor",
     "CompositionEncoderClassifier",
     "CompositionEncoderOptions",
     "CompositionEncoderRegressor",

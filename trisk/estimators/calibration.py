@@ -19,8 +19,8 @@ from trisk.training.datasets import draw_seed
 _N_FOLDS = 5
 #: Rows that fix a weight well; larger tables need not hold out all their folds.
 ENOUGH_ROWS = 700
-# So many structures scale a spread, and networks of structures take longer.
-_ENOUGH_STRUCTURES = 200
+#: So many structures scale a spread, and networks of structures take longer.
+ENOUGH_STRUCTURES = 200
 #: A smaller ensemble than the final one says nearly the same about its errors.
 N_MEMBERS = 3
 # With fewer rows a weight cannot be told from chance.
@@ -41,9 +41,7 @@ def calibrate_structures(estimator, graphs, y, weight):
         return
     seeds = np.random.SeedSequence([draw_seed(estimator.random_state), 1]).generate_state(2)
     fold_seed, network_seed = (seeds >> 1).tolist()
-    folds = inner_folds(
-        y, fold_seed, stratified=is_classifier(estimator), enough=_ENOUGH_STRUCTURES
-    )
+    folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator), enough=ENOUGH_STRUCTURES)
     if not folds:
         warn_of_few_rows(len(y))
         return

@@ -5,7 +5,6 @@ from trisk.plotting._embedding import EmbeddingDisplay
 from trisk.plotting._networks import (
     AttentionDisplay,
     PretrainingDisplay,
-    SupervisionDisplay,
 )
 from trisk.plotting._parity import ParityDisplay
 from trisk.plotting._potentials import EnergyVolumeDisplay, PhononDisplay, draw_potential
@@ -18,7 +17,6 @@ __all__ = [
     "ParityDisplay",
     "PhononDisplay",
     "PretrainingDisplay",
-    "SupervisionDisplay",
     "draw_potential",
     "draw_predictions",
 ]

@@ -1,25 +1,18 @@
-"""What networks do inside: attention, recursion step by step, and pre-training."""
+"""What networks do inside: attention, and losses of pre-training."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from trisk.plotting._base import (
     COLORS,
     Display,
-    attribute,
     class_name,
-    drawn,
     last_step,
     legend_above,
-    numbers,
     plain_axes,
-    set_ticks,
-    with_unit,
 )
 
 _OBJECTIVES = {
@@ -126,77 +119,6 @@ class AttentionDisplay(NetworkDisplay):
         ax.set(xlabel="attended property", ylabel="attending property", title=self.name or "")
         label = "attention (1 = an even share)"
         self.figure_.colorbar(self.image_, ax=ax, shrink=0.75, label=label)
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class SupervisionDisplay(NetworkDisplay):
-    """Error after each step of a recursion, and how far the answer still moves.
-
-    A network that is supervised at every step has an answer at every step. Where the error no
-    longer falls and the answer no longer moves, further steps are wasted. Made from a fitted
-    estimator with ``staged_predict`` or ``staged_predict_proba``.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_samples,)
-        Actual values, or for probabilities the numbers of the classes.
-    staged : array-like of shape (n_steps, n_samples) or (n_steps, n_samples, n_classes)
-        Predicted values, or probabilities of classes, after each step.
-    name, unit : str, default=None
-        Name of the model in the legend; unit of the values, ``y_true.attrs["unit"]`` if None.
-
-    {Attributes}
-    error_line_, move_line_, legend_ : matplotlib artists
-        Mean absolute error or log loss after each step, mean change from the step before, and the
-        legend of all models on the axes.
-    """
-
-    y_true: Any
-    staged: Any
-    name: str | None = None
-    unit: str | None = None
-
-    _size = (5.4, 3.8)
-
-    @classmethod
-    def _measure(cls, estimator, X, y):
-        last, X = last_step(estimator, X)
-        if not hasattr(last, "staged_predict"):
-            raise TypeError(f"{class_name(last)} makes no predictions after each step.")
-        if is_classifier(last):
-            y, staged = np.searchsorted(last.classes_, y), last.staged_predict_proba(X)
-        else:
-            staged = last.staged_predict(X)
-        return {"y_true": y, "staged": list(staged), "name": class_name(last)}
-
-    def _checked(self):
-        y_true = numbers(self.y_true, "y_true")
-        staged = check_array(self.staged, allow_nd=True, input_name="staged")
-        if staged.shape[1] != len(y_true):
-            raise ValueError(f"staged is of {staged.shape[1]} rows, but y_true of {len(y_true)}.")
-        return y_true, staged
-
-    def _draw(self, ax, y_true, staged):
-        if staged.ndim == 3:
-            given = staged[:, np.arange(len(y_true)), y_true.astype(int)]
-            errors = -np.log(np.clip(given, 1e-15, 1)).mean(axis=1)
-            label = "log loss; change of probabilities"
-        else:
-            errors = np.abs(staged - y_true).mean(axis=1)
-            unit = attribute(self.unit, self.y_true, "unit")
-            label = with_unit("mean absolute error; mean change", unit)
-        moves = np.abs(np.diff(staged, axis=0)).reshape(len(staged) - 1, -1).mean(axis=1)
-        color = COLORS[len(drawn(ax.lines)) % len(COLORS)]
-        style = {"color": color, "marker": "o", "markersize": 4}
-        name = f"{self.name}: " if self.name else ""
-        steps, end = np.arange(1, len(errors) + 1), f"{name}error {errors[-1]:.3g} at the end"
-        (self.error_line_,) = ax.plot(steps, errors, gid="model", label=end, **style)
-        style |= {"linestyle": ":", "label": f"{name}change from the step before"}
-        (self.move_line_,) = ax.plot(steps[1:], moves, **style)
-        ax.set(xlabel="recursion step", ylabel=label, ylim=(0, None))
-        set_ticks(ax.xaxis, integer=True)
-        plain_axes(ax)
-        self.legend_ = legend_above(ax)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
