@@ -511,7 +511,7 @@ def test_formulas_are_told_to_go_through_a_featurizer(make_X):
 def test_sizes_follow_from_the_rows():
     model = HybridTRIADSRegressor()
     sizes = []
-    for n_rows in (300, 5_000, 5_001, 20_001):
+    for n_rows in (300, 4_999, 5_000, 20_001):
         model._resolve_sizes(n_rows)
         sizes.append((model.n_members_, model.n_neighbors_))
     assert sizes == [(8, 8), (8, 8), (4, None), (2, None)]
