@@ -80,8 +80,8 @@ for name in ("HybridTRIADS, pre-trained columns", "ExtraTrees, pre-trained colum
     ax = display.ax_
 
 # %%
-# A model on all rows goes into a file that holds no code. ``calibrate=True`` scales the spread of its
-# members to their errors on rows that inner fits leave out.
+# A model on all rows goes into a file that holds no code. ``calibrate=True`` scales the spread of
+# its members to their errors on rows that inner fits leave out.
 
 model = models["HybridTRIADS, pre-trained columns"]
 model.set_params(hybridtriadsregressor__calibrate=True).fit(X, y)

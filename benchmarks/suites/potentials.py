@@ -15,7 +15,7 @@ N_STEPS, BATCH_SIZE = 400, 4
 SPLITS = {"100 frames": 1, "300 frames": 1, "all frames": 1}
 TASKS = {
     **{system: Task("meV/atom, meV/Å, meV/Å³", SPLITS) for system in data.FRAMES[:-1]},
-    "universal": Task("meV/atom, meV/Å, meV/Å³", {"1,000 frames": 1, "all frames": 1}),
+    "universal": Task("meV/atom, meV/Å, meV/Å³", {"100 frames": 1, "1,000 frames": 1}),
 }
 BOTH = "+ composition and structure"
 
@@ -30,10 +30,16 @@ def potential(task, streams, hidden_dim, **parameters):
     return model.set_params(**common, **shape, **parameters)
 
 
-def arm(streams, hidden_dim, needs=(), **parameters):
+def arm(streams, hidden_dim, needs=(), tasks=None, **parameters):
     """A potential by its streams and width."""
     shape = {"streams": streams, "hidden_dim": hidden_dim, "n_steps": N_STEPS}
-    return Model(potential, {**shape, **parameters}, needs)
+    return Model(potential, {**shape, **parameters}, needs, tasks)
+
+
+def chgnet(streams, **parameters):
+    """CHGNet with its weights, and streams beside it."""
+    backbone = {"network__backbone": "chgnet", "network__cutoff": 6.0, **parameters}
+    return arm(streams, 32, ("chgnet",), ("universal",), **backbone)
 
 
 MODELS = {
@@ -44,6 +50,10 @@ MODELS = {
     "MACE": arm(
         ["interaction"], 16, ("mace",), network__backbone="mace", network__n_layers=2
     ),
+    # One epoch at no rate: energies of reference of the elements are fitted, and nothing else.
+    "CHGNet as it is": chgnet(["interaction"], n_steps=1, learning_rate=1e-12),
+    "CHGNet, fine-tuned": chgnet(["interaction"]),
+    f"CHGNet, fine-tuned, {BOTH}": chgnet(["composition", "structure", "interaction"]),
 }  # fmt: skip
 
 

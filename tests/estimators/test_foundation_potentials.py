@@ -87,6 +87,26 @@ def test_takes_a_calculator_and_keeps_it_without_pickle(calculator, tmp_path):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad:UserWarning")
+def test_learning_begins_at_the_energies_and_forces_that_the_potential_has(calculator):
+    for atoms in (shaken := [atoms.copy() for atoms in CRYSTALS]):
+        atoms.rattle(0.03, seed=0)
+    frames = [atoms.copy() for atoms in shaken]
+    for atoms in frames:
+        atoms.calc = calculator
+    energies = np.array([atoms.get_potential_energy() for atoms in frames])
+    model = make(TriForcesPotential, calculator, max_epochs=1, learning_rate=1e-12)
+    found = model.fit(shaken, energies).predict(shaken)
+    np.testing.assert_allclose(found["energy"], energies, atol=1e-3)
+    for forces, atoms in zip(found["forces"], frames, strict=True):
+        np.testing.assert_allclose(forces, atoms.get_forces(), atol=2e-4)
+    np.testing.assert_allclose(model.references_, 0, atol=1e-3)
+    # Energies that count from others atoms differ by a constant of each element.
+    shift = np.array([0.3 * len(atoms) for atoms in shaken])
+    moved = model.fit(shaken, energies + shift)
+    np.testing.assert_allclose(moved.predict(shaken)["energy"], energies + shift, atol=0.5)
+
+
 def test_takes_a_file_and_does_not_name_it_in_its_own(calculator, tmp_path):
     torch.save({"model": calculator.model.as_dict()}, tmp_path / "tuned.pth.tar")
     model = make(TriForcesPotential, tmp_path / "tuned.pth.tar", max_epochs=2)

@@ -48,12 +48,11 @@ def test_chgnet_gives_what_its_package_gives(name, version):
     expected = network.predict_structure(
         structures, task="e", return_atom_feas=True, return_site_energies=True
     )
+    potential, batch = load_potential(name), batch_of(CRYSTALS, dtype=torch.float32)
     with torch.no_grad():
-        layers = load_potential(name)(batch_of(CRYSTALS, dtype=torch.float32))[0]
-        *_, inner, last = layers.chunk(4, dim=1)
-        energies = network.mlp(network.readout_norm(last)).squeeze(1)
-        graphs = [network.graph_converter(structure) for structure in structures]
-        energies += torch.cat(network.composition_model.get_site_energies(graphs))
+        layers = potential(batch)[0]
+        energies = potential.readout(layers, batch).squeeze(1)
+        inner = layers.chunk(4, dim=1)[-2]
     torch.testing.assert_close(
         inner, torch.tensor(np.concatenate([e["atom_fea"] for e in expected])), atol=2e-4, rtol=1e-4
     )
@@ -68,11 +67,7 @@ def test_sevennet_gives_what_its_package_gives(name, version):
     expected = [calculator.get_potential_energies(atoms.copy()) for atoms in CRYSTALS]
     potential, batch = load_potential(name), batch_of(CRYSTALS, dtype=torch.float32)
     with torch.no_grad():
-        elements = potential.index[batch.atomic_numbers]
-        data = {"x": potential(batch)[0][:, -128:], "atom_type": elements}
-        for part in ("reduce_input_to_hidden", "reduce_hidden_to_energy", "rescale_atomic_energy"):
-            data = getattr(calculator.model, part)(data)
-    energies = data["atomic_energy"].squeeze(1)
+        energies = potential.readout(potential(batch)[0], batch).squeeze(1)
     torch.testing.assert_close(energies, torch.tensor(np.concatenate(expected)), atol=1e-5, rtol=0)
 
 

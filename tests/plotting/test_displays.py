@@ -22,10 +22,8 @@ from trisk.estimators import (
 from trisk.featurizers import CrystalGraphFeaturizer, MagpieFeaturizer
 from trisk.model_selection import nested_cross_validate
 from trisk.plotting import (
-    AttentionDisplay,
     CalibrationDisplay,
     EmbeddingDisplay,
-    PretrainingDisplay,
     draw_predictions,
 )
 from trisk.testing import make_structures
@@ -113,7 +111,7 @@ def test_calibration__mistakes__are_named():
         CalibrationDisplay.from_estimator(HybridTRIADSRegressor(), [[1.0]], [1.0])
 
 
-def test_attention__properties_by_the_attention_they_receive():
+def test_attention__properties_attend_to_properties():
     X, y = (values[:40] for values in load_band_gaps())
     model = make_pipeline(MagpieFeaturizer(), tiny(n_attention_layers=2)).fit(X, y)
     weights, properties = model[-1].attention(model[:-1].transform(X))
@@ -121,14 +119,6 @@ def test_attention__properties_by_the_attention_they_receive():
     np.testing.assert_allclose(weights.sum(axis=2), 1)
     assert len(set(properties)) == 22
     assert "Electronegativity" in properties
-    display = AttentionDisplay.from_estimator(model, X, n_properties=8)
-    received = weights[-1].mean(axis=0)[display.order_]
-    assert (np.diff(received) <= 0).all()
-    shown = [t.get_text() for t in display.ax_.get_xticklabels()]
-    assert shown == [properties[i] for i in display.order_[:8]]
-    order = display.order_[:8]
-    np.testing.assert_allclose(display.image_.get_array(), 22 * weights[-1][np.ix_(order, order)])
-    boxes_apart(display.figure_)
 
 
 def test_attention__columns_without_names_and_no_attention(table):
@@ -137,7 +127,7 @@ def test_attention__columns_without_names_and_no_attention(table):
     assert model.attention(X)[1] == ["column 0", "column 1", "column 2"]
     flat = tiny().fit(X, y)
     with pytest.raises(ValueError, match="no attention between properties: fit with"):
-        AttentionDisplay.from_estimator(flat, X)
+        flat.attention(X)
 
 
 def test_attention__in_one_row_chunks__is_the_same(table, monkeypatch):
@@ -224,13 +214,3 @@ def test_draw_predictions__what_the_table_allows():
     drawn = draw_predictions(classes, classification=True)
     assert list(drawn) == ["calibration"]
     plt.close("all")
-
-
-def test_pretraining__losses(crystals):
-    pretrainer = TriForcesPretrainer(network=SMALL_STREAMS, max_epochs=3, random_state=0)
-    pretrainer.fit(crystals[0])
-    display = PretrainingDisplay.from_estimator(pretrainer)
-    assert list(display.lines_) == ["denoising", "masking", "lejepa"]
-    for name, line in display.lines_.items():
-        np.testing.assert_array_equal(line.get_ydata(), pretrainer.history_[name])
-    boxes_apart(display.figure_)

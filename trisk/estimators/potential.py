@@ -7,6 +7,7 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.linear_model import HuberRegressor
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import Interval, StrOptions
@@ -22,7 +23,7 @@ from trisk.estimators.triforces import SupervisedTriForces, build_encoder
 from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork, to_batch
 from trisk.structures.checks import SHORTEST_BOND
 from trisk.training.datasets import StructureDataset
-from trisk.training.net import resolve_device
+from trisk.training.net import drawing_from, resolve_device
 from trisk.training.settings import AutomaticSchedule
 
 RESULTS = ("energy", "forces", "stress")
@@ -252,18 +253,12 @@ class TriForcesPotential(SupervisedTriForces):
         graphs = self._read_training(X)
         counts = graphs.counts("atom")
         targets = read_targets(X, y, counts, self._keys())
-        self.elements_, self.references_, rest = _fit_references(graphs, targets["energy"])
-        scales = {
-            "energy_scale": _spread(rest),
-            "forces_scale": _spread(targets["forces"]),
-            "stress_scale": _spread(targets["stress"]),
-        }
+        self.elements_ = np.unique(graphs.atomic_numbers)
+        self.architecture_ = self.options("network")._encoder() | {"repulsion": self.repulsion}
+        rest = self._left_to_learn(graphs, targets)
+        scales = {f"{name}_scale": _spread(values) for name, values in rest.items()}
         references = dict(zip(self.elements_.tolist(), self.references_.tolist(), strict=True))
-        self.architecture_ = self.options("network")._encoder() | {
-            "references": references,
-            "scale": scales["forces_scale"],
-            "repulsion": self.repulsion,
-        }
+        self.architecture_ |= {"references": references, "scale": scales["forces_scale"]}
         dataset = StructureDataset(
             graphs,
             to_batch,
@@ -274,6 +269,31 @@ class TriForcesPotential(SupervisedTriForces):
         weights = {f"{name}_weight": getattr(self, f"{name}_weight") for name in RESULTS}
         self._train(dataset, lambda: PotentialLoss(**weights, **scales))
         return self
+
+    def _left_to_learn(self, graphs, targets):
+        """Results less the references of elements and what a potential reads; energies per atom."""
+        composition = np.zeros((len(graphs), len(self.elements_)))
+        places = np.searchsorted(self.elements_, graphs.atomic_numbers)
+        np.add.at(composition, (graphs.rows("atom"), places), 1)
+        with drawing_from(0):
+            untrained = self._build(self.architecture_ | {"references": {}, "scale": 1.0}).eval()
+        has_readout = getattr(untrained.encoder.interaction, "has_readout", False)
+        if has_readout:
+            results = self._evaluate_with([untrained.to(resolve_device(self.device))], graphs)
+            targets = {name: values - results[name] for name, values in targets.items()}
+        counts = graphs.counts("atom")
+        shares, energies = composition / counts[:, None], targets["energy"] / counts
+        known = np.isfinite(energies)
+        self.references_ = np.zeros(len(self.elements_))
+        if known.any() and has_readout:
+            # It is near the truth but for some rows: references are small, and few rows give them.
+            line = HuberRegressor(alpha=3.0, fit_intercept=False, max_iter=1000)
+            self.references_ = line.fit(shares[known], energies[known]).coef_
+        elif known.any():
+            # The smallest solution, where compositions do not tell all elements apart.
+            total = targets["energy"][known]
+            self.references_ = np.linalg.lstsq(composition[known], total, rcond=1e-8)[0]
+        return targets | {"energy": energies - shares @ self.references_}
 
     def _keys(self):
         return {name: getattr(self, f"{name}_key") for name in RESULTS}
@@ -363,7 +383,10 @@ class TriForcesPotential(SupervisedTriForces):
     def _evaluate(self, graphs, dtype=None):
         """Results of all structures, as flat arrays by name."""
         self._check_elements(graphs)
-        modules, results = self._modules(dtype), {}
+        return self._evaluate_with(self._modules(dtype), graphs)
+
+    def _evaluate_with(self, modules, graphs):
+        results = {}
         for name, shape in _SHAPES.items():
             if len(modules) > 1 or "_std" not in name:
                 n_rows = len(graphs.positions if name in _OF_ATOMS else graphs)
@@ -443,20 +466,6 @@ class TriForcesPotential(SupervisedTriForces):
         """
         check_is_fitted(self)
         return make_torch_sim_model(self, skin, dtype)
-
-
-def _fit_references(graphs, energies):
-    """Elements, their energies by least squares, and what these leave of the energies per atom."""
-    elements = np.unique(graphs.atomic_numbers)
-    structures = np.repeat(np.arange(len(graphs)), graphs.counts("atom"))
-    composition = np.zeros((len(graphs), len(elements)))
-    np.add.at(composition, (structures, np.searchsorted(elements, graphs.atomic_numbers)), 1)
-    known = np.isfinite(energies)
-    references = np.zeros(len(elements))
-    if known.any():
-        # The smallest solution, where compositions do not tell all elements apart.
-        references = np.linalg.lstsq(composition[known], energies[known], rcond=1e-8)[0]
-    return elements, references, (energies - composition @ references) / graphs.counts("atom")
 
 
 def _spread(values):

@@ -340,15 +340,17 @@ class BaseTriForces(TransformerMixin, NetworkEstimator):
 
     def _predict_batches(self, graphs, module=None, warning_level=3):
         """Yield rows with atoms, the slice of their atoms, and their batch for a network."""
-        check_is_fitted(self)
-        parameter = next((module or self.net_.module_).parameters())
+        if module is None:
+            check_is_fitted(self)
+            module = self.net_.module_
+        parameter = next(module.parameters())
         rows = np.flatnonzero(graphs.counts("atom") > 0)
         if len(rows) < len(graphs):
             warnings.warn(
                 f"{len(graphs) - len(rows)} structures have no atoms; their predictions are NaN.",
                 stacklevel=warning_level,
             )
-        check_known((module or self.net_.module_).encoder.interaction, graphs)
+        check_known(module.encoder.interaction, graphs)
         costs = (graphs.counts("atom") + 0.1 * graphs.counts("bond"))[rows]
         n_batches = min(len(rows), math.ceil(costs.sum() / _PREDICTION_COST))
         starts = graphs.offsets["atom"]

@@ -178,7 +178,8 @@ class EnergyHead(StreamHead):
     The `references` are energies of an atom by its atomic number, zero for elements that are not
     named; the `scale` is a factor on the output of the network, in their unit. The term of the
     composition is added, so it changes energies and leaves forces as they are to the bit. With a
-    `repulsion`, a cutoff in Å, so is a :class:`ShortRangeRepulsion`.
+    `repulsion`, a cutoff in Å, so is a :class:`ShortRangeRepulsion`, and so are the energies that a
+    potential as backbone reads itself: an untrained network adds nothing to them.
     """
 
     _of_targets = ("of_atom.2.", "of_composition.2.")
@@ -211,6 +212,8 @@ class EnergyHead(StreamHead):
             energies = energies + self.of_composition(embeddings.atoms["composition"])
         references = self.references.index_select(0, batch.atomic_numbers).unsqueeze(1)
         energies = self.scale * energies + references
+        if embeddings.energies is not None:
+            energies = energies + embeddings.energies
         return energies if self.repulsion is None else energies + self.repulsion(batch)
 
     def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:

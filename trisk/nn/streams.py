@@ -250,12 +250,14 @@ class StreamEmbeddings(NamedTuple):
 
     ``atoms`` are normalised, ``(n_atoms, width)``; ``structures`` ``(n_structures, width)`` are
     their means, or the composition's own; ``vectors`` ``(n_atoms, 3, width)`` is the equivariant
-    embedding of the interaction stream, from a backbone that has one.
+    embedding of the interaction stream, from a backbone that has one; ``energies`` ``(n_atoms, 1)``
+    are those that a potential reads itself.
     """
 
     atoms: dict[str, Tensor]
     structures: dict[str, Tensor]
     vectors: Tensor | None
+    energies: Tensor | None = None
 
 
 class TriForcesEncoder(nn.Module):
@@ -302,7 +304,7 @@ class TriForcesEncoder(nn.Module):
         return widths
 
     def forward(self, batch: CrystalBatch) -> StreamEmbeddings:
-        atoms, structures, vectors = {}, {}, None
+        atoms, structures, vectors, energies = {}, {}, None, None
         if self.composition is not None:
             of_atoms, of_structures = self.composition(batch)
             norm = self.norms["composition"]
@@ -312,8 +314,10 @@ class TriForcesEncoder(nn.Module):
             atoms["structure"] = self.norms["structure"](self.structure(batch))
         if self.interaction is not None:
             scalars, vectors = self.interaction(batch)
+            if getattr(self.interaction, "has_readout", False):
+                energies = self.interaction.readout(scalars, batch)  # type: ignore[operator]
             atoms["interaction"] = self.norms["interaction"](scalars)
         for name in atoms:
             if name not in structures:
                 structures[name] = batch.structures.mean(atoms[name])
-        return StreamEmbeddings(atoms, structures, vectors)
+        return StreamEmbeddings(atoms, structures, vectors, energies)

@@ -162,13 +162,6 @@ def class_name(estimator):
     return type(last).__name__
 
 
-def last_step(estimator, X):
-    """The estimator at the end of a pipeline, and what it is given."""
-    if not isinstance(estimator, Pipeline):
-        return estimator, X
-    return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X
-
-
 def attribute(given, values, key):
     """What was given, or what pandas' ``attrs`` say of the values."""
     return getattr(values, "attrs", {}).get(key) if given is None else given

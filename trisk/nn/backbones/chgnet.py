@@ -28,6 +28,7 @@ class CHGNetPotential(Potential):
     """
 
     requires = ("chgnet", "chgnet")
+    has_readout = True
 
     @classmethod
     def _load(cls, version: str) -> Any:
@@ -39,19 +40,21 @@ class CHGNetPotential(Potential):
     def _make(cls, description: dict) -> nn.Module:
         from chgnet.model import CHGNet
 
-        return CHGNet(**{**description, "composition_model": None})
+        # Any known table of energies of the elements; that of the weights takes its place.
+        table = "MPtrj" if description.get("composition_model") else None
+        return CHGNet(**{**description, "composition_model": table})
 
     @classmethod
     def _describe(cls, source: Any) -> dict | None:
         network = network_of(source)
-        return {**network.model_args, "composition_model": None}
+        return {**network.model_args, "composition_model": network.composition_model is not None}
 
     def _set_up(self) -> list[int]:
         network: Any = self.network.requires_grad_(True)
-        network.composition_model = None
-        for unused in (network.site_wise, network.mlp, network.readout_norm):
-            if unused is not None:
-                unused.requires_grad_(False)
+        read = (network.mlp, network.readout_norm, network.composition_model)
+        for stays in (network.site_wise, *read):
+            if stays is not None:
+                stays.requires_grad_(False)
         self.cutoff = float(network.graph_converter.atom_graph_cutoff)
         self.out_features = len(network.atom_conv_layers) * network.atom_fea_dim
         return list(range(1, _N_ELEMENTS + 1))
@@ -85,6 +88,15 @@ class CHGNetPotential(Potential):
             if angle_layer is not None:
                 of_angles = angle_layer(of_atoms, of_bonds, of_angles, triples)
         return torch.cat(scalars, dim=1), None
+
+    def readout(self, scalars: Tensor, batch: CrystalBatch) -> Tensor:
+        network: Any = self.network
+        last = scalars[:, -network.atom_fea_dim :]
+        energies = network.mlp(last if network.readout_norm is None else network.readout_norm(last))
+        if network.composition_model is not None:
+            of_elements = network.composition_model.fc.weight.t()
+            energies = energies + of_elements[self.index[batch.atomic_numbers]]
+        return energies
 
     def _bonds(self, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Ends and places of pairs within the cutoff, in one of their two directions."""

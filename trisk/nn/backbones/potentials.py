@@ -34,7 +34,7 @@ _LARGEST = 1000
 
 
 class Potential(nn.Module):
-    """A universal potential with its weights, up to its readout: a Backbone.
+    """A universal potential with its weights: a Backbone, with a `readout` of energies or none.
 
     Holds a copy of the `network`, an object of the potential's package. The `description` is
     plain values from which the package makes such a network: with it, the potential is stored as
@@ -44,6 +44,7 @@ class Potential(nn.Module):
 
     #: Name of the package, and of the extra of trisk that brings it.
     requires: ClassVar[tuple[str, str]]
+    has_readout: ClassVar[bool] = False
     cutoff: float
     out_features: int
     index: Tensor
@@ -82,6 +83,10 @@ class Potential(nn.Module):
         """Copy the network that an object of the package is or holds."""
         with using(*cls.requires):
             return cls(network_of(source), weights, cls._describe(source))
+
+    def readout(self, scalars: Tensor, batch: CrystalBatch) -> Tensor:
+        """Energies of atoms in eV, ``(n_atoms, 1)``, by layers that stay as they are."""
+        raise NotImplementedError
 
     def pairs(self, batch: CrystalBatch) -> Tensor:
         """Places of the pairs within the cutoff."""
@@ -205,5 +210,5 @@ def _read(path: str) -> Potential:
     check_sizes(description, weights)
     with using(*kind.requires):
         network = kind._make(description)
-        network.load_state_dict({k: v for k, v in weights.items() if "composition" not in k})
+        network.load_state_dict(weights)
     return kind.take(network, os.path.basename(path))  # noqa: PTH119

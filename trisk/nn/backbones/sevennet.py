@@ -10,6 +10,8 @@ from trisk.nn.batch import CrystalBatch
 
 # Beginnings of the names of the modules that read energies.
 _READOUT = ("reduce_", "readout_", "rescale_", "force_")
+# Those that give energies of atoms.
+_OF_ATOMS = ("reduce_input_to_hidden", "reduce_hidden_to_energy", "rescale_atomic_energy")
 # Parameters of a checkpoint that shape the network; the others tell of its training.
 _PARAMETERS = (
     *("_normalize_sph", "_number_of_species", "_type_map", "act_gate", "act_radial", "act_scalar"),
@@ -38,6 +40,7 @@ class SevenNetPotential(Potential):
     """
 
     requires = ("sevenn", "sevennet")
+    has_readout = True
     invariant: dict[str, list[slice]]
 
     @classmethod
@@ -99,3 +102,10 @@ class SevenNetPotential(Potential):
                 data = module(data)
             scalars += [data["x"][:, part] for part in self.invariant.get(name, ())]
         return torch.cat(scalars, dim=1), None
+
+    def readout(self, scalars: Tensor, batch: CrystalBatch) -> Tensor:
+        width = sum(part.stop - part.start for part in list(self.invariant.values())[-1])
+        data = {"x": scalars[:, -width:], "atom_type": self.index[batch.atomic_numbers]}
+        for name in _OF_ATOMS:
+            data = getattr(self.network, name)(data)
+        return data["atomic_energy"]
