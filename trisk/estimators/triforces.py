@@ -114,8 +114,9 @@ class TriForcesOptions(Options):
         A universal potential keeps its weights: ``"chgnet"``, ``"chgnet-r2scan"``,
         ``"sevennet-0"`` and ``"7net-l3i5"`` have them in their packages; a network of CHGNet,
         MACE, Orb or SevenNet, an ASE calculator that holds one, and the path of a file of CHGNet
-        bring their own. `fine_tune` and `pretrained_rate` say how fast these change. A module of
-        your own follows :class:`trisk.nn.Backbone`. Each network takes a copy.
+        bring their own. `fine_tune` and `pretrained_rate` say how fast these change. A
+        :class:`TriForcesPotential` begins at the energies of CHGNet or SevenNet. A module of your
+        own follows :class:`trisk.nn.Backbone`. Each network takes a copy.
     backbone_params : dict or None, default=None
         Further parameters of a backbone that is given by name.
     streams : tuple of str, default=("composition", "structure", "interaction")
