@@ -28,7 +28,7 @@ def potential(task, streams, hidden_dim, **parameters):
     common = {"network__cutoff": 5.0, "network__n_layers": 3, "learning_rate": 5e-3}
     shape = {"network__streams": tuple(streams), "network__hidden_dim": hidden_dim}
     model = TriForcesPotential(batch_size=BATCH_SIZE)
-    return model.set_params(**common, **shape, **parameters)
+    return model.set_params(**{**common, **shape, **parameters})
 
 
 def arm(streams, hidden_dim, needs=(), tasks=None, **parameters):

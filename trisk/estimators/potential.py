@@ -46,6 +46,8 @@ _KEYS = {
         *("dft_virials", "dft_virial", "DFT_virial", "virials", "virial"),
     ),
 }
+# Penalties on energies of elements, of a potential and without one, from frames of 89 elements.
+_OWN, _FREE = 3.0, 0.1
 # Å; the least distance of atoms in predictions of a potential that knows how they repel.
 _CLOSEST = 0.01
 
@@ -135,9 +137,9 @@ class TriForcesPotential(SupervisedTriForces):
     """Interatomic potential of three streams: energies, forces and stresses.
 
     The energy is a sum over atoms of a network's output, a composition term and the energies of
-    reference that a linear fit gives each element. Forces and stresses are its derivatives with
-    respect to the positions and the strain that all streams see [1]_. All neighbours within the
-    cutoff are taken, and everything ends smoothly there.
+    reference that a robust linear fit gives each element. Forces and stresses are its derivatives
+    with respect to the positions and the strain that all streams see [1]_. All neighbours within
+    the cutoff are taken, and everything ends smoothly there.
 
     {Parameters}
     unknown_elements : {"warn", "raise", "ignore"}, default="raise"
@@ -285,14 +287,13 @@ class TriForcesPotential(SupervisedTriForces):
         shares, energies = composition / counts[:, None], targets["energy"] / counts
         known = np.isfinite(energies)
         self.references_ = np.zeros(len(self.elements_))
-        if known.any() and has_readout:
-            # It is near the truth but for some rows: references are small, and few rows give them.
-            line = HuberRegressor(alpha=3.0, fit_intercept=False, max_iter=1000)
-            self.references_ = line.fit(shares[known], energies[known]).coef_
-        elif known.any():
-            # The smallest solution, where compositions do not tell all elements apart.
-            total = targets["energy"][known]
-            self.references_ = np.linalg.lstsq(composition[known], total, rcond=1e-8)[0]
+        if known.any():
+            # Far from equilibrium energies are high, and few rows may hold many elements; a
+            # potential is near the truth, so that its references are small.
+            center = np.median(energies[known])
+            line = HuberRegressor(alpha=_OWN if has_readout else _FREE, fit_intercept=False)
+            line.set_params(max_iter=2000).fit(shares[known], energies[known] - center)
+            self.references_ = center + line.coef_
         return targets | {"energy": energies - shares @ self.references_}
 
     def _keys(self):
