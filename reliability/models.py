@@ -152,6 +152,13 @@ def _delta():
     return DeltaRegressor(_small("HybridTRIADSRegressor"), kind="difference")
 
 
+def _mean():
+    from trisk.estimators import CalibratedVotingRegressor
+
+    both = [("network", _small("HybridTRIADSRegressor")), ("trees", _trees("Regressor"))]
+    return CalibratedVotingRegressor(both, random_state=0)
+
+
 def _of_logarithm():
     from sklearn.compose import TransformedTargetRegressor
 
@@ -214,6 +221,7 @@ def _estimators():
          "formulas", "class"),
         ("HurdleRegressor", _hurdle, "table", "number"),
         ("DeltaRegressor", _delta, "table", "number"),
+        ("CalibratedVotingRegressor", _mean, "table", "number"),
         ("GraphTRIADSRegressor", lambda: _graphs(_small("GraphTRIADSRegressor")), "structures",
          "number"),
         ("GraphTRIADSClassifier", lambda: _graphs(_small("GraphTRIADSClassifier")), "structures",

@@ -173,7 +173,7 @@ def test_structures__both_networks_and_their_mean(classification, pretrained, tm
     target = None if classification else "positive"
     model = structure_pipeline(
         classification=classification, target=target, pretrained=pretrained,
-        max_epochs=1, random_state=0,
+        max_epochs=1, random_state=0, calibrate=False,
     )  # fmt: skip
     model.fit(structures, kind if classification else frequency)
     context = model.estimators_[0]["model"].columns_["context"]
@@ -217,7 +217,8 @@ PROCESS = ["T (K)", "route"]
 def test_structures__process_columns_go_through_files_and_new_rows(fast, tmp_path):
     X, y = make_annealed(16)
     X = X.assign(note="of no use")
-    model = structure_pipeline(process=PROCESS, structure="crystal", fast=fast, max_epochs=1)
+    settings = {"process": PROCESS, "structure": "crystal", "calibrate": False}
+    model = structure_pipeline(**settings, fast=fast, max_epochs=1)
     model = clone(model).fit(X[:12], y[:12])
     graph = model if fast else model.estimators_[0]
     names = graph["model"].columns_["process"]

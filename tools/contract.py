@@ -160,6 +160,8 @@ def _of_tables():
     mean = estimators.HurdleRegressor(trees["Classifier"], trees["Regressor"], statistic="mean")
     yield Case("HurdleRegressor, mean", mean)
     yield Case("DeltaRegressor", estimators.DeltaRegressor(Ridge(), kind="difference"))
+    both = [("line", Ridge()), ("trees", ExtraTreesRegressor(10, random_state=0))]
+    yield Case("CalibratedVotingRegressor", estimators.CalibratedVotingRegressor(both))
     yield Case("StructureRetriever, tables", estimators.StructureRetriever(pretrainer=None))
 
 

@@ -46,7 +46,9 @@ def drawn(search):
 
 
 PREDICTORS = [
-    n for n in trisk.estimators.__all__ if hasattr(getattr(trisk.estimators, n), "predict")
+    name
+    for name in trisk.estimators.__all__
+    if hasattr(getattr(trisk.estimators, name), "predict") and "Voting" not in name
 ]
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.base import clone
 from sklearn.ensemble import VotingRegressor
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import indexable
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from trisk._compat import check_method_params, safe_indexing
 from trisk.estimators.calibration import (
@@ -55,6 +56,11 @@ class CalibratedVotingRegressor(VotingRegressor):
     trisk.structure_pipeline : Gives one of two networks.
     """
 
+    _parameter_constraints = VotingRegressor._parameter_constraints | {
+        "calibrate": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         estimators,
@@ -90,7 +96,7 @@ class CalibratedVotingRegressor(VotingRegressor):
         super().fit(X, y, **fit_params)
         if not self.calibrate:
             return self
-        y = np.asarray(y, dtype=float)
+        X, y = indexable(X, column_or_1d(y, dtype=float))
         folds = inner_folds(
             y, draw_seed(self.random_state), stratified=False, enough=ENOUGH_STRUCTURES
         )
