@@ -29,7 +29,7 @@ from trisk.training.settings import MAX_LAYERS, STEPS, WIDTH, Choice, Options, R
 _ATTENTION_ELEMENTS = 4_000_000
 
 # Members up to a number of rows; neighbours up to the first of these numbers.
-_MEMBERS = {4_999: 8, MANY_ROWS: 4, math.inf: 2}
+_MEMBERS = {4_999: 8, math.inf: 2}
 _N_NEIGHBORS = 8
 
 _MEMBERS_TEXT = """n_members : int or "auto", default="auto"
@@ -41,12 +41,12 @@ _SIZES_TEXT = """The number of rows (distinct, of positive weight) decides what 
     rows         n_members n_neighbors stack_with        rows that judge
     ============ ========= =========== ================= =================================
     up to 4,999  8         8           ``"extra_trees"`` all, or 700 and more, in inner folds
-    up to 20,000 4         none        ``"extra_trees"`` a fifth, in one inner fold
+    up to 20,000 2         none        ``"extra_trees"`` a fifth, in one inner fold
     more         2         none        none              1,000, kept out of all fits
     ============ ========= =========== ================= =================================
 
     The rows that judge set the weight of the stacked model and calibrate. On two cores 300 rows
-    then take a quarter of a minute without inner folds, 5,000 two minutes, 100,000 five. A fit
+    then take a quarter of a minute without inner folds, 5,000 half a minute, 100,000 five. A fit
     that will take more than ten minutes says so after its first epochs."""
 
 _STACKING_TEXT = """
