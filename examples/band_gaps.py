@@ -107,7 +107,7 @@ new = pd.Series(
     name="measured",
 )
 predicted, std = loaded.predict(new.index, return_std=True)
-table = new.to_frame().assign(predicted=predicted, standard_deviation=std)
+table = new.to_frame().assign(predicted=predicted, std=std)
 print(table.round(2).to_string())
 
 # %%
