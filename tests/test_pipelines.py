@@ -149,18 +149,24 @@ def test_process__columns_teach_the_network():
     assert np.corrcoef(predicted, y[60:][seen])[0, 1] > 0.8
 
 
+def test_bounded_target__is_a_logit_for_both_kinds_of_input():
+    assert composition_pipeline(target="bounded")["model"].link == "logit"
+    both = structure_pipeline(target="bounded").estimators
+    assert {steps["model"].link for _, steps in both} == {"logit"}
+
+
 def test_positive_target__is_learned_as_its_logarithm():
     X, y = load_band_gaps()
     X, y = X[y > 0][:60], np.exp(3 * y[y > 0][:60])
     pipeline = composition_pipeline("general", target="positive", **{**QUICK, "n_members": 2})
     pipeline.fit(X, y)
-    assert pipeline["model"].target_scaler_.log
+    assert pipeline["model"].target_scaler_.link == "log"
     center, std = pipeline.predict(X, return_std=True)
     assert center.min() > 0
     assert std.min() > 0
     with pytest.raises(ValueError, match=r"link='log' needs positive targets, .* has -1"):
         clone(pipeline).set_params(model__stack_with=None).fit(X, np.where(y > 50, y, -1))
-    for wrong in ({"target": "bounded"}, {"target": "positive", "classification": True}):
+    for wrong in ({"target": "negative"}, {"target": "positive", "classification": True}):
         for make in (composition_pipeline, structure_pipeline):
             with pytest.raises(ValueError, match="target="):
                 make(**wrong)

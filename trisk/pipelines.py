@@ -120,9 +120,9 @@ def composition_pipeline(
         of task; ``"published_…"`` are columns, network and training of the TRIADS paper.
     classification : bool or None, default=None
         Whether to classify; None follows the preset, and is False for ``"auto"``.
-    target : {"auto", "positive"} or None, default=None
+    target : {"auto", "positive", "bounded"} or None, default=None
         ``"positive"`` learns the logarithm; ``"auto"`` does where targets are positive and span
-        decades.
+        decades; ``"bounded"`` keeps predictions of a share between 0 and 1.
     process : list of str, default=()
         Columns beside the formula, such as temperatures or routes, of a DataFrame. Missing
         numbers become the median, with a column that says so; text becomes one column per
@@ -187,12 +187,14 @@ def _copies(settings):
 
 def _of_target(target, classification):
     """What a kind of target asks of an estimator."""
-    if target not in ("auto", "positive", None):
-        raise ValueError(f'target={target!r} is neither "auto" nor "positive" nor None.')
-    if classification and target == "positive":
-        raise ValueError('target="positive" is for numbers, and this is a classification.')
-    links = {} if classification else {"auto": "auto", "positive": "log"}
-    return {"link": links[target]} if target in links else {}
+    links = {"auto": "auto", "positive": "log", "bounded": "logit"}
+    if target is None or (classification and target == "auto"):
+        return {}
+    if target not in links:
+        raise ValueError(f"target={target!r} is none of {', '.join(map(repr, links))} and None.")
+    if classification:
+        raise ValueError(f"target={target!r} is for numbers, and this is a classification.")
+    return {"link": links[target]}
 
 
 def structure_pipeline(
@@ -217,9 +219,10 @@ def structure_pipeline(
     ----------
     classification : bool, default=False
         Whether to classify.
-    target : {"auto", "positive"} or None, default="auto"
+    target : {"auto", "positive", "bounded"} or None, default="auto"
         ``"positive"`` learns the logarithm; ``"auto"`` does where targets are positive and span
-        decades, see `link` of :class:`~trisk.estimators.GraphTRIADSRegressor`.
+        decades; ``"bounded"`` keeps predictions of a share between 0 and 1. See `link` of
+        :class:`~trisk.estimators.GraphTRIADSRegressor`.
     process : list of str, default=()
         Columns beside the structure, such as temperatures or routes, of a DataFrame; treated as
         in :func:`composition_pipeline`, and read by both networks.

@@ -7,7 +7,7 @@ import torch
 from nested import make
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
-from sklearn.metrics import recall_score
+from sklearn.metrics import mean_absolute_error, recall_score
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from threadpoolctl import threadpool_limits
 
@@ -527,3 +527,19 @@ def test_fit_does_not_change_its_input(features, gaps, small):
     array = np.asfortranarray(table.to_numpy())
     array.setflags(write=False)
     make(HybridTRIADSRegressor, **small).fit(array, gaps).predict(array)
+
+
+def test_logit__keeps_shares_between_their_bounds():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(80, 2)), columns=["a", "b"])
+    y = np.clip(1 / (1 + np.exp(-3 * X["a"])) + rng.normal(0, 0.05, 80), 0, 1)
+    assert {0.0, 1.0} < set(y)
+    settings = {"n_members": 2, "max_epochs": 40, "random_state": 0}
+    model = HybridTRIADSRegressor(link="logit", **settings).fit(X, y)
+    far = pd.DataFrame({"a": [-50.0, 50.0], "b": 0.0})
+    predicted = model.predict(pd.concat([X, far]))
+    assert predicted.min() >= 0
+    assert predicted.max() <= 1
+    assert mean_absolute_error(y, predicted[:80]) < 0.1
+    with pytest.raises(ValueError, match=r"from 0 to 1, but row 3 .* has \[1\.2\]. Divide by"):
+        model.fit(X, y.mask(y.index == 3, 1.2))

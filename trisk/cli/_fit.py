@@ -149,8 +149,9 @@ def make_pipeline(options, data):
         "verbose": int(not options.quiet and not getattr(options, "trials", None)),
         **{name: value for name, value in given.items() if value is not None},
     }
-    if getattr(options, "positive", False):
-        settings["target"] = "positive"
+    for kind in ("positive", "bounded"):
+        if getattr(options, kind, False):
+            settings["target"] = kind
     if data.structures:
         settings["pretrained"] = not options.no_pretraining
         settings["calibrate"] = not options.no_calibration

@@ -133,7 +133,9 @@ def _add_fit(commands):
         const=False,
         help="numbers even if the target is 0 or 1",
     )
-    fit.add_argument("--positive", action="store_true", help="learn the logarithm of the target")
+    kinds = fit.add_mutually_exclusive_group()
+    kinds.add_argument("--positive", action="store_true", help="learn the logarithm of the target")
+    kinds.add_argument("--bounded", action="store_true", help="the target is a share from 0 to 1")
     folds = fit.add_mutually_exclusive_group()
     folds.add_argument(
         "--cv",

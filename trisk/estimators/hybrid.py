@@ -393,7 +393,8 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
 
     def _row_losses(self, y, answer):
         """Loss of every row, outputs in units of their scale."""
-        scale = y.std(axis=0) if self.target_scaler_.log else self.target_scaler_.scale
+        scaler = self.target_scaler_
+        scale = scaler.scale if scaler.link == "identity" else y.std(axis=0)
         scale = np.where(scale > 0, scale, 1)
         residual = (answer - y).reshape(len(y), -1) / scale
         losses = {"absolute_error": np.abs, "squared_error": np.square}

@@ -1,14 +1,28 @@
 """What happens to numbers before a network sees them; statistics of training rows only."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
 # Far outside any training range, and still far inside single precision.
 _LIMIT = 1e6
 # Of targets; the square of a larger one is no number, that of its inverse is zero.
 _LARGEST_TARGET = 1e150
+
+# How far the logit sees the ends of a bounded target from its bounds.
+_END = 1e-3
+#: What a network predicts of a target, and the target from that.
+LINKS: dict[str, tuple[Callable, Callable]] = {
+    "identity": (np.asarray, np.asarray),
+    "log": (np.log, np.exp),
+    "logit": (
+        lambda y: logit((y + _END) / (1 + 2 * _END)),
+        lambda p: np.clip((1 + 2 * _END) * expit(p) - _END, 0, 1),
+    ),
+}
 
 # Quantiles of targets that span decades, and the least ratio of these.
 _TAILS, _MANY_TIMES = (0.05, 0.95), 5.0
@@ -76,16 +90,16 @@ def weigh_process(context, names):
 
 @dataclass(frozen=True)
 class TargetScaler:
-    """Mean and standard deviation of targets, or of their logarithms; constants become zero."""
+    """Mean and standard deviation of what a link makes of targets; constants become zero."""
 
     center: np.ndarray
     scale: np.ndarray
-    log: bool = False
+    link: str = "identity"
 
     @classmethod
-    def fit(cls, y: np.ndarray, weight: np.ndarray, *, log: bool = False) -> "TargetScaler":
+    def fit(cls, y: np.ndarray, weight: np.ndarray, link: str = "identity") -> "TargetScaler":
         """Measure the targets of weighted training rows; NaN is a missing one."""
-        y = np.log(y) if log else y
+        y = LINKS[link][0](y)
         for value in y[np.abs(y) > _LARGEST_TARGET][:1]:
             raise ValueError(f"The target {value:.3g} is too large; give it in a larger unit.")
         low, high = np.nanmin(y, axis=0), np.nanmax(y, axis=0)
@@ -94,15 +108,14 @@ class TargetScaler:
         weights = weight[:, None] * ~np.isnan(y)
         center = low + np.average(np.nan_to_num(y - low), axis=0, weights=weights)
         square = np.nan_to_num(np.square(y - center))
-        return cls(center, np.sqrt(np.average(square, axis=0, weights=weights)), log)
+        return cls(center, np.sqrt(np.average(square, axis=0, weights=weights)), link)
 
     def transform(self, y: np.ndarray) -> np.ndarray:
-        y = np.log(y) if self.log else y
+        y = LINKS[self.link][0](y)
         return (y - self.center) / np.where(self.scale > 0, self.scale, 1)
 
     def inverse_transform(self, y: np.ndarray) -> np.ndarray:
-        y = y * self.scale + self.center
-        return np.exp(y) if self.log else y
+        return LINKS[self.link][1](y * self.scale + self.center)
 
 
 def spans_decades(y: np.ndarray) -> bool:

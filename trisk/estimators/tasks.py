@@ -19,7 +19,7 @@ from sklearn.utils.validation import (
 from trisk._compat import StrOptions
 from trisk.estimators.base import recurs
 from trisk.estimators.calibration import fit_spread, fit_temperature, interval_factors, temper
-from trisk.estimators.scaling import TargetScaler, spans_decades
+from trisk.estimators.scaling import LINKS, TargetScaler, spans_decades
 from trisk.training.settings import Choice
 
 _REGRESSION = """
@@ -27,8 +27,9 @@ _REGRESSION = """
         Loss on the standardised target.
     aggregation : {"mean", "median"}, default="mean"
         How members' predictions are combined.
-    link : {"identity", "log", "auto"}, default="identity"
-        Whether the network predicts the target or its logarithm, with which relative errors count.
+    link : {"identity", "log", "logit", "auto"}, default="identity"
+        Whether the network predicts the target; or its logarithm, with which relative errors count;
+        or log(y / (1 − y)) of a share y between 0 and 1, so that predictions stay there.
         ``"auto"`` takes the logarithm of targets that are positive and of which the largest
         twentieth begins at five times where the smallest ends, or more."""
 
@@ -78,7 +79,7 @@ class RegressorTask(RegressorMixin):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "loss": [StrOptions({"absolute_error", "squared_error", "huber"})],
         "aggregation": [StrOptions({"mean", "median"})],
-        "link": [StrOptions({"identity", "log", "auto"})],
+        "link": [StrOptions({*LINKS, "auto"})],
     }
     _task_search_space = {"loss": Choice(("absolute_error", "squared_error", "huber"))}
 
@@ -111,12 +112,21 @@ class RegressorTask(RegressorMixin):
                 f"link='log' needs positive targets, but row {wrong[0]} of those with weight has "
                 f"{np.nanmin(target[wrong[0]]):g}. Use link='identity'."
             )
+        beyond = np.flatnonzero(((target < 0) | (target > 1)).any(axis=1))
+        if self.link == "logit" and len(beyond):
+            raise ValueError(
+                f"link='logit' needs targets from 0 to 1, but row {beyond[0]} of those with weight "
+                f"has {target[beyond[0]].tolist()}. Divide by the largest value there can be, or "
+                "use link='identity'."
+            )
         return target, weight
 
     def _scale_target(self, target, weight):
         """Scaled targets and the kind of loss."""
-        log = self.link == "log" or (self.link == "auto" and spans_decades(target))
-        self.target_scaler_ = TargetScaler.fit(target, weight, log=log)
+        link = self.link
+        if link == "auto":
+            link = "log" if spans_decades(target) else "identity"
+        self.target_scaler_ = TargetScaler.fit(target, weight, link)
         return self.target_scaler_.transform(target), self.loss
 
     def _original_target(self, target):
