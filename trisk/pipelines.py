@@ -233,7 +233,7 @@ def structure_pipeline(
         formulas than those of Matbench's phonons.
     calibrate : bool, default=True
         Whether inner folds scale standard deviations and intervals, or temper probabilities. It
-        doubles the time for 1,000 crystals; for 300 it takes four times as long as the rest.
+        triples the time for 300 crystals, and doubles it for 500 and more.
     fast : bool, default=False
         Whether to keep one GraphTRIADS network from scratch without calibration, a minute for
         1,000 crystals.

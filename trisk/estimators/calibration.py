@@ -20,7 +20,7 @@ _N_FOLDS = 5
 #: Rows that fix a weight well; larger tables need not hold out all their folds.
 ENOUGH_ROWS = 700
 #: So many structures scale a spread, and networks of structures take longer.
-ENOUGH_STRUCTURES = 200
+ENOUGH_STRUCTURES = 100
 #: A smaller ensemble than the final one says nearly the same about its errors.
 N_MEMBERS = 3
 # With fewer rows a weight cannot be told from chance.

@@ -34,8 +34,8 @@ class CalibratedVotingRegressor(VotingRegressor):
     verbose : bool, default=False
         Whether to print the seconds that each took.
     calibrate : bool, default=True
-        Whether to fit clones on up to five inner folds, until 200 rows were left out. With 300
-        rows that takes five times as long as the fit alone, with 1,000 rows twice.
+        Whether to fit clones on up to five inner folds, until 100 rows were left out. With 300
+        rows a fit takes three times as long, with 500 and more twice.
     random_state : int, RandomState or None, default=None
         Seed of the inner folds.
 
