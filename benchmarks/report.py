@@ -245,16 +245,18 @@ def card(pattern):
     return few_labels(models=[name for name in models if re.search(pattern, name)])
 
 
-def potentials():
-    """Errors of potentials of equal size: training frames in rows, arms in columns."""
+def potentials(universal=False):
+    """Errors of potentials: training frames in rows, models with results in columns."""
     suite, metrics = runner.load("potentials"), ("energy", "forces", "stress")
+    tasks = [task for task in suite.tasks if (task == "universal") == universal]
+    models = [m for m in suite.models if any(find("potentials", t, m, "energy")[0] for t in tasks)]
     lines = [
-        ((f"{task}, {s}",), [find("potentials", task, m, *metrics, split=s) for m in suite.models])
-        for task, about in suite.tasks.items()
-        for s in about.splits
+        ((f"{t}, {s}",), [find("potentials", t, m, *metrics, split=s) for m in models])
+        for t in tasks
+        for s in suite.tasks[t].splits
     ]
     show = lambda *arm: " / ".join(f"{cell.mean:.1f}" for cell in arm)  # noqa: E731
-    return grid(["training frames"], suite.models, lines, show)
+    return grid(["training frames"], models, lines, show)
 
 
 def matrix(task):
@@ -345,6 +347,7 @@ TABLES = {
     "few-labels-short": partial(few_labels, models=README_LABELS, older=False),
     "card": partial(card, "^(?!ridge).*(scratch|sensors|Magpie$)"),
     "potentials": potentials,
+    "potentials-universal": partial(potentials, universal=True),
     "probes": partial(matrix, "probes"),
     "retrieval-phonons": partial(matrix, "retrieval, phonons"),
     "retrieval-decorated": partial(matrix, "retrieval, decorated"),
