@@ -304,7 +304,8 @@ def uncertainty(kinds, metrics, show):
 
 
 def share_and_width(share, width):
-    return f"{share.mean:.1%} (width {width.mean:.3g})"
+    folds = "" if len(share) == 5 else f"; {len(share)} of 5 folds"
+    return f"{share.mean:.1%} (width {width.mean:.3g}{folds})"
 
 
 def speed():
