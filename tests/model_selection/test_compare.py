@@ -94,6 +94,14 @@ def test_process_columns_beside_structures(tmp_path):
     assert rows_of(files) == ("structures", "crystal")
 
 
+def test_folds_in_processes_are_the_same():
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40.0)
+    models = {"line": Ridge(), "guess": DummyRegressor()}
+    one, two = (compare(X, y, models=models, cv=3, n_jobs=n).table for n in (None, 2))
+    columns = ["mean", "std", "difference", "difference_std"]
+    pd.testing.assert_frame_equal(one[columns], two[columns])
+
+
 def test_files_and_texts_of_structures_are_no_formulas(tmp_path):
     structures, _, _ = make_structures(2)
     path = tmp_path / "a.cif"
