@@ -166,9 +166,10 @@ def test_mean__weights_count_in_the_spread(mean_of_two):
 
 
 def test_pipeline_of_structures__is_calibrated():
-    structures, y, _ = make_structures(40)
-    model = trisk.structure_pipeline(max_epochs=2, random_state=0)
-    plain = trisk.structure_pipeline(max_epochs=2, random_state=0, calibrate=False)
+    structures, y, _ = make_structures(24)
+    settings = {"max_epochs": 1, "pretrained": False, "random_state": 0}
+    model = trisk.structure_pipeline(**settings)
+    plain = trisk.structure_pipeline(**settings, calibrate=False)
     mean, std = model.fit(structures, y).predict(structures, return_std=True)
     np.testing.assert_array_equal(mean, plain.fit(structures, y).predict(structures))
     assert np.isfinite(std).all()
