@@ -152,9 +152,11 @@ def make_pipeline(options, data):
     for kind in ("positive", "bounded"):
         if getattr(options, kind, False):
             settings["target"] = kind
+    if options.no_calibration:
+        settings["calibrate"] = False
+    if options.no_pretraining:
+        settings["pretrained"] = False
     if data.structures:
-        settings["pretrained"] = not options.no_pretraining
-        settings["calibrate"] = not options.no_calibration
         if data.process:
             settings |= {"process": list(data.process), "structure": data.material}
         return structure_pipeline(**settings)
@@ -163,10 +165,6 @@ def make_pipeline(options, data):
         raise CommandError(f"There is no preset {options.preset!r}; there are {names}.")
     if options.no_stacking:
         settings["stack_with"] = None
-    if options.no_calibration:
-        settings["calibrate"] = False
-    if options.no_pretraining:
-        settings["pretrained"] = False
     if data.process:
         settings |= {"process": list(data.process), "formula": data.material}
     return composition_pipeline(options.preset, **settings)

@@ -19,7 +19,7 @@ from trisk.estimators.simulation import (
     matrix_to_voigt,
     voigt_to_matrix,
 )
-from trisk.estimators.triforces import SupervisedTriForces, build_encoder
+from trisk.estimators.triforces import SupervisedTriForces, as_potential, build_encoder
 from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork, to_batch
 from trisk.structures.checks import SHORTEST_BOND
 from trisk.training.datasets import StructureDataset
@@ -46,8 +46,9 @@ _KEYS = {
         *("dft_virials", "dft_virial", "DFT_virial", "virials", "virial"),
     ),
 }
-# Penalties on energies of elements, of a potential and without one, from frames of 89 elements.
-_OWN, _FREE = 3.0, 0.1
+# Of fits of references: penalty of the robust one, and how much compositions must differ for
+# least squares to tell elements apart; chosen on frames of 89 elements.
+_PENALTY, _LEAST = 3.0, 0.1
 # Å; the least distance of atoms in predictions of a potential that knows how they repel.
 _CLOSEST = 0.01
 
@@ -137,9 +138,9 @@ class TriForcesPotential(SupervisedTriForces):
     """Interatomic potential of three streams: energies, forces and stresses.
 
     The energy is a sum over atoms of a network's output, a composition term and the energies of
-    reference that a robust linear fit gives each element. Forces and stresses are its derivatives
-    with respect to the positions and the strain that all streams see [1]_. All neighbours within
-    the cutoff are taken, and everything ends smoothly there.
+    reference that a linear fit gives each element. Forces and stresses are its derivatives with
+    respect to the positions and the strain that all streams see [1]_. All neighbours within the
+    cutoff are taken, and everything ends smoothly there.
 
     {Parameters}
     unknown_elements : {"warn", "raise", "ignore"}, default="raise"
@@ -255,9 +256,13 @@ class TriForcesPotential(SupervisedTriForces):
         graphs = self._read_training(X)
         counts = graphs.counts("atom")
         targets = read_targets(X, y, counts, self._keys())
-        self.elements_ = np.unique(graphs.atomic_numbers)
         self.architecture_ = self.options("network")._encoder() | {"repulsion": self.repulsion}
-        rest = self._left_to_learn(graphs, targets)
+        own = self._own_results(graphs)
+        rest = targets if own is None else {name: targets[name] - own[name] for name in targets}
+        self.elements_, self.references_, energies = _fit_references(
+            graphs, rest["energy"], robust=own is not None
+        )
+        rest = rest | {"energy": energies}
         scales = {f"{name}_scale": _spread(values) for name, values in rest.items()}
         references = dict(zip(self.elements_.tolist(), self.references_.tolist(), strict=True))
         self.architecture_ |= {"references": references, "scale": scales["forces_scale"]}
@@ -272,29 +277,15 @@ class TriForcesPotential(SupervisedTriForces):
         self._train(dataset, lambda: PotentialLoss(**weights, **scales))
         return self
 
-    def _left_to_learn(self, graphs, targets):
-        """Results less the references of elements and what a potential reads; energies per atom."""
-        composition = np.zeros((len(graphs), len(self.elements_)))
-        places = np.searchsorted(self.elements_, graphs.atomic_numbers)
-        np.add.at(composition, (graphs.rows("atom"), places), 1)
+    def _own_results(self, graphs):
+        """Results of a potential that reads energies itself, before it learns; None without one."""
+        potential = as_potential(self.architecture_["backbone"])
+        in_use = "interaction" in self.architecture_["streams"]
+        if potential is None or not potential.has_readout or not in_use:
+            return None
         with drawing_from(0):
-            untrained = self._build(self.architecture_ | {"references": {}, "scale": 1.0}).eval()
-        has_readout = getattr(untrained.encoder.interaction, "has_readout", False)
-        if has_readout:
-            results = self._evaluate_with([untrained.to(resolve_device(self.device))], graphs)
-            targets = {name: values - results[name] for name, values in targets.items()}
-        counts = graphs.counts("atom")
-        shares, energies = composition / counts[:, None], targets["energy"] / counts
-        known = np.isfinite(energies)
-        self.references_ = np.zeros(len(self.elements_))
-        if known.any():
-            # Far from equilibrium energies are high, and few rows may hold many elements; a
-            # potential is near the truth, so that its references are small.
-            center = np.median(energies[known])
-            line = HuberRegressor(alpha=_OWN if has_readout else _FREE, fit_intercept=False)
-            line.set_params(max_iter=2000).fit(shares[known], energies[known] - center)
-            self.references_ = center + line.coef_
-        return targets | {"energy": energies - shares @ self.references_}
+            module = self._build(self.architecture_ | {"references": {}, "scale": 1.0}).eval()
+        return self._evaluate_with([module.to(resolve_device(self.device))], graphs)
 
     def _keys(self):
         return {name: getattr(self, f"{name}_key") for name in RESULTS}
@@ -467,6 +458,30 @@ class TriForcesPotential(SupervisedTriForces):
         """
         check_is_fitted(self)
         return make_torch_sim_model(self, skin, dtype)
+
+
+def _fit_references(graphs, energies, *, robust):
+    """Elements, energies of reference of their atoms, and what these leave of energies per atom.
+
+    A `robust` fit is for what a potential leaves: little, but for some frames far off.
+    """
+    elements, counts = np.unique(graphs.atomic_numbers), graphs.counts("atom")
+    shares = np.zeros((len(graphs), len(elements)))
+    places = np.searchsorted(elements, graphs.atomic_numbers)
+    np.add.at(shares, (graphs.rows("atom"), places), 1)
+    shares, energies = shares / counts[:, None], energies / counts
+    known = np.isfinite(energies)
+    references = np.zeros(len(elements))
+    if known.any():
+        center = np.median(energies[known])
+        rows, rest = shares[known], energies[known] - center
+        if robust:
+            line = HuberRegressor(alpha=_PENALTY, fit_intercept=False, max_iter=2000)
+            references = center + line.fit(rows, rest).coef_
+        else:
+            # The smallest solution, where compositions hardly tell elements apart.
+            references = center + np.linalg.lstsq(rows, rest, rcond=_LEAST)[0]
+    return elements, references, energies - shares @ references
 
 
 def _spread(values):

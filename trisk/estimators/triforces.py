@@ -217,10 +217,16 @@ def build_encoder(
     return encoder
 
 
+def as_potential(backbone):
+    """The potential that a backbone, by name or as a module, is; None for any other."""
+    potential = as_backbone(backbone) if backbone in POTENTIALS else backbone
+    return potential if isinstance(potential, Potential) else None
+
+
 def check_known(backbone, graphs):
     """Raise for elements of which a backbone, by name or as a module, has learned nothing."""
-    potential = as_backbone(backbone) if backbone in POTENTIALS else backbone
-    if isinstance(potential, Potential):
+    potential = as_potential(backbone)
+    if potential is not None:
         rows, named = name_elements(graphs, potential.elements)
         if len(rows):
             raise ValueError(

@@ -9,9 +9,9 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from trisk._compat import check_method_params, safe_indexing
 from trisk.estimators.calibration import (
     ENOUGH_STRUCTURES,
+    calibrate_by,
     forget_calibration,
     inner_folds,
-    warn_of_few_rows,
 )
 from trisk.estimators.tasks import RegressorTask
 from trisk.training.datasets import draw_seed
@@ -100,20 +100,16 @@ class CalibratedVotingRegressor(VotingRegressor):
         folds = inner_folds(
             y, draw_seed(self.random_state), stratified=False, enough=ENOUGH_STRUCTURES
         )
-        if not folds:
-            warn_of_few_rows(len(y))
-            return self
         inner = clone(self).set_params(calibrate=False)
         names = [(name, name.rpartition("__")[2]) for name in inner.get_params()]
         inner.set_params(**{name: _INNER[last] for name, last in names if last in _INNER})
-        answers = []
-        for rows, held_out in folds:
+
+        def ask(index, rows, held_out):
             params = check_method_params(X, fit_params, rows)
             inner.fit(safe_indexing(X, rows), y[rows], **params)
-            answers.append(inner._answer(safe_indexing(X, held_out)))
-        center, spread = map(np.concatenate, zip(*answers, strict=True))
-        held_out = np.concatenate([rows for _, rows in folds])
-        self._calibrate(y[held_out], center, spread, np.ones(len(held_out)))
+            return inner._answer(safe_indexing(X, held_out))
+
+        calibrate_by(self, folds, ask, y, np.ones(len(y)))
         return self
 
     def _answer(self, X):

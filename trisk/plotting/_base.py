@@ -124,7 +124,8 @@ class PredictionDisplay(Display):
             y_pred, y_std = estimator.predict(X, return_std=True)
         else:
             y_pred, y_std = estimator.predict(X), None
-        parameters = {"name": class_name(estimator), **parameters}
+        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        parameters = {"name": type(last).__name__, **parameters}
         return cls.from_predictions(y, y_pred, y_std, ax=ax, **parameters)
 
     def _checked(self):
@@ -156,12 +157,6 @@ def drawn(artists, gid="model"):
     return [artist for artist in artists if artist.get_gid() == gid]
 
 
-def class_name(estimator):
-    """Name of what predicts, for a legend."""
-    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    return type(last).__name__
-
-
 def attribute(given, values, key):
     """What was given, or what pandas' ``attrs`` say of the values."""
     return getattr(values, "attrs", {}).get(key) if given is None else given
@@ -170,14 +165,6 @@ def attribute(given, values, key):
 def with_unit(words, unit):
     """Label of an axis."""
     return f"{words} ({unit})" if unit else words
-
-
-def set_ticks(axis, *, integer=False):
-    """Ticks at round numbers, or at whole numbers only."""
-    from matplotlib.ticker import MaxNLocator
-
-    steps = [1, 2, 2.5, 5, 10]
-    axis.set_major_locator(MaxNLocator(integer=True) if integer else MaxNLocator(6, steps=steps))
 
 
 def plain_axes(ax):

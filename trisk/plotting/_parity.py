@@ -15,7 +15,6 @@ from trisk.plotting._base import (
     drawn,
     legend_above,
     plain_axes,
-    set_ticks,
     with_unit,
 )
 
@@ -123,6 +122,8 @@ class ParityDisplay(PredictionDisplay):
 
 def _frame(ax):
     """Give both axes the same limits around all data, and draw the identity line once."""
+    from matplotlib.ticker import MaxNLocator
+
     low, high = ax.dataLim.get_points().min(), ax.dataLim.get_points().max()
     lines = drawn(ax.lines, "identity")
     if not lines:
@@ -130,8 +131,8 @@ def _frame(ax):
     margin = 0.04 * (high - low) or 0.5
     ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
     ax.set_aspect("equal", adjustable="box")
-    set_ticks(ax.xaxis)
-    set_ticks(ax.yaxis)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     plain_axes(ax)
     return lines[0]
 
