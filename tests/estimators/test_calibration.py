@@ -177,3 +177,6 @@ def test_pipeline_of_structures__is_calibrated():
     for wanted in (True, False):
         classes = trisk.structure_pipeline(classification=True, calibrate=wanted)
         assert {steps["model"].calibrate for _, steps in classes.estimators} == {wanted}
+    for wanted in (None, True):
+        fast = trisk.structure_pipeline(fast=True, calibrate=wanted)
+        assert fast["model"].calibrate == bool(wanted)
