@@ -291,11 +291,15 @@ class NetworkEstimator(BaseEstimator):
         """Predict for a while with some members of a net that is still training."""
         with net.averaged():
             module = self._copy_members(net, members)
-        self.nets_ = [self._finish(module, [], net.device)]
+        self.nets_ = self._parts_of(self._finish(module, [], net.device))
         try:
             yield
         finally:
             del self.nets_
+
+    def _parts_of(self, net):
+        """Nets of the networks that trained as one, where each predicts alone."""
+        return [net]
 
     def _finish(self, module, history, device):
         """A net for prediction."""

@@ -151,8 +151,8 @@ class _Watch(Callback):
                 n_members = len(owner.architecture_.get("seeds", "1"))
                 members = slice(k * n_members, (k + 1) * n_members)
                 lent.enter_context(owner._lend_net(net, members))
-            # Networks of crystals train one member after the other, those of a batch all at once.
-            n_trainings = getattr(owners[0], "n_trainings", 1)
+            # Networks of crystals may train one member after the other, others all at once.
+            n_trainings = getattr(owners[0], "n_trainings", 1) // net.n_members or 1
             self.update(self.models, done / net.max_epochs / n_trainings)
 
     def on_train_end(self, net, **kwargs):

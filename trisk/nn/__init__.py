@@ -28,4 +28,5 @@ from trisk.nn.objectives import (
     PretrainingLoss,
     PropertyLoss,
 )
+from trisk.nn.stacks import MemberLosses, NetworkStack
 from trisk.nn.streams import STREAMS, CompositionStream, StructureStream, TriForcesEncoder

@@ -80,10 +80,21 @@ class Segments:
         return weights / self.gather(self.sum(weights))
 
 
-class _Gather(torch.autograd.Function):
+class _OfSegments(torch.autograd.Function):
+    """What `_Gather` and `_Sum` share: a leading dimension of vmap is one of members."""
+
     @staticmethod
-    def forward(ctx: Any, values: Tensor, segments: Segments) -> Tensor:
-        ctx.segments = segments
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Segments], output: Tensor) -> None:
+        ctx.segments = inputs[1]
+
+    @classmethod
+    def vmap(cls, info: Any, in_dims: tuple, x: Tensor, segments: Segments) -> tuple[Tensor, int]:
+        return cls.apply(x.movedim(in_dims[0], 0), segments), 0
+
+
+class _Gather(_OfSegments):
+    @staticmethod
+    def forward(values: Tensor, segments: Segments) -> Tensor:
         n_members = len(values) if values.dim() == 3 else 1
         rows = values.flatten(0, -2).index_select(0, segments.tile(n_members)[0])
         return rows.view(*values.shape[:-2], -1, values.shape[-1])
@@ -93,10 +104,9 @@ class _Gather(torch.autograd.Function):
         return ctx.segments.sum(gradient), None
 
 
-class _Sum(torch.autograd.Function):
+class _Sum(_OfSegments):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, segments: Segments) -> Tensor:
-        ctx.segments = segments
+    def forward(rows: Tensor, segments: Segments) -> Tensor:
         n_members = len(rows) if rows.dim() == 3 else 1
         _, order, starts = segments.tile(n_members)
         # A bag of rows per segment: ten times the speed of index_add on a CPU, and deterministic.

@@ -1,6 +1,7 @@
 """Heads that turn the streams into properties, energies with derivatives, and guesses."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -156,19 +157,28 @@ class ShortRangeRepulsion(nn.Module):
         }.items():
             self.register_buffer(name, values.to(torch.get_default_dtype()), persistent=False)
 
-    def forward(self, batch: CrystalBatch) -> Tensor:
+    def pairs(self, batch: CrystalBatch) -> Tensor:
+        """Pairs of atoms within the cutoff."""
+        return (batch.lengths < self._ranges(batch, slice(None))).nonzero().squeeze(1)
+
+    def _ranges(self, batch: CrystalBatch, pairs: Tensor | slice) -> Tensor:
         first, second = (
-            batch.atomic_numbers.index_select(0, atoms)
+            self.radii[batch.atomic_numbers.index_select(0, atoms[pairs])]
             for atoms in (batch.centers, batch.neighbors)
         )
-        ranges = (self.radii[first] + self.radii[second]).clamp_max(self.cutoff)
-        near = (batch.lengths < ranges).nonzero().squeeze(1)
-        first, second = first[near], second[near]
+        return (first + second).clamp_max(self.cutoff)
+
+    def forward(self, batch: CrystalBatch, near: Tensor | None = None) -> Tensor:
+        near = self.pairs(batch) if near is None else near
+        first, second = (
+            batch.atomic_numbers.index_select(0, atoms[near])
+            for atoms in (batch.centers, batch.neighbors)
+        )
         lengths = batch.lengths.index_select(0, near)
         decays = (self.screening[first] + self.screening[second]).unsqueeze(1) * self.rates
         screened = torch.exp(-lengths.unsqueeze(1) * decays) @ self.factors
         energies = 0.5 * _COULOMB * (first * second) / lengths * screened
-        energies = energies * smooth_cutoff(lengths / ranges[near])
+        energies = energies * smooth_cutoff(lengths / self._ranges(batch, near))
         return Segments(batch.centers[near], len(batch.atomic_numbers)).sum(energies.unsqueeze(1))
 
 
@@ -205,8 +215,10 @@ class EnergyHead(StreamHead):
         for number, energy in (references or {}).items():
             self.references[number] = energy
 
-    def of_atoms(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
-        """Energies of the atoms, ``(n_atoms, 1)``."""
+    def of_atoms(
+        self, embeddings: StreamEmbeddings, batch: CrystalBatch, near: Tensor | None = None
+    ) -> Tensor:
+        """Energies of the atoms, ``(n_atoms, 1)``; `near` are the pairs that repel, if known."""
         energies = self.of_atom(torch.cat(list(embeddings.atoms.values()), dim=1))
         if self.of_composition is not None:
             energies = energies + self.of_composition(embeddings.atoms["composition"])
@@ -214,7 +226,7 @@ class EnergyHead(StreamHead):
         energies = self.scale * energies + references
         if embeddings.energies is not None:
             energies = energies + embeddings.energies
-        return energies if self.repulsion is None else energies + self.repulsion(batch)
+        return energies if self.repulsion is None else energies + self.repulsion(batch, near)
 
     def forward(self, embeddings: StreamEmbeddings, batch: CrystalBatch) -> Tensor:
         return batch.structures.sum(self.of_atoms(embeddings, batch)).squeeze(1)
@@ -230,6 +242,20 @@ class PropertyNetwork(SeededNetwork):
 
     def forward(self, batch: CrystalBatch) -> Tensor:
         return self.head(self.encoder(batch), batch)
+
+
+class AtomicEnergies(nn.Module):
+    """Energies ``(n_atoms, 1)`` of a batch for positions and strains of its structures."""
+
+    def __init__(self, encoder: TriForcesEncoder, head: EnergyHead, near: Tensor | None = None):
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.near = near
+
+    def forward(self, batch: CrystalBatch, positions: Tensor, strain: Tensor) -> Tensor:
+        strained = batch.moved(positions).strained(strain)
+        return self.head.of_atoms(self.encoder(strained), strained, self.near)
 
 
 class PotentialNetwork(SeededNetwork):
@@ -248,26 +274,36 @@ class PotentialNetwork(SeededNetwork):
         self.head = head
 
     def forward(self, batch: CrystalBatch) -> dict[str, Tensor]:
-        with torch.enable_grad():
-            positions = batch.positions.detach().requires_grad_()
-            strain = torch.zeros_like(batch.lattices).requires_grad_()
-            strained = batch.moved(positions).strained(strain)
-            energies = self.head.of_atoms(self.encoder(strained), strained)
-            energy = batch.structures.sum(energies).squeeze(1)
-            gradients = torch.autograd.grad(
-                energy.sum(),
-                (positions, strain),
-                create_graph=self.training,
-                materialize_grads=True,
-            )
-        stress = gradients[1] / batch.volumes.view(-1, 1, 1)
-        energy = energy if self.training else energy.detach()
-        return {
-            "energy": energy,
-            "energies": energies.detach().squeeze(1),
-            "forces": -gradients[0],
-            "stress": stress,
-        }
+        energies = AtomicEnergies(self.encoder, self.head)
+        return differentiate(energies, batch, batch.positions, batch.lattices, self.training)
+
+
+def differentiate(
+    energies_of: Callable[..., Tensor],
+    batch: CrystalBatch,
+    positions: Tensor,
+    like: Tensor,
+    training: bool,
+) -> dict[str, Tensor]:
+    """What a :class:`PotentialNetwork` gives, from energies of atoms.
+
+    `positions` ``(n_atoms, 3)`` and a tensor `like` the strain, ``(n_structures, 3, 3)``, may have
+    a leading dimension of networks.
+    """
+    with torch.enable_grad():
+        positions = positions.detach().requires_grad_()
+        strain = torch.zeros_like(like).requires_grad_()
+        energies = energies_of(batch, positions, strain)
+        energy = batch.structures.sum(energies).squeeze(-1)
+        gradients = torch.autograd.grad(
+            energy.sum(), (positions, strain), create_graph=training, materialize_grads=True
+        )
+    return {
+        "energy": energy if training else energy.detach(),
+        "energies": energies.detach().squeeze(-1),
+        "forces": -gradients[0],
+        "stress": gradients[1] / batch.volumes.view(-1, 1, 1),
+    }
 
 
 class PretrainingNetwork(SeededNetwork):

@@ -239,9 +239,10 @@ class DurationWarning(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         seconds, done = net.history[-1]["dur"], len(net.history)
-        expected = seconds * net.max_epochs * self.n_trainings
+        n_trainings = self.n_trainings // net.n_members or 1  # a stack trains all in one
+        expected = seconds * net.max_epochs * n_trainings
         if expected > self.longest and done == 1 + (net.history[0]["dur"] < self.start_up):
-            one_of = f" of {self.n_trainings} networks" if self.n_trainings > 1 else ""
+            one_of = f" of {n_trainings} networks" if n_trainings > 1 else ""
             warnings.warn(
                 f"{net.description}: training will take some {expected / 60:.0f} minutes "
                 f"({net.max_epochs} epochs{one_of}, {seconds:.3g} s each). Fewer n_members or "

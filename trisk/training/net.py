@@ -106,9 +106,11 @@ class Net(NeuralNet):
     def initialize_optimizer(self, *args, **kwargs):
         """Group parameters by their decay, their rate, and how long they wait."""
         groups: dict[tuple, list] = {}
+        least = 2 + getattr(self.module_, "n_stacked", 0)
         for name, parameter in self.module_.named_parameters():
             kind = name.rpartition(".")[2]
-            decays = parameter.dim() > 1 and kind not in ("bias", "gain", "frequency", "phase")
+            is_plain = kind in ("bias", "gain", "frequency", "phase")
+            decays = parameter.dim() >= least and not is_plain
             rate, start = (1.0, 0.0) if self.rates is None else self.rates(name)
             groups.setdefault((decays, rate, start), []).append(parameter)
         self.optimizer_ = torch.optim.AdamW(
