@@ -42,6 +42,9 @@ def calibrate_structures(estimator, graphs, y, weight):
     seeds = np.random.SeedSequence([draw_seed(estimator.random_state), 1]).generate_state(2)
     fold_seed, network_seed = (seeds >> 1).tolist()
     folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator), enough=ENOUGH_STRUCTURES)
+    if not folds:
+        warn_of_few_rows(len(y))
+        return
     n_inner = min(N_MEMBERS, estimator.n_members)
     network = clone(estimator).set_params(
         n_members=n_inner,
@@ -51,28 +54,16 @@ def calibrate_structures(estimator, graphs, y, weight):
         unknown_elements="ignore",
     )
 
-    def ask(index, rows, held_out):
+    answers = []
+    for index, (rows, held_out) in enumerate(folds):
         if estimator.checkpoint is not None:
             path = Path(estimator.checkpoint)
             network.set_params(checkpoint=path.with_name(f"{path.name}.inner-{index}"))
         network.fit(graphs.take(rows), y[rows], weight[rows])
-        center, spread = network._answer(graphs.take(held_out))
-        return center, spread * spread_ratio(n_inner, estimator.n_members)
-
-    calibrate_by(estimator, folds, ask, y, weight)
-
-
-def calibrate_by(estimator, folds, ask, y, weight):
-    """Calibrate by what fits on inner folds answer for the rows that they leave out.
-
-    ``ask(index, rows, held_out)`` fits on rows and gives center and spread of the others.
-    """
-    if not folds:
-        warn_of_few_rows(len(y))
-        return
-    answers = [ask(index, *fold) for index, fold in enumerate(folds)]
+        answers.append(network._answer(graphs.take(held_out)))
     center, spread = map(np.concatenate, zip(*answers, strict=True))
-    held_out = np.concatenate([rows for _, rows in folds])
+    spread = spread * spread_ratio(n_inner, estimator.n_members)
+    held_out = np.concatenate([held_out for _, held_out in folds])
     estimator._calibrate(y[held_out], center, spread, weight[held_out])
 
 
