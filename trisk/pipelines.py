@@ -240,8 +240,8 @@ def structure_pipeline(
         formulas than those of Matbench's phonons.
     calibrate : bool or None, default=None
         Whether inner folds weigh the models, and scale standard deviations and intervals, or temper
-        probabilities; None does unless `fast`. Without, the mean is that of the two networks, in a
-        third of the time for 300 crystals, and half for 500 and more.
+        probabilities; None does unless `fast`. Without, the mean is that of the two networks, in
+        half of the time.
     fast : bool, default=False
         Whether to keep one GraphTRIADS network from scratch, a minute for 1,000 crystals.
     **parameters
@@ -285,9 +285,9 @@ def structure_pipeline(
         order=0, composition=None, structure=[SpringModelFeaturizer()], **columns
     )
     second = Pipeline([("graphs", springs), ("model", network)])
-    both = [("graph_triads", first), ("triforces", second)]
+    models = [("graph_triads", first), ("triforces", second)]
     if classification:
-        return VotingClassifier(both, voting="soft")
+        return VotingClassifier(models, voting="soft")
     seed = parameters.get("random_state")
     if calibrate:
         table = make_union(
@@ -295,5 +295,5 @@ def structure_pipeline(
         )
         trees = MedianTrees(200, max_features=1 / 3, random_state=seed)
         steps = [("columns", with_process(table, process, structure)), ("model", trees)]
-        both.append(("trees", Pipeline(steps)))
-    return CalibratedVotingRegressor(both, calibrate=calibrate, random_state=seed)
+        models.append(("trees", Pipeline(steps)))
+    return CalibratedVotingRegressor(models, calibrate=calibrate, random_state=seed)
