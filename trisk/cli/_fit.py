@@ -228,18 +228,12 @@ def _validate(options, estimator, data, folder):
         }
         for found in (results, beside)
     )
-    print_scores(scores, data.y.attrs["unit"], described, of_forest)
-    return scores, of_forest, described
-
-
-def print_scores(scores, unit, folds, forest=None):
-    """Print mean and standard deviation over folds, those of a forest beside them."""
-    print(f"{folds}, mean ± standard deviation:")
+    print(f"{described}, mean ± standard deviation:")
     for name, values in scores.items():
-        of_unit = f" {unit}" if unit and name in ("mae", "rmse") else ""
-        shown = f"{shown_score(values)}{of_unit}"
-        beside = f"  (forest {shown_score(forest[name])})" if forest else ""
-        print(f"  {name:18s} {shown}{beside}")
+        unit = data.y.attrs["unit"] if name in ("mae", "rmse") else None
+        shown = shown_score(values) + (f" {unit}" if unit else "")
+        print(f"  {name:18s} {shown}  (forest {shown_score(of_forest[name])})")
+    return scores, of_forest, described
 
 
 def shown_score(values):

@@ -122,15 +122,15 @@ def _add_fit(commands):
     kind = fit.add_mutually_exclusive_group()
     kind.add_argument(
         "--classification",
-        action="store_const",
-        const=True,
+        action="store_true",
+        default=None,
         help="classes even if the target is a number; text, true/false and 0/1 always are",
     )
     kind.add_argument(
         "--regression",
         dest="classification",
-        action="store_const",
-        const=False,
+        action="store_false",
+        default=None,
         help="numbers even if the target is 0 or 1",
     )
     kinds = fit.add_mutually_exclusive_group()
@@ -157,7 +157,15 @@ def _add_fit(commands):
     )
     fit.add_argument("--skip-bad-rows", action="store_true", help="leave out unusable rows")
     fit.add_argument("--overwrite", action="store_true", help="replace a model in the folder")
-    _add_training(fit)
+    fit.add_argument("--fast", action="store_true", help="the bare network: none of the three")
+    fit.add_argument("--no-stacking", action="store_true", help="no forest in the model")
+    fit.add_argument("--no-calibration", action="store_true", help="spreads as they are")
+    fit.add_argument("--no-pretraining", action="store_true", help="no pre-trained columns")
+    fit.add_argument("--members", type=_whole(1), metavar="N", help="networks per ensemble")
+    fit.add_argument("--epochs", type=_whole(1), metavar="N", help="epochs of training")
+    fit.add_argument("--device", default="auto", help="torch device (default: auto)")
+    fit.add_argument("--seed", type=_whole(0), default=0, help="random seed (default: 0)")
+    fit.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def _add_predict(commands):
@@ -184,18 +192,6 @@ def _add_report(commands):
     report.add_argument(
         "--out", metavar="FILE", help="HTML file (default: report.html in the folder)"
     )
-
-
-def _add_training(command):
-    command.add_argument("--fast", action="store_true", help="the bare network: none of the three")
-    command.add_argument("--no-stacking", action="store_true", help="no forest in the model")
-    command.add_argument("--no-calibration", action="store_true", help="spreads as they are")
-    command.add_argument("--no-pretraining", action="store_true", help="no pre-trained columns")
-    command.add_argument("--members", type=_whole(1), metavar="N", help="networks per ensemble")
-    command.add_argument("--epochs", type=_whole(1), metavar="N", help="epochs of training")
-    command.add_argument("--device", default="auto", help="torch device (default: auto)")
-    command.add_argument("--seed", type=_whole(0), default=0, help="random seed (default: 0)")
-    command.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def _whole(least):

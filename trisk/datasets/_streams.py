@@ -3,6 +3,7 @@
 from itertools import islice
 from pathlib import Path
 
+from trisk._optional import if_absent
 from trisk.datasets._matbench import DatasetNotFoundError
 
 _LEMAT_BULK = "LeMaterial/LeMat-Bulk"
@@ -113,12 +114,8 @@ def stream_lemat_bulk(source=_LEMAT_BULK, subset="compatible_pbe", *, limit=None
     ----------
     .. [1] M. Siron et al., "LeMat-Bulk", ICLR AI4MAT workshop (2025). The data are under CC BY 4.0.
     """
-    try:
+    with if_absent("LeMat-Bulk needs Hugging Face's datasets: pip install 'trisk[lemat]'"):
         from datasets import load_dataset
-    except ImportError as error:
-        raise ImportError(
-            "Streaming LeMat-Bulk needs Hugging Face's datasets: pip install 'trisk[lemat]'"
-        ) from error
     rows = load_dataset(str(source), subset, split="train", streaming=True)
     return _lemat_atoms(islice(rows.select_columns(_LEMAT_COLUMNS), limit))
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import Interval
 from trisk._frames import FrameTransformer
+from trisk._optional import if_absent
 from trisk.estimators.base import document
 from trisk.estimators.triforces import (
     BaseTriForces,
@@ -255,13 +256,8 @@ def _join_processes(device):
     """Join the processes that ``torchrun`` or ``accelerate launch`` started, if several."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
-    try:
+    with if_absent("Several processes need Accelerate: pip install 'trisk[accelerate]'"):
         from accelerate import Accelerator
-    except ImportError as error:
-        raise ImportError(
-            "Training in several processes needs Hugging Face's Accelerate: "
-            "pip install 'trisk[accelerate]'"
-        ) from error
     return Accelerator(cpu=torch.device(resolve_device(device)).type == "cpu")
 
 

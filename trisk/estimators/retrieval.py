@@ -2,7 +2,7 @@
 
 import importlib.util
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,6 +19,7 @@ from threadpoolctl import ThreadpoolController
 from trisk._compat import HasMethods, Interval, KNeighborsMixin, StrOptions
 from trisk.estimators.base import NetworkEstimator
 from trisk.structures import read_structures
+from trisk.structures.graphs import scale_volumes
 from trisk.structures.readers import to_pymatgen
 
 _NUMBERED = re.compile(r"(?P<block>.+) \d+")
@@ -215,7 +216,10 @@ class StructureRetriever(KNeighborsMixin, BaseEstimator):
         if source is None:
             return None
         if not hasattr(source, "transform"):
-            return _load(source)
+            from trisk.estimators.triforces import load_pretrained
+            from trisk.persistence import load
+
+            return (load_pretrained if source == "default" else load)(source)
         if _is_fitted(source):
             return source
         if _is_table(X):
@@ -226,7 +230,10 @@ class StructureRetriever(KNeighborsMixin, BaseEstimator):
         return clone(source).fit(self._scaled(X))
 
     def _scaled(self, X):
-        return X if self.volume_per_atom is None else scale_volumes(X, self.volume_per_atom)
+        if self.volume_per_atom is None:
+            return X
+        atoms = scale_volumes(read_structures(X)[0], self.volume_per_atom)
+        return [to_pymatgen(atoms, row) for row in range(len(atoms))]
 
     def _embed(self, X, reset=False):
         """Table of embeddings, all finite, and the names of its columns."""
@@ -410,20 +417,6 @@ def _exact_index(vectors, n_jobs):
     return NearestNeighbors(algorithm="brute", metric="sqeuclidean", n_jobs=n_jobs).fit(vectors)
 
 
-def scale_volumes(structures, volume_per_atom):
-    """Structures of any kind as those of pymatgen with one volume in Å³ per atom."""
-    atoms, _ = read_structures(structures)
-    volumes = np.abs(np.linalg.det(atoms.lattices))
-    factors = np.cbrt(volume_per_atom * atoms.counts() / volumes)
-    factors[~atoms.pbc.all(axis=1)] = 1
-    scaled = replace(
-        atoms,
-        lattices=factors[:, None, None] * atoms.lattices,
-        positions=factors[atoms.rows(), None] * atoms.positions,
-    )
-    return [to_pymatgen(scaled, row) for row in range(len(scaled))]
-
-
 def _find_blocks(names, n_columns):
     """Columns by block, such as of "structure 0", "structure 1"; one of all if any has no block."""
     matches = [match for name in names or () if (match := _NUMBERED.fullmatch(name))]
@@ -453,16 +446,6 @@ def _resolve_weights(streams, blocks):
             f"Weights of streams must be finite, not negative, and not all 0, but are {streams}."
         )
     return {n: w / values.sum() for n, w in zip(streams, values.tolist(), strict=True) if w > 0}
-
-
-def _load(source):
-    if source == "default":
-        from trisk.estimators.triforces import load_pretrained
-
-        return load_pretrained(source)
-    from trisk.persistence import load
-
-    return load(source)
 
 
 def _is_fitted(transformer):

@@ -3,12 +3,11 @@
 import numpy as np
 import torch
 
+from trisk._optional import if_absent
 from trisk.nn import to_batch
 from trisk.structures import StructureError, connect
 from trisk.structures.checks import complete_lattice, find_faults
 from trisk.structures.graphs import unbonded
-
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 def voigt_to_matrix(stress):
@@ -18,7 +17,7 @@ def voigt_to_matrix(stress):
 
 def matrix_to_voigt(stress):
     """Symmetric matrices → stresses in the order xx, yy, zz, yz, xz, xy."""
-    return np.stack([np.asarray(stress)[..., i, j] for i, j in _VOIGT], axis=-1)
+    return np.asarray(stress)[..., [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
 
 
 def evaluate(modules, batch):
@@ -115,12 +114,8 @@ def make_calculator(potential, skin, dtype):
 
 def make_torch_sim_model(potential, skin, dtype):
     """torch-sim's base class is imported here, as it is an optional package."""
-    try:
+    with if_absent("torch_sim_model() needs torch-sim: pip install torch-sim-atomistic"):
         from torch_sim.models.interface import ModelInterface
-    except ImportError as error:
-        raise ImportError(
-            "torch_sim_model() needs torch-sim: pip install torch-sim-atomistic"
-        ) from error
 
     class TriForcesModel(ModelInterface):
         """Model of torch-sim: many structures at once, each under its own boundary conditions."""

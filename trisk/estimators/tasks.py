@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
@@ -59,10 +60,6 @@ def check_given(estimator, y):
     if y is None:
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-
-
-def _can_be_calibrated(estimator):
-    return hasattr(estimator, "calibrate")
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -145,13 +142,6 @@ class RegressorTask(RegressorMixin):
         """Whether several networks can disagree, or errors of held-out rows are known."""
         return sum(net.n_members for net in self.nets_) > 1 or hasattr(self, "spread_scale_")
 
-    def _check_spread(self):
-        check_is_fitted(self)
-        if not self._has_spread:
-            raise ValueError(
-                "One network has no spread: fit with n_members=2 or more for standard deviations."
-            )
-
     def _calibrate(self, y, center, spread, weight):
         """Learn from held-out rows how large the errors are for a spread."""
         self.spread_scale_ = fit_spread(y - center, spread, weight)
@@ -183,12 +173,15 @@ class RegressorTask(RegressorMixin):
             Only with `return_std`: the spread of the members and of a stacked model around them,
             scaled to the size of held-out errors where `calibrate` is set.
         """
-        if return_std:
-            self._check_spread()
+        check_is_fitted(self)
+        if return_std and not self._has_spread:
+            raise ValueError(
+                "One network has no spread: fit with n_members=2 or more for standard deviations."
+            )
         center, spread = self._answer(X)
         return (center, self._standard_deviation(spread)) if return_std else center
 
-    @available_if(_can_be_calibrated)
+    @available_if(lambda estimator: hasattr(estimator, "calibrate"))
     def predict_interval(self, X, coverage=0.9):
         """Predict intervals that hold the target with a probability.
 
@@ -281,11 +274,8 @@ class ClassifierTask(ClassifierMixin):
 
     def _combine(self, outputs):
         """Mean probabilities of members' logits ``(K, n_samples, n_classes)``; no spread."""
-        shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
-        probabilities = (shifted / shifted.sum(-1, keepdims=True)).mean(axis=0)
-        return temper(probabilities, getattr(self, "temperature_", 1.0)), np.zeros(
-            shifted.shape[1:]
-        )
+        mean = softmax(outputs, axis=-1).mean(axis=0)
+        return temper(mean, getattr(self, "temperature_", 1.0)), np.zeros_like(mean)
 
     def _calibrate(self, y, center, spread, weight):
         """Learn from held-out rows how sure to be."""

@@ -18,8 +18,6 @@ from trisk._compat import StrOptions, check_feature_names
 from trisk._frames import FrameTransformer
 from trisk.structures.rows import as_value_list, list_errors
 
-_ERROR_COLUMNS = ["row", "formula", "featurizer", "cause"]
-
 
 class FeaturizationError(ValueError):
     """Rows that could not be featurized.
@@ -113,8 +111,7 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
         """
         probe = self._collecting()
         probe.transform(X)
-        errors = [(e.row, e.formula, e.featurizer, e.cause) for e in probe._found]
-        return pd.DataFrame(errors, columns=_ERROR_COLUMNS)
+        return pd.DataFrame(probe._found, columns=["row", "formula", "featurizer", "cause"])
 
     def _collecting(self):
         """A copy that takes up errors in ``_found`` and neither raises nor warns."""
@@ -138,7 +135,11 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
         if self._found is not None:
             self._found += errors
         elif self.on_error == "raise":
-            raise FeaturizationError(errors, self._remedy())
+            remedy = (
+                f'Correct or drop these rows, or use {type(self).__name__}(on_error="nan"): they '
+                f"then {self._failed_rows}, and explain_errors(X) lists them."
+            )
+            raise FeaturizationError(errors, remedy)
         else:
             n_failed, first = len({error.row for error in errors}), errors[0]
             warnings.warn(
@@ -148,12 +149,6 @@ class RowFeaturizer(TransformerMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=4,  # the caller of transform, past scikit-learn's wrapper
             )
-
-    def _remedy(self):
-        return (
-            f'Correct or drop these rows, or use {type(self).__name__}(on_error="nan"): they then '
-            f"{self._failed_rows}, and explain_errors(X) lists them."
-        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

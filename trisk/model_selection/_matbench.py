@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from trisk._optional import if_absent
 from trisk.datasets._matbench import find_task
 
 _N_FOLDS = 5
@@ -72,12 +73,9 @@ def write_matbench_file(predictions, path):
     ValueError
         If there is no such task, or the package calls the predictions invalid.
     """
-    try:
+    with if_absent("A leaderboard file needs matbench: pip install --no-deps matbench==0.6"):
         from matbench.bench import MatbenchBenchmark
-    except ImportError as error:
-        raise ImportError(
-            "A leaderboard file needs the matbench package: pip install --no-deps matbench==0.6"
-        ) from error
+
     by_task = {find_task(task).name: folds for task, folds in predictions.items()}
     benchmark = MatbenchBenchmark(autoload=False, subset=list(by_task))
     for name, folds in by_task.items():

@@ -293,6 +293,18 @@ def with_bonds(atoms, pairs):
     )
 
 
+def scale_volumes(atoms, volume_per_atom):
+    """A batch without bonds with one volume in Å³ per atom; what has none stays as it is."""
+    with np.errstate(invalid="ignore"):  # a structure without atoms has no lattice
+        factors = np.cbrt(volume_per_atom * atoms.counts() / abs(np.linalg.det(atoms.lattices)))
+    factors[~atoms.pbc.all(axis=1)] = 1
+    return replace(
+        atoms,
+        lattices=factors[:, None, None] * atoms.lattices,
+        positions=factors[atoms.rows(), None] * atoms.positions,
+    )
+
+
 def emptied(graphs, rows):
     """The same batch, in which some structures have lost their atoms."""
     gone = np.isin(np.arange(len(graphs)), rows)

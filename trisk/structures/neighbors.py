@@ -78,7 +78,10 @@ def find_neighbors(positions, lattices, pbc, offsets, cutoff, *, n_neighbors=Non
     pbc = np.ascontiguousarray(pbc, dtype=np.int64)
     rows = np.flatnonzero(np.diff(offsets))
     points, cells = _into_the_cells(positions, lattices, pbc, offsets, rows)
-    radii = _first_radii(lattices[rows], np.diff(offsets)[rows], float(cutoff), n_neighbors)
+    radii = np.full(len(rows), float(cutoff))
+    if n_neighbors is not None:  # how far the search goes at first
+        volumes = n_neighbors * abs(np.linalg.det(lattices[rows])) / np.diff(offsets)[rows]
+        radii = np.minimum(cutoff, _FIRST_RADIUS * np.cbrt(3 * volumes / (4 * np.pi)))
     none = np.empty(0, dtype=np.int64)
     parts = [(none, none, np.empty((0, 3), dtype=np.int64), np.empty(0))]
     for row, radius in zip(rows.tolist(), radii.tolist(), strict=True):
@@ -115,14 +118,6 @@ def _into_the_cells(points, lattices, pbc, offsets, rows):
         return points, None
     shifts = np.einsum("ai,aij->aj", cells, np.repeat(lattices, counts, axis=0))
     return points - shifts, cells
-
-
-def _first_radii(lattices, counts, cutoff, n_neighbors):
-    """How far the search of each structure goes at first."""
-    if n_neighbors is None:
-        return np.full(len(counts), cutoff)
-    volumes = abs(np.linalg.det(lattices)) / counts
-    return np.minimum(cutoff, _FIRST_RADIUS * np.cbrt(3 * n_neighbors * volumes / (4 * np.pi)))
 
 
 def _find(points, lattice, pbc, radius):

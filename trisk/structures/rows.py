@@ -28,7 +28,9 @@ def list_errors(errors):
 
 def as_value_list(X, what="compositions"):
     """Turn any collection of values, or a table of one column, into a list, one value per row."""
-    if isinstance(X, str | bytes | os.PathLike | Mapping) or _is_single_object(X):
+    # A DataFrame may have a column of that name.
+    is_object = hasattr(X, "get_chemical_symbols") or hasattr(X, "composition")
+    if isinstance(X, str | bytes | os.PathLike | Mapping) or (is_object and not hasattr(X, "iloc")):
         raise ValueError(
             f"expected a collection of {what}, got a single {type(X).__name__}; "
             "put it into a list: [X]"
@@ -79,9 +81,3 @@ def _single_column(X, what):
             f'column that holds them, for example X["{what[:-1]}"], or use a ColumnTransformer'
         )
     return True
-
-
-def _is_single_object(X):
-    """Whether X is Atoms, a Structure or the like; a DataFrame may have such a column."""
-    is_object = hasattr(X, "get_chemical_symbols") or hasattr(X, "composition")
-    return is_object and not hasattr(X, "iloc")

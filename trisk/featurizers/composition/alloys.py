@@ -51,8 +51,7 @@ class MiedemaFeaturizer(ElementTableFeaturizer):
     topological term) and solid solution (chemical and elastic term, and the most favourable of
     the structural terms of fcc, bcc, hcp and no lattice).
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         What stands for the parameters that an element lacks (O, S, Se, Te, Po, the halogens and
         noble gases, Fr, Ra and most actinides): the means over the 73 elements (as in matminer,
         though the model has no such atom), NaN, or an error of its row.
@@ -205,8 +204,7 @@ class YangFeaturizer(_MixingFeaturizer):
     least 1e-6 kJ/mol; δ² = Σ fᵢ (1 − rᵢ/r̄)² is the mismatch of the atomic radii (Miracle's).
     Both are 0 for a single element. Equal to matminer's ``YangSolidSolution``.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         What stands for the radius that an element lacks (H, the halogens and noble gases among
         them) or the enthalpy that a pair lacks (with O, S, Se, Te, a halogen or noble gas): the
         mean over the elements or pairs that have it (as in matminer), NaN, or an error of its row.
@@ -250,8 +248,7 @@ class WenFeaturizer(_MixingFeaturizer):
     energy (eV) and shear modulus (GPa). Melting temperatures, weights and unfilled orbitals are
     Magpie's; electronegativities, valences and shear moduli those of Miedema's model.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         What stands for data that an element or a pair lacks, column by column: the mean over
         the elements or pairs that have it (as in matminer), NaN, or an error of its row.
 

@@ -36,12 +36,13 @@ class BaseCompositionFeaturizer(TableFeaturizer):
     _columns: ClassVar[Sequence[str]] = ()
     _rows_are = "compositions"
     _texts = {
-        "Parameters": """Parameters
+        "Parameters to missing": """Parameters
     ----------
     on_error : {"raise", "nan"}, default="raise"
         Whether a row that cannot be featurized is an error, or gives NaN and one warning.
     n_jobs : int, default=None
-        Number of joblib workers over chunks of rows; None is 1, -1 all processors."""
+        Number of joblib workers over chunks of rows; None is 1, -1 all processors.
+    missing : {"mean", "nan", "raise"}, default="mean\""""
     }
     _parameter_constraints = {"missing": [StrOptions({"nan", "mean", "raise"})]}
 

@@ -213,23 +213,16 @@ def _read(text, position, stop):
             if len(groups) > MAX_NESTING + 1:
                 raise FormulaError(f"its brackets are nested deeper than {MAX_NESTING} levels")
         elif token.group()[0] == ")":
-            _close_group(groups, float(repeats or 1))
+            if len(groups) == 1:
+                raise FormulaError("a bracket is closed that was never opened")
+            if not groups[-1]:
+                raise FormulaError("it has an empty pair of brackets")
+            factor, inner = float(repeats or 1), groups.pop()
+            groups[-1] += [(z, amount * factor) for z, amount in inner]
         position = token.end()
     if len(groups) > 1:
         raise FormulaError("a bracket is opened but never closed")
     return groups[0]
-
-
-def _close_group(groups, factor):
-    """Multiply the innermost bracket and merge it into the one around it."""
-    if len(groups) == 1:
-        raise FormulaError("a bracket is closed that was never opened")
-    if not groups[-1]:
-        raise FormulaError("it has an empty pair of brackets")
-    merged: dict[int, float] = {}
-    for z, amount in groups.pop():
-        merged[z] = merged.get(z, 0.0) + amount * factor
-    groups[-1].extend(merged.items())
 
 
 def clean_amounts(pairs):
@@ -378,7 +371,8 @@ def parse_plain_formulas(formulas):
     elements = _NUMBER_OF_SYMBOL[text[starts], np.where(has_second, text[starts + 1], 0)]
     amounts, readable = _read_numbers(text, starts + 1 + has_second, ends)
     plain[rows[(elements == 0) | ~readable | (amounts < AMOUNT_TOLERANCE)]] = False
-    plain[_rows_with_repeats(rows, elements)] = False
+    named = np.sort(rows * (N_ELEMENTS + 1) + elements)
+    plain[named[1:][named[1:] == named[:-1]] // (N_ELEMENTS + 1)] = False  # an element twice
     kept = plain[rows]
     return np.bincount(rows[kept], minlength=n_rows), elements[kept], amounts[kept], plain
 
@@ -402,10 +396,3 @@ def _read_numbers(text, starts, ends):
     amounts = mantissa / 10.0**decimals
     amounts[lengths == 0] = 1.0
     return amounts, readable & (n_dots <= 1)
-
-
-def _rows_with_repeats(rows, elements):
-    """Rows that name an element twice."""
-    entries = rows * (N_ELEMENTS + 1) + elements
-    entries.sort()
-    return entries[1:][entries[1:] == entries[:-1]] // (N_ELEMENTS + 1)

@@ -23,8 +23,7 @@ class ElementFractionFeaturizer(BaseCompositionFeaturizer):
     of atomic number. Networks that read dilute alloys also want the logarithm, where 0.01 % and
     0.1 % of carbon are as far apart as 1 % and 10 %.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         Without effect: no element data is used.
     scale : {"linear", "log10", "both"}, default="linear"
         Fractions, their decimal logarithms, or first the one block and then the other.
@@ -73,8 +72,7 @@ class StoichiometryFeaturizer(BaseCompositionFeaturizer):
     The p-norm is (Σ fᵢᵖ)^(1/p) over the atomic fractions fᵢ, for p = 2, 3, 5, 7 and 10; the
     0-norm is the number of elements. None depends on which elements they are.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         Without effect: no element data is used.
 
     Examples
@@ -97,8 +95,7 @@ class TransitionMetalFractionFeaturizer(BaseCompositionFeaturizer):
     The 21 metals counted are those of [1]_: Ti to Cu, Nb to Ag and Ta to Pt. Groups 3 and 12, Zr,
     Hf and Au are not among them.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         Without effect: no element data is used.
 
     References

@@ -27,8 +27,7 @@ class ValenceOrbitalFeaturizer(ElementTableFeaturizer):
     fraction, then each divided by the average number of valence electrons. The electron counts
     are Magpie's, where filled d and f shells below count as well: Ga has 13, Pb 28.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         Only Nh to Og have no data: NaN in their rows with "nan", an error of the row otherwise.
 
     Examples
@@ -60,8 +59,7 @@ class BandCenterFeaturizer(ElementTableFeaturizer):
     electron affinity (Magpie's); the geometric mean is weighted by atomic fraction. Equal to
     matminer's ``BandCenter``.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         What stands for data that an element lacks (Fr, Ra and Ac to Cn): the mean over the
         elements that have it (as in matminer), NaN, or an error of its row.
 
@@ -95,8 +93,7 @@ class AtomicOrbitalFeaturizer(BaseCompositionFeaturizer):
     next. Equal to the numeric columns of matminer's ``AtomicOrbitals``. Energies are in hartree,
     as in the source, though matminer's documentation says eV.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         What stands for an unknown level: its mean over the elements, but a LUMO at least as high
         as the HOMO; NaN; or an error of the row. Unknown are both levels of formulas with
         elements beyond uranium, and the LUMO where the electrons fill every tabulated orbital

@@ -73,8 +73,7 @@ class CompositionFeaturizer(BaseCompositionFeaturizer):
 
     The input is read once; each block then computes its columns for all rows.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         What stands for data that an element lacks, in every block given by name: the mean over
         the elements that have it (Nh to Og, of which next to nothing is known, are an error), NaN
         in the columns of that block, or an error of that row.

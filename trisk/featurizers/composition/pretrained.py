@@ -35,8 +35,7 @@ class Mat2VecFeaturizer(ElementTableFeaturizer):
     mat2vec's vectors were learned from 3.3 million abstracts of materials science [1]_: elements
     used in like contexts lie close together. [2]_ compares the tables.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         What stands for an element without a vector ("mat2vec" lacks none): the mean vector of the
         others (but Nh to Og are an error), NaN, or an error of that row.
     vectors : str or path-like, default="mat2vec"
@@ -103,8 +102,7 @@ class PretrainedFeaturizer(BaseCompositionFeaturizer):
     Project, with elements hidden in part of the rows [1]_. Its weights come with trisk; nothing
     is downloaded. What it knows of chemistry helps most where the task at hand has few rows.
 
-    {Parameters}
-    missing : {"mean", "nan", "raise"}, default="mean"
+    {Parameters to missing}
         Without effect: every element has a vector. Those of elements that no formula of the
         training data holds come from their Magpie properties and mat2vec vectors.
     weights : str or path-like, default="default"
@@ -206,10 +204,8 @@ def _read_table(name):
 
 
 def _read_gensim_file(path):
-    try:
-        from gensim.models import KeyedVectors
-    except ImportError as error:
-        raise ImportError(f"reading {path} needs gensim: pip install gensim") from error
+    from gensim.models import KeyedVectors
+
     try:
         if path.suffix in (".txt", ".vec", ".bin"):
             loaded = KeyedVectors.load_word2vec_format(path, binary=path.suffix == ".bin")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import secrets
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,14 @@ def record_key(*parts):
         digest.update(f"{part.dtype.str} {part.shape};".encode())
         digest.update(part.tobytes())
     return digest.hexdigest()
+
+
+def structure_key(*parts):
+    """Key of texts, then atomic numbers, lattice, positions and directions of repetition."""
+    *texts, numbers, lattice, positions, pbc = parts
+    # Rounded, so that a structure written to a file and read again is found.
+    rounded = [np.round(values, 8) + 0.0 for values in (lattice, positions)]
+    return record_key(*texts, numbers.astype(np.int64), *rounded, pbc)
 
 
 class RecordCache:
@@ -57,14 +66,12 @@ class RecordCache:
         unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                unfinished.write_bytes(_checksum(key, archive) + archive)
-                unfinished.replace(path)
-            except OSError:
-                unfinished.unlink(missing_ok=True)
-                raise
+            unfinished.write_bytes(_checksum(key, archive) + archive)
+            unfinished.replace(path)
         except OSError as error:
             self.write_error = str(error)
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
 
     def add_notes(self, other):
         """Take over what another cache of the same folder noted."""

@@ -1,5 +1,7 @@
 """Records of measurements → columns with stable names and units."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
@@ -84,51 +86,33 @@ def sensor_columns(sensors):
 
 def sensor_values(sensors, records):
     """Values of these columns for one crystal, from its records by measurement."""
-    return np.concatenate([_VALUES[sensor](records) for sensor in sensors])
+    n_atoms = len(records["geometry"]["numbers"])
+    return np.concatenate([_VALUES[s](records[MEASUREMENTS[s]], n_atoms) for s in sensors])
 
 
-def _energy(records):
-    return [records["energy_and_forces"]["energy"] / len(records["geometry"]["numbers"])]
-
-
-def _stress(records):
+def _stress(record, _):
     """Invariants of the stress: pressure and von Mises stress."""
-    xx, yy, zz, yz, xz, xy = records["energy_and_forces"]["stress"] * GPA
+    xx, yy, zz, yz, xz, xy = record["stress"] * GPA
     shear = (xx - yy) ** 2 + (yy - zz) ** 2 + (zz - xx) ** 2 + 6 * (yz**2 + xz**2 + xy**2)
     return [-(xx + yy + zz) / 3, np.sqrt(shear / 2)]
 
 
-def _forces(records):
-    return [np.linalg.norm(records["energy_and_forces"]["forces"], axis=1).max()]
-
-
-def _relaxation(records):
-    geometry = records["geometry"]
-    return [geometry["volume_ratio"], float(geometry["converged"])]
-
-
-def _gamma(records):
+def _gamma(record, _):
     """Optical modes at Γ; those that a small cell lacks repeat its lowest one."""
-    modes = records["force_constants"]["gamma"]
+    modes = record["gamma"]
     highest = modes[::-1][:_HIGHEST] if len(modes) else np.zeros(1)
     highest = np.pad(highest, (0, _HIGHEST - len(highest)), mode="edge")
     lowest = modes[0] if len(modes) else 0.0
     return [*highest, lowest, (modes < 0).sum(), *_statistics(modes)]
 
 
-def _einstein(records):
-    modes = records["force_constants"]["einstein"]
-    return [
-        modes.max(),
-        modes.min(),
-        (modes < 0).sum(),
-        modes.max(axis=1).min(),
-        *_statistics(modes.ravel()),
-    ]
+def _einstein(record, _):
+    modes = record["einstein"]
+    extremes = modes.max(), modes.min(), (modes < 0).sum(), modes.max(axis=1).min()
+    return [*extremes, *_statistics(modes.ravel())]
 
 
-def _phonon_dos(records):
-    mesh = records["phonon_mesh"]
+def _phonon_dos(mesh, _):
     frequencies, weights = mesh["frequencies"], mesh["weights"]
     of_modes = np.repeat(weights / frequencies.shape[1], frequencies.shape[1])
     return [
@@ -142,13 +126,8 @@ def _phonon_dos(records):
     ]
 
 
-def _elasticity(records):
-    return list(elastic_moduli(records["elasticity"]["constants"]))
-
-
-def _stacking(records):
+def _stacking(record, n_atoms):
     """What the layers gain where they hold best, and how much that depends on shift and gap."""
-    record, n_atoms = records["stacking"], len(records["geometry"]["numbers"])
     gains, gaps, per_area = -record["binding"], record["gaps"], 1e3 / record["area"]
     best = gains.max(axis=1)
     return [
@@ -160,18 +139,19 @@ def _stacking(records):
     ]
 
 
-_VALUES = {
-    "energy": _energy,
+#: Sensor → its values from the record of its measurement and the number of atoms.
+_VALUES: dict[str, Callable] = {
+    "energy": lambda record, n_atoms: [record["energy"] / n_atoms],
     "stress": _stress,
-    "forces": _forces,
-    "relaxation": _relaxation,
+    "forces": lambda record, _: [np.linalg.norm(record["forces"], axis=1).max()],
+    "relaxation": lambda record, _: [record["volume_ratio"], float(record["converged"])],
     "gamma": _gamma,
     "einstein": _einstein,
     "phonon_dos": _phonon_dos,
-    "elasticity": _elasticity,
-    "elastic_constants": lambda records: records["elasticity"]["constants"][np.triu_indices(6)],
+    "elasticity": lambda record, _: elastic_moduli(record["constants"]),
+    "elastic_constants": lambda record, _: record["constants"][np.triu_indices(6)],
     "stacking": _stacking,
-    "formation": lambda records: [records["formation"]["energy"]],
+    "formation": lambda record, _: [record["energy"]],
 }
 
 

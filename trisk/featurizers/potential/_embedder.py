@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from trisk._compat import StrOptions
 from trisk.featurizers._rows import TableFeaturizer
-from trisk.featurizers.potential._cache import RecordCache, record_key
+from trisk.featurizers.potential._cache import RecordCache, record_key, structure_key
 from trisk.featurizers.structure._base import StructureFeaturizer, chunked
 from trisk.structures.elements import ELEMENT_SYMBOLS
 from trisk.structures.graphs import search, with_bonds
@@ -59,12 +59,9 @@ class PotentialEmbedder(TableFeaturizer, StructureFeaturizer):
 
     Attributes
     ----------
-    n_features_in_ : int
-        Always 1.
+    {attributes}
     n_features_out_ : int
         Number of columns given out.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column seen in ``fit``; only if it was a DataFrame.
     prefix_ : str
         What the names of the columns begin with.
     width_ : int
@@ -167,15 +164,13 @@ class PotentialEmbedder(TableFeaturizer, StructureFeaturizer):
 
     def _key(self, atoms, row, weights):
         own = slice(*atoms.offsets["atom"][row : row + 2])
-        return record_key(
-            f"potential embedding 1 {self.level}",
-            weights,
-            atoms.atomic_numbers[own].astype(np.int64),
-            # Rounded, so that a structure written to a file and read again is found.
-            np.round(atoms.lattices[row], 8) + 0.0,
-            np.round(atoms.positions[own], 8) + 0.0,
+        arrays = (
+            atoms.atomic_numbers[own],
+            atoms.lattices[row],
+            atoms.positions[own],
             atoms.pbc[row],
         )
+        return structure_key(f"potential embedding 1 {self.level}", weights, *arrays)
 
     def _feature_names(self):
         kinds = [f" {name}" for name in _STATISTICS] if self.level == "structure" else [""]

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import Interval, StrOptions
+from trisk._optional import if_absent
 from trisk.featurizers._rows import TableFeaturizer
 from trisk.featurizers.potential._cache import RecordCache
 from trisk.featurizers.potential._calls import (
@@ -19,22 +20,11 @@ from trisk.featurizers.potential._calls import (
     make_calculator,
 )
 from trisk.featurizers.potential._columns import MEASUREMENTS, sensor_columns, sensor_values
-from trisk.featurizers.potential._measurements import MeasurementRun, measure_crystals
+from trisk.featurizers.potential._measurements import SETTINGS, MeasurementRun, measure_crystals
 from trisk.featurizers.potential._vibrations import require_phonopy
 from trisk.featurizers.structure._base import StructureFeaturizer
 
 _WITHOUT_PHONOPY = {"energy_and_forces", "geometry", "stacking", "formation"}
-# Parameters on which the values of measurements depend.
-_SETTINGS = (
-    "displacement",
-    "differences",
-    "symmetry_tolerance",
-    "relax",
-    "max_force",
-    "max_relaxation_steps",
-    "supercell_length",
-    "mesh_length",
-)
 
 
 @dataclass(repr=False, eq=False)
@@ -60,8 +50,7 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     n_jobs : int, default=None
         Number of joblib workers over structures; None is 1, -1 all processors.
     sensors : sequence of str, default=("energy", "stress", "forces", "gamma", "einstein")
-        What to measure: "energy", "stress", "forces", "relaxation", "gamma", "einstein",
-        "phonon_dos", "elasticity", "elastic_constants", "stacking" or "formation"; see Notes.
+        What to measure: sensors of the table in the Notes.
     relax : {"cell", "positions"} or None, default=None
         What to relax before measuring: cell and positions, positions alone, or nothing.
     max_force : float, default=0.02
@@ -113,10 +102,8 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
     "stress"             pressure and von Mises stress                                   the same
     "forces"             largest force on an atom                                        the same
     "relaxation"         volume after over before, whether it converged                  its steps
-    "gamma"              optical frequencies at the Γ point: the highest four, the       1 + what
-                         lowest, imaginary modes, quantiles, mean, deviation             symmetry
-                                                                                         leaves of 6
-                                                                                         an atom
+    "gamma"              optical frequencies at the Γ point: the highest four, the       1 + at most
+                         lowest, imaginary modes, quantiles, mean, deviation             6 an atom
     "einstein"           frequencies of each sublattice against the resting others:      the same
                          extremes, imaginary modes, quantiles, mean, deviation
     "phonon_dos"         the last peak of the density of states at two widths, maximum,  as for
@@ -207,9 +194,18 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
         rows = np.flatnonzero(structures.counts())
         crystals = {int(row): _atoms_of(structures, row) for row in rows}
         values = np.full((len(structures), self.n_features_out_), np.nan)
+        run = MeasurementRun(
+            source=self.calculator,
+            potential_name=self.potential_name,
+            names=list(dict.fromkeys(["geometry", *(MEASUREMENTS[s] for s in self.sensors)])),
+            settings={name: getattr(self, name) for name in SETTINGS},
+            batch_atoms=self.batch_atoms,
+            time_limit=self.time_limit,
+            folder=self.memory,
+        )
         cache = RecordCache(self.memory)
         for row, records, cause, notes in measure_crystals(
-            self._run(), crystals, n_jobs=self.n_jobs, progress=bool(self.verbose)
+            run, crystals, n_jobs=self.n_jobs, progress=bool(self.verbose)
         ):
             cache.add_notes(notes)
             if cause is None:
@@ -227,12 +223,8 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
 
     def _prepare(self):
         """Check what the constraints of single parameters cannot see."""
-        try:
+        with if_absent("PotentialFeaturizer needs ASE: pip install 'trisk[atoms]'"):
             import ase  # noqa: F401 (whether it is there)
-        except ImportError as error:
-            raise ImportError(
-                'PotentialFeaturizer needs ASE: pip install "trisk[atoms]"'
-            ) from error
         if is_potential(self.calculator):
             check_is_fitted(self.calculator)
         elif not is_calculator(self.calculator) and not is_factory(self.calculator):
@@ -249,17 +241,6 @@ class PotentialFeaturizer(TableFeaturizer, StructureFeaturizer):
                 "memory keeps results under the name of the potential: give potential_name, "
                 'such as "TensorNet-MatPES-PBE-v2025.1"'
             )
-
-    def _run(self):
-        return MeasurementRun(
-            source=self.calculator,
-            potential_name=self.potential_name,
-            names=list(dict.fromkeys(["geometry", *(MEASUREMENTS[s] for s in self.sensors)])),
-            settings={name: getattr(self, name) for name in _SETTINGS},
-            batch_atoms=self.batch_atoms,
-            time_limit=self.time_limit,
-            folder=self.memory,
-        )
 
 
 def _atoms_of(structures, row):

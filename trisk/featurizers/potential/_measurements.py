@@ -12,7 +12,7 @@ from scipy import constants
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm import tqdm
 
-from trisk.featurizers.potential._cache import RecordCache, record_key
+from trisk.featurizers.potential._cache import RecordCache, structure_key
 from trisk.featurizers.potential._calls import ForceCalls, is_factory, make_calculator
 from trisk.featurizers.potential._elements import energy_of_element
 from trisk.featurizers.potential._stacking import binding_of_layers
@@ -33,16 +33,13 @@ _RECORD_VERSION = "2"  # change it whenever a measurement comes to mean somethin
 
 #: Measurement → the settings that it depends on, beside those of the geometry.
 _DEPENDS_ON: dict[str, tuple[str, ...]] = {
-    "geometry": (),
-    "energy_and_forces": (),
     "force_constants": ("displacement", "differences"),
     "phonon_mesh": ("displacement", "differences", "supercell_length", "mesh_length"),
     "elasticity": ("displacement", "differences"),
-    "stacking": (),
-    "formation": (),
-    "element": (),
 }
 _OF_GEOMETRY = ("symmetry_tolerance", "relax", "max_force", "max_relaxation_steps")
+#: All parameters on which the values of measurements depend.
+SETTINGS = (*_OF_GEOMETRY, *_DEPENDS_ON["phonon_mesh"])
 
 # The calculator of each thread and the energies of elements that it gave, under the token of the
 # run that it was made for.
@@ -64,18 +61,10 @@ class MeasurementRun:
 
     def key(self, name, atoms):
         """Key of a measurement of a crystal: only settings that matter to it matter to the key."""
-        matters = (*_OF_GEOMETRY, *_DEPENDS_ON[name])
-        return record_key(
-            f"potential sensors {_RECORD_VERSION}",
-            str(self.potential_name),
-            name,
-            ", ".join(f"{setting}={self.settings[setting]}" for setting in matters),
-            atoms.numbers.astype(np.int64),
-            # Rounded, so that a structure written to a file and read again is found.
-            np.round(atoms.cell[:], 8) + 0.0,
-            np.round(atoms.positions, 8) + 0.0,
-            atoms.pbc,
-        )
+        matters = (*_OF_GEOMETRY, *_DEPENDS_ON.get(name, ()))
+        settings = ", ".join(f"{setting}={self.settings[setting]}" for setting in matters)
+        texts = f"potential sensors {_RECORD_VERSION}", str(self.potential_name), name, settings
+        return structure_key(*texts, atoms.numbers, atoms.cell[:], atoms.positions, atoms.pbc)
 
     def measure(self, atoms, calls, cache):
         """Records of one crystal by measurement: read, or made and kept at once."""
@@ -100,7 +89,11 @@ def measure_crystals(run, crystals, *, n_jobs, progress):
     for row, atoms in crystals.items():
         rows_of[run.key("geometry", atoms)].append(row)
     token = secrets.token_hex(8)
-    results = _parallel(n_jobs)(
+    try:  # workers that hand each result back at once
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    except ValueError:  # multiprocessing and Ray
+        parallel = Parallel(n_jobs=n_jobs)
+    results = parallel(
         delayed(_measure_one)(token, run, crystals[rows[0]]) for rows in rows_of.values()
     )
     bar = tqdm(
@@ -113,14 +106,6 @@ def measure_crystals(run, crystals, *, n_jobs, progress):
     for rows, (records, cause, cache) in bar:
         for row in rows:
             yield row, records, cause, cache
-
-
-def _parallel(n_jobs):
-    """Workers that hand each result back at once, where their backend can."""
-    try:
-        return Parallel(n_jobs=n_jobs, return_as="generator")
-    except ValueError:  # multiprocessing and Ray
-        return Parallel(n_jobs=n_jobs)
 
 
 def _measure_one(token, run, atoms):
@@ -192,12 +177,9 @@ def _force_constants(atoms, calls, run, record):
 
 def _phonon_mesh(atoms, calls, run, record):
     """Frequencies all over the Brillouin zone."""
-    names = (
-        "displacement", "symmetry_tolerance", "differences", "supercell_length", "mesh_length",
-    )  # fmt: skip
-    return mesh_frequencies(
-        _atoms(record("geometry")), calls, **{name: run.settings[name] for name in names}
-    )
+    names = ("symmetry_tolerance", *_DEPENDS_ON["phonon_mesh"])
+    settings = {name: run.settings[name] for name in names}
+    return mesh_frequencies(_atoms(record("geometry")), calls, **settings)
 
 
 def _elasticity(atoms, calls, run, record):

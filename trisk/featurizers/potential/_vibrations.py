@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 from scipy import constants
 
+from trisk._optional import if_absent
+
 #: cm⁻¹ of the square root of 1 eV/(Å² u).
 WAVENUMBER = np.sqrt(constants.e / constants.angstrom**2 / constants.atomic_mass) / (
     2 * np.pi * constants.c * 100
@@ -15,12 +17,8 @@ THZ = 1e12 / (constants.c * 100)
 
 def require_phonopy():
     """Import phonopy, or say how to install it."""
-    try:
+    with if_absent("vibrations and elasticity need phonopy: pip install 'trisk[phonopy]'"):
         import phonopy
-    except ImportError as error:
-        raise ImportError(
-            'sensors of vibrations and elasticity need phonopy: pip install "trisk[phonopy]"'
-        ) from error
     return phonopy
 
 

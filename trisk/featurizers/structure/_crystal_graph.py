@@ -181,9 +181,11 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         for place, transformer in enumerate(self._transformers):
             if isinstance(transformer, RowFeaturizer) and (not errors or self.on_error == "nan"):
                 rows = formulas if transformer is self.composition_ else values
-                tables[place], found = _measure(transformer, rows, self.on_error)
+                probe = transformer._collecting()
+                probe.on_error = self.on_error
+                tables[place] = probe.transform(rows).to_numpy()
                 known = {error.row for error in errors}
-                errors += [error for error in found if error.row not in known]
+                errors += [error for error in probe._found if error.row not in known]
         self._report(sorted(errors, key=lambda error: error.row), len(values))
         if errors:
             graphs = emptied(graphs, [error.row for error in errors])
@@ -256,13 +258,6 @@ def _fit_transformers(transformers):
             )
         fitted.append(clone(transformer).fit([], None))
     return fitted
-
-
-def _measure(featurizer, values, on_error):
-    """Columns of all rows from a featurizer of trisk, and its errors."""
-    probe = featurizer._collecting()
-    probe.on_error = on_error
-    return probe.transform(values).to_numpy(), probe._found
 
 
 def _measure_graphs(transformer, graphs):

@@ -164,11 +164,13 @@ def _layer_columns(atoms, layers, bonds):
         name: element_property(ELEMENT_COLUMNS[name])[atoms.atomic_numbers]
         for name in _ELEMENT_COLUMNS
     }
+    begins_plane = np.diff(heights[np.lexsort((heights, rows))], prepend=-np.inf) > _PLANE_GAP
+    begins_plane[starts] = True
     columns = [
         layers.areas / n_atoms,
         thickness,
         np.add.reduceat(values["mass (u)"], starts) / layers.areas,
-        _count_planes(heights, rows, starts),
+        np.add.reduceat(begins_plane.astype(float), starts),
         *np.sort(counts / layers.areas, axis=0),
     ]
     outward = np.abs(heights - thickness[rows] / 2)
@@ -189,14 +191,6 @@ def _of_faces(values, faces, counts, starts):
     """Means over the atoms of both faces, ``(2, n_rows)``."""
     sums = [np.add.reduceat(values * face, starts) for face in faces]
     return np.stack(sums) / counts
-
-
-def _count_planes(heights, rows, starts):
-    """Atomic planes of each layer."""
-    ordered = heights[np.lexsort((heights, rows))]
-    begins = np.diff(ordered, prepend=-np.inf) > _PLANE_GAP
-    begins[starts] = True
-    return np.add.reduceat(begins.astype(float), starts)
 
 
 def _correlation(first, second, rows, starts, n_atoms):

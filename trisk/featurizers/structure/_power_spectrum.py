@@ -1,6 +1,6 @@
 """PowerSpectrumFeaturizer: distances and angles around the atoms of a crystal, elements aside."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 
 from trisk._compat import Interval
 from trisk.featurizers.structure._base import StructureTableFeaturizer, bond_directions
+from trisk.structures.graphs import scale_volumes
 from trisk.structures.harmonics import real_spherical_harmonics
 
 
@@ -95,14 +96,7 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
 
     def _compute_chunk(self, atoms):
         if self.volume_per_atom is not None:
-            with np.errstate(invalid="ignore"):  # what has no atoms has no lattice
-                volumes = np.abs(np.linalg.det(atoms.lattices))
-            factors = np.cbrt(self.volume_per_atom * atoms.counts() / volumes)
-            atoms = replace(
-                atoms,
-                positions=atoms.positions * factors[atoms.rows(), None],
-                lattices=atoms.lattices * factors[:, None, None],
-            )
+            atoms = scale_volumes(atoms, self.volume_per_atom)
         return super()._compute_chunk(atoms)
 
     def _compute(self, atoms, pairs):
@@ -113,7 +107,11 @@ class PowerSpectrumFeaturizer(StructureTableFeaturizer):
             part = density[:, :, degree**2 : (degree + 1) ** 2]
             products = part @ part.transpose(0, 2, 1)
             spectra.append(products[:, *upper] / (2 * degree + 1))
-        return _mean_and_std(np.concatenate(spectra, axis=1), atoms)
+        values = np.concatenate(spectra, axis=1)
+        starts, counts = atoms.offsets["atom"][:-1], atoms.counts()[:, None]
+        mean = np.add.reduceat(values, starts) / counts
+        squares = (values - mean[atoms.rows()]) ** 2
+        return np.hstack([mean, np.sqrt(np.add.reduceat(squares, starts) / counts)])
 
 
 def _expand(atoms, pairs, cutoff, n_radial, max_degree):
@@ -131,11 +129,3 @@ def _expand(atoms, pairs, cutoff, n_radial, max_degree):
         rows = csr_array((radial, columns, pairs.offsets), shape=(len(density), len(lengths)))
         density[:, n] = rows @ harmonics
     return density
-
-
-def _mean_and_std(values, atoms):
-    """Mean and standard deviation over the atoms of each crystal, side by side."""
-    starts, counts = atoms.offsets["atom"][:-1], atoms.counts()[:, None]
-    mean = np.add.reduceat(values, starts) / counts
-    squares = (values - mean[atoms.rows()]) ** 2
-    return np.hstack([mean, np.sqrt(np.add.reduceat(squares, starts) / counts)])
