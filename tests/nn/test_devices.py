@@ -19,6 +19,8 @@ from trisk.nn import (
     GraphTRIADSNetwork,
     HybridTRIADSNetwork,
     InputLayout,
+    MemberLosses,
+    NetworkStack,
     PotentialLoss,
     PotentialNetwork,
     PretrainingLoss,
@@ -156,13 +158,16 @@ def other_backbone(name):
     properties(encoder(["interaction"], name), predict=False)
 
 
-def potential(*names):
+def potential(*names, n_networks=1):
     streams, batch = encoder(names), crystals()
     network = PotentialNetwork(streams, EnergyHead(streams.widths, 8, {12: -1.0}))
+    criterion = PotentialLoss(1, 10, 1, 1, 1, 1)
+    if n_networks > 1:
+        network, criterion = NetworkStack([network] * n_networks), MemberLosses(criterion)
     shapes = {"energy": (2,), "forces": (4, 3), "stress": (2, 3, 3), "n_atoms": (2,)}
     with fake_device() as on:
         targets = {name: on.tensor(torch.ones(shape)) for name, shape in shapes.items()}
-        step(on, network, PotentialLoss(1, 10, 1, 1, 1, 1), on.batch(batch), targets)
+        step(on, network, criterion, on.batch(batch), targets)
 
 
 def pretraining():
@@ -198,6 +203,7 @@ CASES = {
     "mean": partial(pooled, "mean", "reduced"),
     "sum": partial(pooled, "sum", "fractions"),
     "potential": partial(potential, *STREAMS),
+    "stack of potentials": partial(potential, *STREAMS, n_networks=3),
     **{f"potential of {name}": partial(potential, name) for name in STREAMS},
     "pretraining": pretraining,
     "mixtures": tells_of_mixtures_and_waiting,
