@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from ase import Atoms
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.pipeline import Pipeline
@@ -256,3 +257,17 @@ def test_structures__process_columns_teach_the_network():
         predicted = model.fit(X[:45], y[:45]).predict(X[45:])
         errors[len(process)] = np.abs(predicted - y[45:])[seen].mean()
     assert errors[2] < 0.6 * errors[0]
+
+
+@pytest.mark.filterwarnings("ignore:LayerFeaturizer")
+def test_structures__wires_have_no_layers_and_are_learned():
+    wires = [
+        Atoms("C", cell=[12, 12, length], pbc=[False, False, True])
+        for length in np.linspace(2, 3, 24)
+    ]
+    model = structure_pipeline(max_epochs=1, pretrained=False, random_state=0)
+    model.fit(wires, np.arange(24.0))
+    trees = model.named_estimators_["trees"]
+    assert np.isnan(trees[:-1].transform(wires)).any()
+    assert np.isfinite(model.predict(wires)).all()
+    assert np.abs(trees.predict(wires) - np.arange(24)).mean() < 3

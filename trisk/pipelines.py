@@ -290,9 +290,8 @@ def structure_pipeline(
         return VotingClassifier(models, voting="soft")
     seed = parameters.get("random_state")
     if calibrate:
-        table = make_union(
-            MagpieFeaturizer(), SpringModelFeaturizer(), LayerFeaturizer(min_vacuum=0)
-        )
+        layers = LayerFeaturizer(min_vacuum=0, on_error="nan")  # a wire has none
+        table = make_union(MagpieFeaturizer(), SpringModelFeaturizer(), layers)
         trees = MedianTrees(200, max_features=1 / 3, random_state=seed)
         steps = [("columns", with_process(table, process, structure)), ("model", trees)]
         models.append(("trees", Pipeline(steps)))

@@ -32,7 +32,8 @@ class MedianTrees(ExtraTreesRegressor):
     def predict(self, X):
         """Median over the trees."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, reset=False)
+        allowed = "allow-nan"  # as its trees do
+        X = validate_data(self, X, dtype=np.float32, reset=False, ensure_all_finite=allowed)
         return np.median([tree.predict(X) for tree in self.estimators_], axis=0)
 
 
