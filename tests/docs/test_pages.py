@@ -101,3 +101,15 @@ def test_readme_is_short():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     outside = re.sub(r"<!-- results:begin -->.*<!-- results:end -->", "", text, flags=re.DOTALL)
     assert len(outside.split()) <= 600
+
+
+def test_map_of_contributing_agrees_with_the_tree():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("```\ntrisk/\n")[1].split("```")[0]
+    folders, named = ["trisk"], set()
+    for indent, path in re.findall(r"^( *)([\w.]+/?)  ", text, re.M):
+        folders = folders[: len(indent) // 2] if indent else []
+        named.add("/".join([*folders, path.rstrip("/")]))
+        folders.append(path.rstrip("/"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    packages = {str(p.parent.relative_to(ROOT)) for p in ROOT.glob("trisk/**/__init__.py")}
+    assert packages - named == {"trisk"}
