@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from ase import Atoms
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.pipeline import Pipeline
@@ -152,8 +151,8 @@ def test_process__columns_teach_the_network():
 
 def test_bounded_target__is_a_logit_for_both_kinds_of_input():
     assert composition_pipeline(target="bounded")["model"].link == "logit"
-    networks = structure_pipeline(target="bounded").estimators[:2]
-    assert {steps["model"].link for _, steps in networks} == {"logit"}
+    both = structure_pipeline(target="bounded").estimators
+    assert {steps["model"].link for _, steps in both} == {"logit"}
 
 
 def test_positive_target__is_learned_as_its_logarithm():
@@ -257,17 +256,3 @@ def test_structures__process_columns_teach_the_network():
         predicted = model.fit(X[:45], y[:45]).predict(X[45:])
         errors[len(process)] = np.abs(predicted - y[45:])[seen].mean()
     assert errors[2] < 0.6 * errors[0]
-
-
-@pytest.mark.filterwarnings("ignore:LayerFeaturizer")
-def test_structures__wires_have_no_layers_and_are_learned():
-    wires = [
-        Atoms("C", cell=[12, 12, length], pbc=[False, False, True])
-        for length in np.linspace(2, 3, 24)
-    ]
-    model = structure_pipeline(max_epochs=1, pretrained=False, random_state=0)
-    model.fit(wires, np.arange(24.0))
-    trees = model.named_estimators_["trees"]
-    assert np.isnan(trees[:-1].transform(wires)).any()
-    assert np.isfinite(model.predict(wires)).all()
-    assert np.abs(trees.predict(wires) - np.arange(24)).mean() < 3

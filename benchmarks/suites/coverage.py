@@ -24,7 +24,9 @@ TASKS = {name: compositions.TASKS[name] for name in OF_FORMULAS} | {
 
 def default_pipeline(task):
     """What a user gets who names nothing."""
-    return (structures if task in OF_STRUCTURES else compositions).default_pipeline(task)
+    if task in OF_STRUCTURES:
+        return structures.default_pipeline(task, calibrate=True)
+    return compositions.default_pipeline(task)
 
 
 def graphs(task, **settings):

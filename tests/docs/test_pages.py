@@ -54,7 +54,6 @@ def test_code_runs(page, own_data, few_rows, short_runs, monkeypatch, request, c
             # Trainings of two epochs: scikit-learn and Optuna may say that they are short.
             warnings.simplefilter("ignore", UserWarning)
             if language == "python":
-                code = code.replace(", n_jobs=-1", "")  # other processes would train in full
                 exec(compile(code, f"{page}, block {number}", "exec"), namespace)
                 continue
             for command in commands(code):

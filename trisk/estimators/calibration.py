@@ -19,8 +19,8 @@ from trisk.training.datasets import draw_seed
 _N_FOLDS = 5
 #: Rows that fix a weight well; larger tables need not hold out all their folds.
 ENOUGH_ROWS = 700
-# So many structures scale a spread, and networks of structures take longer.
-_ENOUGH_STRUCTURES = 80
+#: So many structures scale a spread, and networks of structures take longer.
+ENOUGH_STRUCTURES = 100
 #: A smaller ensemble than the final one says nearly the same about its errors.
 N_MEMBERS = 3
 # With fewer rows a weight cannot be told from chance.
@@ -41,10 +41,7 @@ def calibrate_structures(estimator, graphs, y, weight):
         return
     seeds = np.random.SeedSequence([draw_seed(estimator.random_state), 1]).generate_state(2)
     fold_seed, network_seed = (seeds >> 1).tolist()
-    folds = structure_folds(y, fold_seed, stratified=is_classifier(estimator))
-    if not folds:
-        warn_of_few_rows(len(y))
-        return
+    folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator), enough=ENOUGH_STRUCTURES)
     n_inner = min(N_MEMBERS, estimator.n_members)
     network = clone(estimator).set_params(
         n_members=n_inner,
@@ -54,16 +51,28 @@ def calibrate_structures(estimator, graphs, y, weight):
         unknown_elements="ignore",
     )
 
-    answers = []
-    for index, (rows, held_out) in enumerate(folds):
+    def ask(index, rows, held_out):
         if estimator.checkpoint is not None:
             path = Path(estimator.checkpoint)
             network.set_params(checkpoint=path.with_name(f"{path.name}.inner-{index}"))
         network.fit(graphs.take(rows), y[rows], weight[rows])
-        answers.append(network._answer(graphs.take(held_out)))
+        center, spread = network._answer(graphs.take(held_out))
+        return center, spread * spread_ratio(n_inner, estimator.n_members)
+
+    calibrate_by(estimator, folds, ask, y, weight)
+
+
+def calibrate_by(estimator, folds, ask, y, weight):
+    """Calibrate by what fits on inner folds answer for the rows that they leave out.
+
+    ``ask(index, rows, held_out)`` fits on rows and gives center and spread of the others.
+    """
+    if not folds:
+        warn_of_few_rows(len(y))
+        return
+    answers = [ask(index, *fold) for index, fold in enumerate(folds)]
     center, spread = map(np.concatenate, zip(*answers, strict=True))
-    spread = spread * spread_ratio(n_inner, estimator.n_members)
-    held_out = np.concatenate([held_out for _, held_out in folds])
+    held_out = np.concatenate([rows for _, rows in folds])
     estimator._calibrate(y[held_out], center, spread, weight[held_out])
 
 
@@ -87,18 +96,13 @@ def spread_ratio(n_inner, n_all):
     return math.sqrt((1 - 1 / n_all) / (1 - 1 / n_inner)) if n_inner > 1 else 1.0
 
 
-def structure_folds(y, seed, *, stratified):
-    """As :func:`inner_folds`, of three folds where one of five would hold out too few."""
-    n_folds = _N_FOLDS if len(y) >= _N_FOLDS * _ENOUGH_STRUCTURES else 3
-    return inner_folds(y, seed, stratified=stratified, enough=_ENOUGH_STRUCTURES, n_folds=n_folds)
-
-
-def inner_folds(y, seed, *, stratified, enough=ENOUGH_ROWS, n_folds=_N_FOLDS):
+def inner_folds(y, seed, *, stratified, enough=ENOUGH_ROWS):
     """Pairs of rows to fit on and rows to judge by.
 
-    Of all folds so many as hold out enough rows; none where there are too few rows; one
+    Of five folds so many as hold out enough rows; none where there are too few rows; one
     pair of many rows and a thousand where there are many.
     """
+    n_folds = _N_FOLDS
     if stratified:
         n_folds = min(n_folds, np.unique(y, return_counts=True)[1].min())
     if len(y) < _FEWEST_ROWS or n_folds < 2:

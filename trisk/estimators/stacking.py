@@ -32,8 +32,7 @@ class MedianTrees(ExtraTreesRegressor):
     def predict(self, X):
         """Median over the trees."""
         check_is_fitted(self)
-        allowed = "allow-nan"  # as its trees do
-        X = validate_data(self, X, dtype=np.float32, reset=False, ensure_all_finite=allowed)
+        X = validate_data(self, X, dtype=np.float32, reset=False)
         return np.median([tree.predict(X) for tree in self.estimators_], axis=0)
 
 

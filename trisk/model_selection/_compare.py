@@ -274,6 +274,7 @@ def default_models(X, *, classification, random_state):
         main = pipelines.composition_pipeline(process=process, formula=column, **about)
         features = [with_process(MagpieFeaturizer(), process, column)]
     elif kind == "structures":
+        about["calibrate"] = False  # it takes long, and scores need no spread
         main = pipelines.structure_pipeline(process=process, structure=column, **about)
         graphs = CrystalGraphFeaturizer(
             order=0,
