@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import clone
 
 from benchmarks import data, plain
 from benchmarks.measures import in_turns
@@ -203,6 +204,20 @@ def new_process(task):
     return lambda: python(f"import trisk; trisk{end}"), lambda: python(theirs), (1, 1), {}
 
 
+def members(task):
+    """Four networks on forty crystals in batches of four, as members and as fits of their own."""
+    from trisk import TriForcesRegressor
+    from trisk.testing import make_structures
+
+    X, y, _ = make_structures(40)
+    model = TriForcesRegressor(max_epochs=4, batch_size=4, verbose=0)
+
+    def fit(n_members, seed=0):
+        return clone(model).set_params(n_members=n_members, random_state=seed).fit(X, y)
+
+    return lambda: fit(4), lambda: [fit(1, seed) for seed in range(4)], (4, 4), {}
+
+
 def nearest(task):
     """Ten nearest of a thousand queries among a million clustered rows, by Faiss and exactly."""
     from trisk import StructureRetriever
@@ -243,6 +258,7 @@ PEERS = {
     "ExtraTrees": peer(prediction, "prediction of one formula", "prediction of 1,000 formulas"),
     "forest, joblib": peer(new_process, "load and predict in a new process"),
     "scikit-learn": peer(imports, "import in a new process"),
+    "one network after the other": peer(members, "four members of TriForces, an epoch"),
     "exact search": peer(nearest, "ten nearest of 1,000,000, a query", needs=("faiss",)),
 }
 TASKS = {task: Task("s", {"one thread": 1}) for made in PEERS.values() for task in made.tasks}

@@ -53,7 +53,7 @@ def assert_learns_alike(stack, alone, out, criterion, targets):
     """Outputs, losses and gradients of a stack are those of its networks."""
     losses = MemberLosses(criterion)(out, targets)
     losses.sum().backward()
-    of_stack = dict(stack.template.named_parameters())
+    of_stack = dict(stack.named_parameters())
     for member, (network, output) in enumerate(alone):
         single = out[member] if torch.is_tensor(out) else {k: v[member] for k, v in out.items()}
         torch.testing.assert_close(single, output)

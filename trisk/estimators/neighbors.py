@@ -20,10 +20,24 @@ _DISTANCES = 4_000_000
 # How trisk's featurizers begin the names of their columns; ColumnTransformer and FeatureUnion
 # may have put "name__" in front.
 _FEATURIZERS = (
-    "AtomicOrbitals|BandCenter|ElementFraction|IonProperty|Layer|MagpieData|Miedema|Pretrained|"
-    "Sensor|Spring|Stoichiometry|TMetalFraction|ValenceOrbital|WenAlloys|YangSolidSolution|mat2vec"
+    "AtomicOrbitals",
+    "BandCenter",
+    "ElementFraction",
+    "IonProperty",
+    "Layer",
+    "MagpieData",
+    "Miedema",
+    "Pretrained",
+    "Sensor",
+    "Spring",
+    "Stoichiometry",
+    "TMetalFraction",
+    "ValenceOrbital",
+    "WenAlloys",
+    "YangSolidSolution",
+    "mat2vec",
 )
-_BLOCK = re.compile(rf"^(?:.*__)?({_FEATURIZERS}) ")
+_BLOCK = re.compile(rf"^(?:.*__)?({'|'.join(_FEATURIZERS)}) ")
 
 
 @dataclass(frozen=True)

@@ -480,11 +480,12 @@ class SupervisedTriForces(BaseTriForces):
         source = self._find_weights()
         fraction = self.options("training").validation_fraction
         seeds = member_seeds(self.random_state, self.n_members)
-        together = len(seeds) > 2 and self._trains_together(dataset)
+        together = self._trains_together(dataset)
+        parts = [seeds] if together else [[seed] for seed in seeds]
         nets = []
-        for part, own_seeds in enumerate([seeds] if together else [[seed] for seed in seeds]):
+        for part, own_seeds in enumerate(parts):
             path = None if self.checkpoint is None else Path(self.checkpoint)
-            if path is not None and self.n_members > 1 and not together:
+            if path is not None and len(parts) > 1:
                 path = path.with_name(f"{path.name}.{part}")
             modules = []
             for seed in own_seeds:
@@ -495,11 +496,13 @@ class SupervisedTriForces(BaseTriForces):
             own = copy.copy(dataset)
             own.seed = own_seeds[0]
             training, validation = own.split(own.seed, fraction)
-            criterion = make_criterion()
+            module, criterion = modules[0], make_criterion()
+            if together:
+                module, criterion = NetworkStack(modules), MemberLosses(criterion)
             net = train(
                 self,
-                NetworkStack(modules) if together else modules[0],
-                MemberLosses(criterion) if together else criterion,
+                module,
+                criterion,
                 training,
                 validation=validation,
                 seed=own.seed,
@@ -513,10 +516,11 @@ class SupervisedTriForces(BaseTriForces):
         net.raise_if_interrupted()
 
     def _trains_together(self, dataset):
-        """Whether a batch is so small that a step of several networks costs less than theirs."""
+        """Whether a batch is so small that a step of all networks at once costs less."""
+        if self.n_members < 3 or self.options("network")._backbone() != "builtin":
+            return False
         batch_size, _ = self._schedule.resolve(self, dataset.n_rows)
-        n_atoms = batch_size * dataset.graphs.counts("atom").mean()
-        return self.options("network")._backbone() == "builtin" and n_atoms <= _FEW_ATOMS
+        return batch_size * dataset.graphs.counts("atom").mean() <= _FEW_ATOMS
 
     def _parts_of(self, net):
         if not isinstance(net.module_, NetworkStack):
@@ -571,7 +575,6 @@ class SupervisedTriForces(BaseTriForces):
         frozen = _FROZEN_SHARE if self.fine_tune == "gradual" else 0.0
 
         def rates(name):
-            name = name.removeprefix("template.")  # of a stack
             waits = name in known and name.startswith("encoder.")
             return rate if name in known else 1.0, frozen if waits else 0.0
 
@@ -698,8 +701,8 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
     """Three streams on structures, for numbers.
 
     One stream sees the composition, one the structure without its elements, one both together;
-    their named blocks feed one head [1]_. Members train in one batch
-    where batches are small.
+    their named blocks feed one head [1]_. Three members and more train in one
+    batch where it is small.
 
     {Parameters}
     pooling : {"attention", "mean", "sum"}, default="attention"

@@ -13,6 +13,7 @@ from skorch.callbacks import Callback
 
 from trisk._compat import check_method_params, check_sample_weight, routing_enabled, safe_indexing
 from trisk.estimators.tables import TableNetwork, fit_together
+from trisk.training.callbacks import n_in_turn
 
 # A network that trains is scored whenever another tenth of its epochs is over.
 _TENTHS = 10
@@ -152,8 +153,7 @@ class _Watch(Callback):
                 members = slice(k * n_members, (k + 1) * n_members)
                 lent.enter_context(owner._lend_net(net, members))
             # Networks of crystals may train one member after the other, others all at once.
-            n_trainings = getattr(owners[0], "n_trainings", 1) // net.n_members or 1
-            self.update(self.models, done / net.max_epochs / n_trainings)
+            self.update(self.models, done / net.max_epochs / n_in_turn(owners[0], net))
 
     def on_train_end(self, net, **kwargs):
         """Leave further trainings alone."""

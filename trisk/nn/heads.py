@@ -275,24 +275,22 @@ class PotentialNetwork(SeededNetwork):
 
     def forward(self, batch: CrystalBatch) -> dict[str, Tensor]:
         energies = AtomicEnergies(self.encoder, self.head)
-        return differentiate(energies, batch, batch.positions, batch.lattices, self.training)
+        return differentiate(energies, batch, batch.positions, self.training)
 
 
 def differentiate(
     energies_of: Callable[..., Tensor],
     batch: CrystalBatch,
     positions: Tensor,
-    like: Tensor,
     training: bool,
 ) -> dict[str, Tensor]:
-    """What a :class:`PotentialNetwork` gives, from energies of atoms.
+    """What a :class:`PotentialNetwork` gives, from energies of atoms at `positions`.
 
-    `positions` ``(n_atoms, 3)`` and a tensor `like` the strain, ``(n_structures, 3, 3)``, may have
-    a leading dimension of networks.
+    Positions and results may have a leading dimension of networks.
     """
+    strain = batch.lattices.new_zeros(*positions.shape[:-2], *batch.lattices.shape)
     with torch.enable_grad():
-        positions = positions.detach().requires_grad_()
-        strain = torch.zeros_like(like).requires_grad_()
+        positions, strain = positions.detach().requires_grad_(), strain.requires_grad_()
         energies = energies_of(batch, positions, strain)
         energy = batch.structures.sum(energies).squeeze(-1)
         gradients = torch.autograd.grad(

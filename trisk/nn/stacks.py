@@ -25,29 +25,32 @@ class NetworkStack(SeededNetwork):
 
     #: Leading dimensions of parameters that one network does not have.
     n_stacked = 1
+    head: Any
 
     def __init__(self, networks: Sequence[StreamNetwork]):
         super().__init__([network.seeds[0] for network in networks])
-        self.template = copy.deepcopy(networks[0])
-        for name, own in list(self.template.named_parameters()):
+        self.kind = type(networks[0])
+        self.encoder, self.head = copy.deepcopy((networks[0].encoder, networks[0].head))
+        for name, own in list(self.named_parameters()):
             values = torch.stack([n.get_parameter(name).detach() for n in networks])
-            _set_parameter(self.template, name, nn.Parameter(values, own.requires_grad))
+            _set_parameter(self, name, nn.Parameter(values, own.requires_grad))
+
+    def _network(self, seed: int) -> StreamNetwork:
+        """A network of the stack's own parts, in which parameters can be put."""
+        network = self.kind(self.encoder, self.head)
+        network.seeds = [seed]
+        return network
 
     def seed_dropout(self, epoch: int) -> None:
-        self.template.seed_dropout(epoch)
+        self._network(self.seeds[0]).seed_dropout(epoch)
 
     def forward(self, batch: CrystalBatch) -> Any:
-        network = self.template
-        if isinstance(network, PropertyNetwork):
-            return self._batched(network, batch)
-        repulsion = network.head.repulsion
-        near = None if repulsion is None else repulsion.pairs(batch)
-        energies = AtomicEnergies(network.encoder, network.head, near)
-        positions, like = (
-            t.repeat(self.n_members, *[1] * t.dim()) for t in (batch.positions, batch.lattices)
-        )
-        energies_of = partial(self._batched, energies)
-        return differentiate(energies_of, batch, positions, like, self.training)
+        if self.kind is PropertyNetwork:
+            return self._batched(PropertyNetwork(self.encoder, self.head), batch)
+        near = None if self.head.repulsion is None else self.head.repulsion.pairs(batch)
+        energies_of = partial(self._batched, AtomicEnergies(self.encoder, self.head, near))
+        positions = batch.positions.expand(self.n_members, -1, -1)
+        return differentiate(energies_of, batch, positions, self.training)
 
     def _batched(self, module: nn.Module, batch: CrystalBatch, *places: Tensor) -> Tensor:
         """Outputs of a module for the parameters and the positions and strains of each network."""
@@ -55,14 +58,13 @@ class NetworkStack(SeededNetwork):
         def one(parameters: dict[str, Tensor], *places: Tensor) -> Tensor:
             return functional_call(module, parameters, (batch, *places))
 
-        return torch.vmap(one)(dict(self.template.named_parameters()), *places)
+        return torch.vmap(one)(dict(self.named_parameters()), *places)
 
     def networks(self) -> list[StreamNetwork]:
         """The networks, each with its own parameters."""
-        made = [copy.deepcopy(self.template) for _ in self.seeds]
-        for member, (network, seed) in enumerate(zip(made, self.seeds, strict=True)):
-            network.seeds = [seed]
-            for name, own in self.template.named_parameters():
+        made = [copy.deepcopy(self._network(seed)) for seed in self.seeds]
+        for member, network in enumerate(made):
+            for name, own in self.named_parameters():
                 value = nn.Parameter(own[member].detach().clone(), own.requires_grad)
                 _set_parameter(network, name, value)
         return made

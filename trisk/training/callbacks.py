@@ -228,18 +228,23 @@ class DivergenceGuard(Callback):
         )
 
 
+def n_in_turn(estimator, net):
+    """Trainings of a fit, one after the other, of which `net` is one; a stack is the only one."""
+    return getattr(estimator, "n_trainings", 1) // net.n_members or 1
+
+
 class DurationWarning(Callback):
-    """Say what `n_trainings` one after the other will take, as soon as the first epochs tell."""
+    """Say what all trainings of a fit will take, as soon as the first epochs tell."""
 
     # Seconds; of a short first epoch, most goes into starting up.
     longest, start_up = 600, 30
 
-    def __init__(self, n_trainings):
-        self.n_trainings = n_trainings
+    def __init__(self, estimator):
+        self.estimator = estimator
 
     def on_epoch_end(self, net, **kwargs):
         seconds, done = net.history[-1]["dur"], len(net.history)
-        n_trainings = self.n_trainings // net.n_members or 1  # a stack trains all in one
+        n_trainings = n_in_turn(self.estimator, net)
         expected = seconds * net.max_epochs * n_trainings
         if expected > self.longest and done == 1 + (net.history[0]["dur"] < self.start_up):
             one_of = f" of {n_trainings} networks" if n_trainings > 1 else ""

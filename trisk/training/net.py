@@ -380,7 +380,7 @@ def _make_net(
     if validation is not None:
         parts["validation"] = _callbacks.Validation(validation, options.patience)
     own = [("learning_rate", rate), ("dropout_seeds", _callbacks.DropoutSeeds())]
-    own.append(("duration", _callbacks.DurationWarning(getattr(settings, "n_trainings", 1))))
+    own.append(("duration", _callbacks.DurationWarning(settings)))
     if options.max_grad_norm is not None:
         own.append(("gradient_clipping", _callbacks.GradientClipping(options.max_grad_norm)))
     own.extend(parts.items())

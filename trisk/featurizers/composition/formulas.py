@@ -371,8 +371,7 @@ def parse_plain_formulas(formulas):
     elements = _NUMBER_OF_SYMBOL[text[starts], np.where(has_second, text[starts + 1], 0)]
     amounts, readable = _read_numbers(text, starts + 1 + has_second, ends)
     plain[rows[(elements == 0) | ~readable | (amounts < AMOUNT_TOLERANCE)]] = False
-    named = np.sort(rows * (N_ELEMENTS + 1) + elements)
-    plain[named[1:][named[1:] == named[:-1]] // (N_ELEMENTS + 1)] = False  # an element twice
+    plain[_rows_with_repeats(rows, elements)] = False
     kept = plain[rows]
     return np.bincount(rows[kept], minlength=n_rows), elements[kept], amounts[kept], plain
 
@@ -396,3 +395,10 @@ def _read_numbers(text, starts, ends):
     amounts = mantissa / 10.0**decimals
     amounts[lengths == 0] = 1.0
     return amounts, readable & (n_dots <= 1)
+
+
+def _rows_with_repeats(rows, elements):
+    """Rows that name an element twice."""
+    entries = rows * (N_ELEMENTS + 1) + elements
+    entries.sort()
+    return entries[1:][entries[1:] == entries[:-1]] // (N_ELEMENTS + 1)

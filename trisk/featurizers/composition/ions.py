@@ -135,15 +135,18 @@ def integer_counts(table):
     return counts // np.maximum(common, 1)[table.rows], factors > 0
 
 
-# Measured from every atom's lowest state, the question is a bounded subset sum: can increments of
-# single atoms add up to a given total? Two facts keep it small, however many atoms there are.
+# Every atom takes one of its element's states on its own, as in Fe3O4, so the question is whether
+# zero is a sum of n states of the first element, m of the second, and so on. Measured from every
+# atom's lowest state, that becomes a bounded subset sum: can increments of single atoms add up to
+# a given total? Two facts keep it small, however many atoms a formula has.
 #
 # 1. Fill the total greedily, one element after the other to its highest state. If the sum is
 #    possible at all, some solution differs from that start in fewer than 2Δ atoms, where Δ is the
 #    widest span of states of an element (order the changes so that the running sum stays within
 #    ±Δ; a sum that comes back twice encloses changes that cancel and can be left out). All other
-#    atoms may be frozen.
-# 2. The sums that can be reached are the bits of an integer; another element shifts and joins them.
+#    atoms may be frozen: formulas with millions of atoms shrink to a few dozen.
+# 2. The sums that can be reached are the bits of an integer; another element shifts and joins them
+#    by each of its own sums. Sums and answers are kept.
 
 
 def balance_possible(table, counts):
