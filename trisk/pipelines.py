@@ -24,7 +24,12 @@ from trisk.estimators import (
     TriForcesSensors,
 )
 from trisk.estimators.stacking import MedianTrees
-from trisk.featurizers import CompositionFeaturizer, CrystalGraphFeaturizer, SpringModelFeaturizer
+from trisk.featurizers import (
+    CompositionFeaturizer,
+    CrystalGraphFeaturizer,
+    LayerFeaturizer,
+    SpringModelFeaturizer,
+)
 from trisk.featurizers._rows import with_process
 from trisk.featurizers.composition.presets import PRESETS
 from trisk.training.settings import TrainingOptions
@@ -211,9 +216,10 @@ def structure_pipeline(
     """Make a pipeline from crystal structures to predictions.
 
     The mean of a GraphTRIADS network and a TriForces network, both with frequencies of a spring
-    model; of the pre-trained ones, the first also sees predicted measurements of a universal
-    potential, and the second starts from the network that predicts them. On one core a fit takes
-    four minutes for 1,000 crystals of ten atoms, and as long again to calibrate.
+    model, and with areas and faces of single layers; of the pre-trained ones, the first also sees
+    predicted measurements of a universal potential, and the second starts from the network that
+    predicts them. On one core a fit takes four minutes for 1,000 crystals of ten atoms, and as
+    long again to calibrate.
 
     Parameters
     ----------
@@ -258,7 +264,8 @@ def structure_pipeline(
     link = _of_target(target, classification)
     graph_network = GraphTRIADSClassifier if classification else GraphTRIADSRegressor
     scratch = fast or not pretrained
-    sensors = None if scratch else [SpringModelFeaturizer(), TriForcesSensors()]
+    springs, layers = SpringModelFeaturizer(), LayerFeaturizer(others="zero")
+    sensors = [layers] if scratch else [springs, TriForcesSensors(), layers]
     columns = {"process": list(process), "column": structure}
     graphs = CrystalGraphFeaturizer(order=2, structure=sensors, **columns)
     if calibrate is None:
@@ -273,10 +280,10 @@ def structure_pipeline(
     weights = "default" if pretrained else None
     settings = {"pretrained": weights, "max_epochs": 60, **link, **parameters}
     network = streams(context=True).set_params(**settings)
-    springs = CrystalGraphFeaturizer(
-        order=0, composition=None, structure=[SpringModelFeaturizer()], **columns
+    cells = CrystalGraphFeaturizer(
+        order=0, composition=None, structure=[springs, layers], **columns
     )
-    second = Pipeline([("graphs", springs), ("model", network)])
+    second = Pipeline([("graphs", cells), ("model", network)])
     both = [("graph_triads", first), ("triforces", second)]
     if classification:
         return VotingClassifier(both, voting="soft")

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 import trisk
 from trisk.estimators import GraphTRIADSClassifier, GraphTRIADSRegressor
-from trisk.featurizers import CrystalGraphFeaturizer
+from trisk.featurizers import CrystalGraphFeaturizer, LayerFeaturizer
 from trisk.structures.graphs import CrystalGraphs
 from trisk.testing import make_structures
 
@@ -182,6 +182,18 @@ def test_weights(graphs, crystals):
     kept = np.flatnonzero(weight)
     plain = make(GraphTRIADSRegressor, **_SMALL).fit(graphs[kept], crystals[1][kept])
     assert np.allclose(weighted.predict(graphs), plain.predict(graphs))
+
+
+def test_constant_columns_of_whole_structures_change_nothing(crystals, fitted, tmp_path):
+    """Crystals beside a featurizer of layers."""
+    settings = {"structure": LayerFeaturizer(others="zero")}
+    graphs = CrystalGraphFeaturizer(**settings).fit_transform(crystals[0])
+    model = clone(fitted).fit(graphs, crystals[1])
+    alone = fitted.predict(CrystalGraphFeaturizer().fit_transform(crystals[0]))
+    np.testing.assert_array_equal(model.predict(graphs), alone)
+    assert model.architecture_["n_context"] < graphs.context.shape[1] - 30
+    trisk.save(model, tmp_path / "model.trisk")
+    np.testing.assert_array_equal(trisk.load(tmp_path / "model.trisk").predict(graphs), alone)
 
 
 def test_members_are_independent_of_one_another(graphs, crystals, monkeypatch):

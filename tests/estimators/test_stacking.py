@@ -275,6 +275,21 @@ def test_intervals_hold_the_stated_share_of_targets(small):
             model.predict_interval(X, wrong)
 
 
+def test_intervals_do_not_pass_what_a_target_can_be(small):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(300, 2))
+    noise = 0.3 * rng.normal(size=300)
+    gaps = np.maximum(2 * X[:, 0] - 1 + noise, 0)
+    Y = np.column_stack([gaps, np.exp(3 * X[:, 1] + noise), gaps - 1])
+    model = make(HybridTRIADSRegressor, calibrate=True, **small).fit(X, Y)
+    low, high = model.predict_interval(X)
+    assert (low.min(0) == 0).tolist() == [True, True, False]
+    assert (low <= high).all()
+    low, high = clone(model).set_params(link="logit").fit(X, X[:, 0]).predict_interval(X)
+    assert low.min() >= 0
+    assert high.max() <= 1
+
+
 def test_interval_factors_count_errors_as_conformal_prediction_does():
     error, std, weight = np.arange(1.0, 20), np.full(19, 2.0), np.ones(19)
     factors = interval_factors(-error, std, weight)

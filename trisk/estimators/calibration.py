@@ -78,7 +78,7 @@ def calibrate_by(estimator, folds, ask, y, weight):
 
 def forget_calibration(estimator):
     """Leave nothing of what an earlier fit learned from rows that it left out."""
-    for name in ("spread_scale_", "interval_factors_", "temperature_"):
+    for name in ("spread_scale_", "interval_factors_", "target_range_", "temperature_"):
         estimator.__dict__.pop(name, None)
 
 

@@ -14,7 +14,7 @@ from trisk._compat import Interval, StrOptions
 from trisk._compat import Options as AnyOf
 from trisk.estimators.base import CALIBRATE_TEXT, NetworkEstimator, check_elements, document
 from trisk.estimators.calibration import calibrate_structures
-from trisk.estimators.scaling import ColumnScaler, weigh_process
+from trisk.estimators.scaling import ColumnScaler, scale_context
 from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import DeepSupervisionLoss, GraphBatch, GraphTRIADSNetwork
 from trisk.structures import CrystalGraphs
@@ -133,10 +133,10 @@ class GraphTRIADSOptions(Options):
 
 @dataclass(frozen=True)
 class GraphScaler:
-    """Scaling of the features of atoms, compositions and bonds; None where there are none."""
+    """Scaling of the features of atoms, whole structures and, where they have physics, bonds."""
 
     atoms: ColumnScaler
-    context: ColumnScaler | None
+    context: ColumnScaler
     sensors: ColumnScaler | None
 
     @classmethod
@@ -144,8 +144,6 @@ class GraphScaler:
 
         def measure(columns):
             columns = np.asarray(columns, dtype=np.float64)
-            if columns.shape[1] == 0:
-                return None
             return ColumnScaler.fit(columns, np.ones(len(columns)), "robust")
 
         return cls(
@@ -156,22 +154,17 @@ class GraphScaler:
 
     def transform(self, graphs):
         """Scale graphs; the stiffness in N/m, or one without physics, stands before the sensors."""
-
-        def scale(scaler, columns):
-            if scaler is None:
-                return np.empty((len(columns), 0))
-            return scaler.transform(np.asarray(columns, dtype=np.float64))
-
-        sensors = graphs.bond_sensors
-        stiffness = np.ones((len(sensors), 1))
+        sensors = np.ones((len(graphs.bond_sensors), 1))
         if self.sensors is not None:
+            values = graphs.bond_sensors.astype(np.float64)
             column = graphs.names["bond_sensors"].index(STIFFNESS)
-            stiffness = np.maximum(sensors[:, [column]].astype(np.float64), _NO_STIFFNESS)
+            stiffness = np.maximum(values[:, [column]], _NO_STIFFNESS)
+            sensors = np.hstack([stiffness, self.sensors.transform(_log(values))])
         return replace(
             graphs,
-            atom_features=scale(self.atoms, graphs.atom_features),
-            context=weigh_process(scale(self.context, graphs.context), graphs.names),
-            bond_sensors=np.hstack([stiffness, scale(self.sensors, _log(sensors))]),
+            atom_features=self.atoms.transform(graphs.atom_features.astype(np.float64)),
+            context=scale_context(self.context, graphs),
+            bond_sensors=sensors,
         )
 
 

@@ -26,6 +26,8 @@ LINKS: dict[str, tuple[Callable, Callable]] = {
 
 # Quantiles of targets that span decades, and the least ratio of these.
 _TAILS, _MANY_TIMES = (0.05, 0.95), 5.0
+# From this share of exact zeros on, whether the target is zero is a question of its own.
+_MANY_ZEROS = 0.1
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,18 @@ class ColumnScaler:
         return scaled / np.sqrt(1 + np.square(scaled / 3)) if self.smooth_clip else scaled
 
 
-def weigh_process(context, names):
-    """Scaled context of graphs, with the last columns, of a process, as large as all others.
+def scale_context(scaler, graphs):
+    """Scaled columns of whole structures, without constant ones.
 
-    One temperature among hundreds of columns of the composition would hardly be seen.
+    The last columns, of a process, weigh as much as all others: one temperature among hundreds
+    of columns of the composition would hardly be seen.
     """
-    n_process = len(names.get("process", ()))
-    n_others = context.shape[1] - n_process
-    weight = np.ones(context.shape[1])
-    if n_process and n_others:
-        weight[n_others:] = max(1.0, np.sqrt(n_others / n_process))
-    return context * weight
+    columns = scaler.transform(np.asarray(graphs.context, dtype=np.float64))
+    n_others = columns.shape[1] - len(graphs.names.get("process", ()))
+    others, process = (part.sum() for part in np.split(scaler.varying, [n_others]))
+    if others and process:
+        columns[:, n_others:] *= max(1.0, np.sqrt(others / process))
+    return columns[:, scaler.varying]
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,23 @@ def spans_decades(y: np.ndarray) -> bool:
         return False
     low, high = np.nanquantile(y, _TAILS, axis=0)
     return bool((high >= _MANY_TIMES * low).all())
+
+
+def has_many_zeros(y: np.ndarray) -> bool:
+    """Whether a tenth of the targets and more are exactly zero, as gaps of all materials are."""
+    return bool(np.mean(y == 0) >= _MANY_ZEROS)
+
+
+def target_range(y: np.ndarray, link: str) -> tuple[np.ndarray, float]:
+    """Ends that no target passes: zero where it is the end of many or logarithms tell, or −∞."""
+    columns = y.reshape(len(y), -1).T
+    known = [column[np.isfinite(column)] for column in columns]
+    ends_at_zero = [
+        link != "identity" or spans_decades(c) or (c.min() == 0 and has_many_zeros(c))
+        for c in known
+    ]
+    low = np.where(ends_at_zero, 0.0, -np.inf).reshape(y.shape[1:])
+    return low, 1.0 if link == "logit" else np.inf
 
 
 def merge_duplicates(

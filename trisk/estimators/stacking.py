@@ -17,11 +17,10 @@ from trisk.estimators.calibration import (
     temper,
 )
 from trisk.estimators.meta import HurdleRegressor
+from trisk.estimators.scaling import has_many_zeros
 from trisk.training.datasets import draw_seed
 
 _N_TREES = 200
-# From this share of exact zeros on, whether the target is zero is a question of its own.
-_MANY_ZEROS = 0.1
 # How trisk's featurizer names logarithms of fractions, which trees split worse on.
 _LOGARITHM = "ElementFraction log10"
 
@@ -123,7 +122,7 @@ def _make_second(estimator, seed, names, y):
             trees = ExtraTreesClassifier(_N_TREES, max_features=1 / 3, random_state=seed)
         else:
             of_median = estimator.loss == "absolute_error"
-            if y.ndim == 1 and np.mean(y == 0) >= _MANY_ZEROS:
+            if y.ndim == 1 and has_many_zeros(y):
                 statistic = "median" if of_median else "mean"
                 trees = HurdleRegressor(statistic=statistic, random_state=seed)
             else:

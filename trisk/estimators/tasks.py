@@ -20,7 +20,7 @@ from sklearn.utils.validation import (
 from trisk._compat import StrOptions
 from trisk.estimators.base import recurs
 from trisk.estimators.calibration import fit_spread, fit_temperature, interval_factors, temper
-from trisk.estimators.scaling import LINKS, TargetScaler, spans_decades
+from trisk.estimators.scaling import LINKS, TargetScaler, spans_decades, target_range
 from trisk.training.settings import Choice
 
 _REGRESSION = """
@@ -42,7 +42,9 @@ _SCALES = """spread_scale_ : ndarray of shape (2,) or (2, n_outputs)
         With `calibrate`: factor and floor that make the spread a standard deviation.
     interval_factors_ : ndarray of shape (1001,) or (1001, n_outputs)
         With `calibrate`: standard deviations to either side of intervals of coverage 0, 0.001, …,
-        1."""
+        1.
+    target_range_ : tuple of ndarray and float
+        With `calibrate`: what intervals do not pass."""
 
 _CLASSIFICATION = """
     class_weight : dict, "balanced" or None, default=None
@@ -147,6 +149,8 @@ class RegressorTask(RegressorMixin):
         self.spread_scale_ = fit_spread(y - center, spread, weight)
         std = self._standard_deviation(spread)
         self.interval_factors_ = interval_factors(y - center, std, weight)
+        scaler = getattr(self, "target_scaler_", None)  # the mean of several models has none
+        self.target_range_ = target_range(y, scaler.link if scaler else "identity")
 
     def _standard_deviation(self, spread):
         if not hasattr(self, "spread_scale_"):
@@ -187,6 +191,8 @@ class RegressorTask(RegressorMixin):
 
         Conformal intervals: on either side they reach as many standard deviations as covered
         that share of the held-out errors. Normal ones are far too wide where a few are large.
+        They end at zero where the held-out targets are positive and span decades, or where none
+        is negative and a tenth are zero; and where `link` says so.
 
         Parameters
         ----------
@@ -217,7 +223,8 @@ class RegressorTask(RegressorMixin):
                 "ask for a smaller coverage."
             )
         center, std = self.predict(X, return_std=True)
-        return center - factor * std, center + factor * std
+        low, high = center - factor * std, center + factor * std
+        return np.clip(low, *self.target_range_), np.clip(high, *self.target_range_)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

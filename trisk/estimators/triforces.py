@@ -33,7 +33,7 @@ from trisk.estimators.base import (
     name_elements,
 )
 from trisk.estimators.calibration import calibrate_structures
-from trisk.estimators.scaling import ColumnScaler, weigh_process
+from trisk.estimators.scaling import ColumnScaler, scale_context
 from trisk.estimators.tasks import ClassifierTask, RegressorTask, check_given
 from trisk.nn import (
     BACKBONES,
@@ -604,6 +604,7 @@ class PropertyTriForces(SupervisedTriForces):
             self.context_columns_ = graphs.names["context"]
             columns = graphs.context.astype(np.float64)
             self.context_scaler_ = ColumnScaler.fit(columns, np.ones(len(columns)), "robust")
+            graphs = self._scale_context(graphs)
         options = self.options("network")
         self.architecture_ = options._encoder() | {
             "n_outputs": target.shape[1],
@@ -613,7 +614,7 @@ class PropertyTriForces(SupervisedTriForces):
         }
         targets = {"target": target * sizes, "weight": weight / weight.mean()}
         dataset = StructureDataset(
-            self._scale_context(graphs),
+            graphs,
             to_batch,
             *(({}, targets) if self._pooling == "none" else (targets, {})),
             device=resolve_device(self.device),
@@ -674,8 +675,7 @@ class PropertyTriForces(SupervisedTriForces):
                 "These graphs have other columns of context than those seen in fit; build them "
                 "with the same CrystalGraphFeaturizer."
             )
-        scaled = self.context_scaler_.transform(graphs.context)
-        return replace(graphs, context=weigh_process(scaled, graphs.names))
+        return replace(graphs, context=scale_context(self.context_scaler_, graphs))
 
     def _answer(self, X):
         check_is_fitted(self)

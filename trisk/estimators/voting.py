@@ -47,6 +47,8 @@ class CalibratedVotingRegressor(VotingRegressor):
         The same by name.
     spread_scale_ : ndarray of shape (2,)
         With `calibrate`: factor and floor that make the spread a standard deviation.
+    target_range_ : tuple of ndarray and float
+        With `calibrate`: what intervals do not pass.
     interval_factors_ : ndarray of shape (1001,)
         With `calibrate`: standard deviations to either side of intervals of coverage 0, 0.001, …,
         1.

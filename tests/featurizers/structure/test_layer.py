@@ -94,6 +94,10 @@ def test_no_layer__is_refused_or_nan():
         X = featurizer.fit_transform(crystals)
     assert X.isna().all(axis=1).tolist() == [False, True, True]
     assert columns_of(bulk("Si", cubic=True), min_vacuum=0)["atomic planes"] == 4
+    wire = Atoms("C", cell=[12, 12, 2], pbc=[False, False, True])
+    X = LayerFeaturizer(others="zero").fit_transform([SULFIDE, bulk("Si"), wire])
+    assert X.to_numpy().any(axis=1).tolist() == [True, False, False]
+    assert X.loc[0].tolist() == list(columns_of(SULFIDE).values())
     far_apart = Atoms("C2", [[0, 0, 0], [0, 0, 9]], cell=[8, 8, 40], pbc=True)
     with pytest.raises(FeaturizationError, match="has no neighbour within 6 Å"):
         LayerFeaturizer().fit_transform([far_apart])

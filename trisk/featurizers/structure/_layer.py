@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trisk._compat import Interval
+from trisk._compat import Interval, StrOptions
 from trisk.featurizers.structure._base import StructureTableFeaturizer
 from trisk.featurizers.structure._springs import ELEMENT_COLUMNS, bond_valences
 from trisk.structures.elements import element_property
@@ -53,6 +53,9 @@ class LayerFeaturizer(StructureTableFeaturizer):
     min_vacuum : float, default=5.0
         Least gap in Å between a layer and its image; a structure whose widest gap is less is
         no single layer.
+    others : {"raise", "zero"}, default="raise"
+        What becomes of structures that are no single layer: the error that `on_error` is for, or
+        zero in all columns, for models of layers and crystals.
 
     {Attributes}
 
@@ -86,9 +89,11 @@ class LayerFeaturizer(StructureTableFeaturizer):
     """
 
     min_vacuum: float = 5.0
+    others: str = "raise"
 
     _parameter_constraints = {
         "min_vacuum": [Interval(Real, 0, None, closed="left")],
+        "others": [StrOptions({"raise", "zero"})],
     }
 
     def _feature_names(self):
@@ -108,6 +113,13 @@ class LayerFeaturizer(StructureTableFeaturizer):
                     f"min_vacuum={self.min_vacuum:g}",
                 )
         return causes
+
+    def _compute_chunk(self, atoms):
+        values, causes = super()._compute_chunk(atoms)
+        if self.others == "zero":
+            values[list(causes)] = 0
+            causes = {}
+        return values, causes
 
     def _compute(self, atoms, pairs):
         return _layer_columns(atoms, find_layers(atoms), pairs)
