@@ -51,6 +51,7 @@ README_STRUCTURES = (
     "ExtraTrees, Magpie",
 )
 README_LABELS = (
+    "default pipeline",
     "ExtraTrees and SVR, sensors of Nequix, corrected",
     "TriForces, pre-trained on sensors",
     "TriForces, from scratch",

@@ -7,6 +7,7 @@ function for trisk and one for the peer, how many units of work each does, and f
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks.measures import in_turns
 from benchmarks.runner import Model, Suite, Task
 
 N_FORMULAS, N_MEMBERS, N_SEEDS = 5000, 25, 5
+N_CRYSTALS = 1000
 N_EMBEDDINGS, N_COLUMNS, N_QUERIES, N_CLUSTERS = 1_000_000, 64, 1000, 20_000
 
 
@@ -218,6 +220,29 @@ def members(task):
     return lambda: fit(4), lambda: [fit(1, seed) for seed in range(4)], (4, 4), {}
 
 
+def of_crystals(task):
+    """Predictions for a thousand crystals by models that are hardly trained, and by a forest."""
+    from sklearn.pipeline import make_pipeline
+
+    import trisk
+    from benchmarks.peers import forest
+    from trisk.featurizers import PotentialEmbedder
+
+    X, y = data.matbench("phonons")[:2]
+    X, trees = X.tolist()[:N_CRYSTALS], partial(forest, "ExtraTrees", n_estimators=300)
+    once = {"max_epochs": 1, "calibrate": False}
+    model = {
+        "structure_pipeline": partial(trisk.structure_pipeline, **once),
+        "TriForces": partial(trisk.TriForcesRegressor, **once),
+        "trees on CHGNet": lambda: make_pipeline(PotentialEmbedder("chgnet"), trees()),
+        "trees on TriForcesSensors": lambda: make_pipeline(trisk.TriForcesSensors(), trees()),
+    }[task.rpartition(" by ")[2]]()
+    models = [model, make_pipeline(trisk.MagpieFeaturizer(), trees())]
+    for each in models:
+        each.fit(X[:100], y[:100])
+    return *(partial(each.predict, X) for each in models), (1, 1), {}
+
+
 def nearest(task):
     """Ten nearest of a thousand queries among a million clustered rows, by Faiss and exactly."""
     from trisk import StructureRetriever
@@ -244,6 +269,7 @@ def peer(compare, *tasks, needs=()):
 
 STEP = "step on energies and forces of 16 frames"
 BIG, SMALL = "energy and forces of 8,000 atoms", "energy and forces of 64 atoms"
+CRYSTALS = f"predictions for {N_CRYSTALS:,} crystals by "
 PEERS = {
     "matminer": peer(magpie, "Magpie columns of 5,000 formulas"),
     "pymatgen": peer(graphs_by_pymatgen, "graphs of 1,265 crystals"),
@@ -256,6 +282,11 @@ PEERS = {
     "eSEN": peer(backbone("esen", 32, 2), STEP, needs=("fairchem",)),
     "backbone alone": peer(all_streams, SMALL, BIG),
     "ExtraTrees": peer(prediction, "prediction of one formula", "prediction of 1,000 formulas"),
+    "ExtraTrees, Magpie": peer(
+        of_crystals,
+        *(CRYSTALS + n for n in ("structure_pipeline", "TriForces", "trees on TriForcesSensors")),
+    ),
+    "ExtraTrees on Magpie": peer(of_crystals, CRYSTALS + "trees on CHGNet", needs=("chgnet",)),
     "forest, joblib": peer(new_process, "load and predict in a new process"),
     "scikit-learn": peer(imports, "import in a new process"),
     "one network after the other": peer(members, "four members of TriForces, an epoch"),
