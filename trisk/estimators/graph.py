@@ -141,35 +141,29 @@ class GraphScaler:
 
     @classmethod
     def fit(cls, graphs, *, physics):
-
-        def measure(columns):
-            columns = np.asarray(columns, dtype=np.float64)
-            return ColumnScaler.fit(columns, np.ones(len(columns)), "robust")
-
         return cls(
-            atoms=measure(graphs.atom_features),
-            context=measure(graphs.context),
-            sensors=measure(_log(graphs.bond_sensors)) if physics else None,
+            atoms=ColumnScaler.fit(graphs.atom_features),
+            context=ColumnScaler.fit(graphs.context),
+            sensors=ColumnScaler.fit(np.log(_positive(graphs.bond_sensors))) if physics else None,
         )
 
     def transform(self, graphs):
         """Scale graphs; the stiffness in N/m, or one without physics, stands before the sensors."""
         sensors = np.ones((len(graphs.bond_sensors), 1))
         if self.sensors is not None:
-            values = graphs.bond_sensors.astype(np.float64)
             column = graphs.names["bond_sensors"].index(STIFFNESS)
-            stiffness = np.maximum(values[:, [column]], _NO_STIFFNESS)
-            sensors = np.hstack([stiffness, self.sensors.transform(_log(values))])
+            values = _positive(graphs.bond_sensors)
+            sensors = np.hstack([values[:, [column]], self.sensors.transform(np.log(values))])
         return replace(
             graphs,
-            atom_features=self.atoms.transform(graphs.atom_features.astype(np.float64)),
+            atom_features=self.atoms.transform(graphs.atom_features),
             context=scale_context(self.context, graphs),
             bond_sensors=sensors,
         )
 
 
-def _log(sensors):
-    return np.log(np.maximum(sensors.astype(np.float64), _NO_STIFFNESS))
+def _positive(sensors):
+    return np.maximum(sensors.astype(np.float64), _NO_STIFFNESS)
 
 
 def collate(graphs, device, dtype):

@@ -147,7 +147,7 @@ class NeighborDraws:
     """
 
     def __init__(self, X, target, weight, *, names, n_neighbors):
-        scaler = ColumnScaler.fit(X, weight, "robust")
+        scaler = ColumnScaler.fit(X, weight)
         scaled = scaler.transform(X).astype(np.float32)
         self.kept = np.arange(len(X))
         if len(X) > _MAX_ROWS:

@@ -43,8 +43,10 @@ class ColumnScaler:
     smooth_clip: bool
 
     @classmethod
-    def fit(cls, X: np.ndarray, weight: np.ndarray, kind: str) -> "ColumnScaler":
-        """Measure the columns of weighted training rows, by quartiles or by moments."""
+    def fit(cls, X: np.ndarray, weight=None, kind: str = "robust") -> "ColumnScaler":
+        """Measure the columns of training rows, by quartiles or by moments, weighted or not."""
+        X = np.asarray(X, dtype=np.float64)
+        weight = np.ones(len(X)) if weight is None else weight
         low, high = X.min(0), X.max(0)
         # Halves first: the range of two huge numbers of opposite sign would overflow.
         spread = high / 2 - low / 2
@@ -83,7 +85,7 @@ def scale_context(scaler, graphs):
     The last columns, of a process, weigh as much as all others: one temperature among hundreds
     of columns of the composition would hardly be seen.
     """
-    columns = scaler.transform(np.asarray(graphs.context, dtype=np.float64))
+    columns = scaler.transform(graphs.context)
     n_others = columns.shape[1] - len(graphs.names.get("process", ()))
     others, process = (part.sum() for part in np.split(scaler.varying, [n_others]))
     if others and process:

@@ -602,8 +602,7 @@ class PropertyTriForces(SupervisedTriForces):
         target, loss = self._scale_target(raw / sizes, weight)
         if self.context:
             self.context_columns_ = graphs.names["context"]
-            columns = graphs.context.astype(np.float64)
-            self.context_scaler_ = ColumnScaler.fit(columns, np.ones(len(columns)), "robust")
+            self.context_scaler_ = ColumnScaler.fit(graphs.context)
             graphs = self._scale_context(graphs)
         options = self.options("network")
         self.architecture_ = options._encoder() | {
