@@ -197,7 +197,8 @@ def test_constant_columns_of_whole_structures_change_nothing(crystals, fitted, t
 
 
 def test_members_are_independent_of_one_another(graphs, crystals, monkeypatch):
-    model = make(GraphTRIADSRegressor, **_SMALL).fit(graphs, crystals[1])
+    # Without halting: a cycle that only other members need draws from a member's dropout, too.
+    model = make(GraphTRIADSRegressor, halting_threshold=1e-9, **_SMALL).fit(graphs, crystals[1])
     outputs = model._member_outputs(graphs)["answer"]
     assert not np.allclose(outputs[0], outputs[1])
     alone = clone(model)
@@ -205,7 +206,7 @@ def test_members_are_independent_of_one_another(graphs, crystals, monkeypatch):
     monkeypatch.setattr("trisk.estimators.graph.member_seeds", lambda *_: seeds)
     alone.fit(graphs, crystals[1])
     # Training in single precision rounds differently in batches of another shape.
-    assert np.allclose(alone._member_outputs(graphs)["answer"][0], outputs[1], atol=2e-3)
+    assert np.allclose(alone._member_outputs(graphs)["answer"][0], outputs[1], atol=1e-4)
 
 
 def test_a_target_of_several_columns(graphs, crystals):
