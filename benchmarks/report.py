@@ -240,6 +240,16 @@ def few_labels(task=None, models=None, older=True):
     return grid(["model"] if task else ["task", "model"], splits, lines, show, older)
 
 
+def training_seconds():
+    """CPU seconds of training on 300 phonons."""
+    lines = [
+        ((model,), [find("few_labels", "phonons", model, split="300 labels")])
+        for model in runner.load("few_labels").models
+        if "ridge" not in model
+    ]
+    return grid(["model"], ["seconds"], lines, seconds, older=False)
+
+
 def card(pattern):
     """Few labels for the card of some weights: the models that a pattern finds."""
     models = runner.load("few_labels").models
@@ -346,6 +356,7 @@ TABLES = {
     "few-labels-phonons": partial(few_labels, "phonons"),
     "few-labels-perovskites": partial(few_labels, "perovskites"),
     "few-labels-InP": partial(few_labels, "InP"),
+    "few-labels-seconds": training_seconds,
     "few-labels-short": partial(few_labels, models=README_LABELS, older=False),
     "card": partial(card, "^(?!ridge).*(scratch|sensors|Magpie$)"),
     "potentials": potentials,

@@ -25,6 +25,7 @@ from trisk import (
     TriForcesPretrainer,
     TriForcesRegressor,
     optuna_search,
+    structure_pipeline,
 )
 from trisk.featurizers import FeaturizationError
 from trisk.model_selection import search_space
@@ -72,6 +73,12 @@ def test_graph_networks_on_any_structure(mixed):
     check_pairs(model.predict(mixed))
     model = make_pipeline(featurizer, make(GraphTRIADSClassifier, **GRAPHS)).fit(mixed, y > 3)
     check_pairs(model.predict_proba(mixed))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_default_pipeline_on_any_structure(mixed, fast):
+    model = structure_pipeline(fast=fast, max_epochs=1, calibrate=False, random_state=0)
+    check_pairs(model.fit(mixed, np.arange(len(mixed))).predict(mixed))
 
 
 def test_pretraining_and_retrieval_of_any_structure(mixed):

@@ -311,11 +311,9 @@ def test_molecules__have_bonds_within_themselves_alone():
     assert graphs.counts("bond")[0] == 5 * 4
     assert (graphs[0].bond_images == 0).all()
     assert np.isfinite(graphs.context).all()
-    rows = PowerSpectrumFeaturizer().fit_transform([molecule("CH4")])
-    assert rows.notna().all(axis=None)
-    for featurizer in (
-        SpringModelFeaturizer(), LayerFeaturizer(), PowerSpectrumFeaturizer(volume_per_atom=20),
-    ):  # fmt: skip
+    for featurizer in (PowerSpectrumFeaturizer(), SpringModelFeaturizer()):
+        assert featurizer.fit_transform([molecule("CH4")]).notna().all(axis=None)
+    for featurizer in (LayerFeaturizer(), PowerSpectrumFeaturizer(volume_per_atom=20)):
         with pytest.raises(FeaturizationError, match="it is periodic in 0 directions"):
             featurizer.fit_transform([molecule("CH4")])
 

@@ -104,7 +104,7 @@ class StructureTableFeaturizer(TableFeaturizer, StructureFeaturizer):
 
     def _n_periodic(self):
         """In how many directions a structure must repeat for the columns to mean something."""
-        return 1
+        return 0
 
     def _find_faults(self, atoms, pairs):
         """What is wrong with structures, by row; the base of further demands."""

@@ -1,4 +1,4 @@
-"""SpringModelFeaturizer: what a crystal's bonds, taken as springs, say of its vibrations."""
+"""SpringModelFeaturizer: what bonds, taken as springs, say of the vibrations of a structure."""
 
 from typing import NamedTuple
 
@@ -45,7 +45,7 @@ _COLUMNS = [
 
 
 class SpringModelFeaturizer(StructureTableFeaturizer):
-    """Vibrations of a crystal whose bonds are empirical springs, without any potential.
+    """Vibrations of a structure whose bonds are empirical springs, without any potential.
 
     Every pair of atoms within the cutoff is a spring, whose stiffness follows from the two
     elements and the distance. Each atom, and each pair of bonded atoms, vibrates while all others
@@ -67,7 +67,8 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
     place of the bond order. An atom of mass m has the on-site matrix A = Σ k u uᵀ over its bonds
     of direction u, and three Einstein frequencies, the roots of the eigenvalues of A / m. A pair
     has ω² = (a + b)/2 + √(((a − b)/2)² + k²/mᵢmⱼ) with a = u·Aᵢu / mᵢ and b = u·Aⱼu / mⱼ. Means
-    over pairs are weighted by bond valence.
+    over pairs are weighted by bond valence. Volume and density are zero where a structure does not
+    repeat in all directions.
 
     References
     ----------
@@ -96,7 +97,8 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
         valences = np.add.reduceat(springs.valences, pairs.offsets[:-1])
         einstein = springs.einstein.ravel()
         mass = np.add.reduceat(element_property("atomic mass")[numbers], starts)
-        volume = np.abs(np.linalg.det(atoms.lattices))
+        fills_space = atoms.pbc.all(axis=1)
+        volume = np.abs(np.linalg.det(atoms.lattices)) * fills_space
         columns = [
             np.maximum.reduceat(springs.pair, first),
             np.add.reduceat(weights * springs.pair, first),
@@ -111,7 +113,7 @@ class SpringModelFeaturizer(StructureTableFeaturizer):
             np.maximum.reduceat(valences, starts),
             np.minimum.reduceat(pairs.lengths, first),
             volume / counts,
-            mass / volume,
+            np.divide(mass, volume, out=np.zeros_like(mass), where=fills_space),
         ]
         return np.column_stack(columns)
 
