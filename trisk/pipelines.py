@@ -218,8 +218,7 @@ def structure_pipeline(
     The mean of a GraphTRIADS network and a TriForces network, both with frequencies of a spring
     model, and with areas and faces of single layers; of the pre-trained ones, the first also sees
     predicted measurements of a universal potential, and the second starts from the network that
-    predicts them. On one core a fit takes four minutes for 1,000 crystals of ten atoms, and as
-    long again to calibrate.
+    predicts them. On one core a fit takes seven minutes for 1,000 crystals of ten atoms.
 
     Parameters
     ----------
@@ -239,7 +238,7 @@ def structure_pipeline(
         formulas than those of Matbench's phonons.
     calibrate : bool or None, default=None
         Whether inner folds scale standard deviations and intervals, or temper probabilities; None
-        does unless `fast`. It triples the time for 300 crystals, and doubles it for 500 and more.
+        does unless `fast`. From 240 crystals on a fit then takes 1.7 times as long.
     fast : bool, default=False
         Whether to keep one GraphTRIADS network from scratch, a minute for 1,000 crystals.
     **parameters

@@ -19,8 +19,8 @@ from trisk.training.datasets import draw_seed
 _N_FOLDS = 5
 #: Rows that fix a weight well; larger tables need not hold out all their folds.
 ENOUGH_ROWS = 700
-#: So many structures scale a spread, and networks of structures take longer.
-ENOUGH_STRUCTURES = 100
+# So many structures scale a spread, and networks of structures take longer.
+_ENOUGH_STRUCTURES = 80
 #: A smaller ensemble than the final one says nearly the same about its errors.
 N_MEMBERS = 3
 # With fewer rows a weight cannot be told from chance.
@@ -41,7 +41,7 @@ def calibrate_structures(estimator, graphs, y, weight):
         return
     seeds = np.random.SeedSequence([draw_seed(estimator.random_state), 1]).generate_state(2)
     fold_seed, network_seed = (seeds >> 1).tolist()
-    folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator), enough=ENOUGH_STRUCTURES)
+    folds = structure_folds(y, fold_seed, stratified=is_classifier(estimator))
     n_inner = min(N_MEMBERS, estimator.n_members)
     network = clone(estimator).set_params(
         n_members=n_inner,
@@ -96,13 +96,18 @@ def spread_ratio(n_inner, n_all):
     return math.sqrt((1 - 1 / n_all) / (1 - 1 / n_inner)) if n_inner > 1 else 1.0
 
 
-def inner_folds(y, seed, *, stratified, enough=ENOUGH_ROWS):
+def structure_folds(y, seed, *, stratified):
+    """As :func:`inner_folds`, of three folds where one of five would hold out too few."""
+    n_folds = _N_FOLDS if len(y) >= _N_FOLDS * _ENOUGH_STRUCTURES else 3
+    return inner_folds(y, seed, stratified=stratified, enough=_ENOUGH_STRUCTURES, n_folds=n_folds)
+
+
+def inner_folds(y, seed, *, stratified, enough=ENOUGH_ROWS, n_folds=_N_FOLDS):
     """Pairs of rows to fit on and rows to judge by.
 
-    Of five folds so many as hold out enough rows; none where there are too few rows; one
+    Of all folds so many as hold out enough rows; none where there are too few rows; one
     pair of many rows and a thousand where there are many.
     """
-    n_folds = _N_FOLDS
     if stratified:
         n_folds = min(n_folds, np.unique(y, return_counts=True)[1].min())
     if len(y) < _FEWEST_ROWS or n_folds < 2:
