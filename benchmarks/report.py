@@ -56,6 +56,7 @@ README_LABELS = (
     "TriForces, pre-trained on sensors",
     "TriForces, from scratch",
     "ExtraTrees, springs and CHGNet",
+    "ridge, CHGNet",
     "ExtraTrees, Magpie and predicted sensors",
     "ExtraTrees, Magpie",
 )
