@@ -247,7 +247,6 @@ def training_seconds():
     lines = [
         ((model,), [find("few_labels", "phonons", model, split="300 labels")])
         for model in runner.load("few_labels").models
-        if "ridge" not in model
     ]
     return grid(["model"], ["seconds"], lines, seconds, older=False)
 

@@ -94,9 +94,7 @@ def network(task, seed, **parameters):
 
 def default_pipeline(task, seed):
     """What a user gets who names nothing; the target of phonons is a logarithm here."""
-    import trisk
-
-    return pd.Series(load(task)[0]), trisk.structure_pipeline(random_state=seed, calibrate=False)
+    return pd.Series(load(task)[0]), with_structures.default_pipeline(task, seed=seed)
 
 
 def trees(task, seed, columns):

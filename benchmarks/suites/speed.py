@@ -18,7 +18,6 @@ from benchmarks.measures import in_turns
 from benchmarks.runner import Model, Suite, Task
 
 N_FORMULAS, N_MEMBERS, N_SEEDS = 5000, 25, 5
-N_CRYSTALS = 1000
 N_EMBEDDINGS, N_COLUMNS, N_QUERIES, N_CLUSTERS = 1_000_000, 64, 1000, 20_000
 
 
@@ -229,7 +228,7 @@ def of_crystals(task):
     from trisk.featurizers import PotentialEmbedder
 
     X, y = data.matbench("phonons")[:2]
-    X, trees = X.tolist()[:N_CRYSTALS], partial(forest, "ExtraTrees", n_estimators=300)
+    X, trees = X.tolist()[:1000], partial(forest, "ExtraTrees", n_estimators=300)
     once = {"max_epochs": 1, "calibrate": False}
     model = {
         "structure_pipeline": partial(trisk.structure_pipeline, **once),
@@ -269,7 +268,6 @@ def peer(compare, *tasks, needs=()):
 
 STEP = "step on energies and forces of 16 frames"
 BIG, SMALL = "energy and forces of 8,000 atoms", "energy and forces of 64 atoms"
-CRYSTALS = f"predictions for {N_CRYSTALS:,} crystals by "
 PEERS = {
     "matminer": peer(magpie, "Magpie columns of 5,000 formulas"),
     "pymatgen": peer(graphs_by_pymatgen, "graphs of 1,265 crystals"),
@@ -284,9 +282,12 @@ PEERS = {
     "ExtraTrees": peer(prediction, "prediction of one formula", "prediction of 1,000 formulas"),
     "ExtraTrees, Magpie": peer(
         of_crystals,
-        *(CRYSTALS + n for n in ("structure_pipeline", "TriForces", "trees on TriForcesSensors")),
+        "predictions for 1,000 crystals by structure_pipeline",
+        "predictions for 1,000 crystals by TriForces",
+        "predictions for 1,000 crystals by trees on TriForcesSensors",
+        "predictions for 1,000 crystals by trees on CHGNet",
+        needs=("chgnet",),
     ),
-    "ExtraTrees on Magpie": peer(of_crystals, CRYSTALS + "trees on CHGNet", needs=("chgnet",)),
     "forest, joblib": peer(new_process, "load and predict in a new process"),
     "scikit-learn": peer(imports, "import in a new process"),
     "one network after the other": peer(members, "four members of TriForces, an epoch"),

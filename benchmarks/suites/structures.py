@@ -223,11 +223,11 @@ def triforces(task, structure=(), reference=None, **parameters):
     )
 
 
-def default_pipeline(task, calibrate=False):
-    """What a user gets who names nothing; calibration changes no prediction and takes as long."""
+def default_pipeline(task, *, seed=0, calibrate=False):
+    """What a user gets who names nothing; calibration takes time and changes no prediction."""
     import trisk
 
-    return trisk.structure_pipeline(random_state=0, calibrate=calibrate)
+    return trisk.structure_pipeline(random_state=seed, calibrate=calibrate)
 
 
 def mean(task, models):

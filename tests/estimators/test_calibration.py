@@ -93,6 +93,20 @@ def test_networks_are_those_of_a_fit_without(crystals, model):
         again.predict_interval(X)
 
 
+@pytest.mark.parametrize("model", REGRESSORS, ids=lambda model: type(model).__name__)
+def test_intervals_of_shares_stay_between_their_ends(crystals, model):
+    X, y, _ = crystals
+    shares = (y - y.min()) / np.ptp(y)
+    model = clone(model).set_params(calibrate=True, link="logit").fit(X, shares)
+    low, high = model.predict_interval(X)
+    assert (low >= 0).all()
+    assert (high <= 1).all()
+    # Nor does the link of an earlier fit count.
+    low, high = model.set_params(link="identity").fit(X, 10 * shares - 5).predict_interval(X)
+    assert (low < 0).any()
+    assert (high > 1).any()
+
+
 def test_several_targets_with_missing_ones(crystals):
     X, y, _ = crystals
     both = np.column_stack([y, -2 * y])

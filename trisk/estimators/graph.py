@@ -238,8 +238,8 @@ class BaseGraphTRIADS(NetworkEstimator):
                 "CrystalGraphFeaturizer(physics=True)."
             )
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
-        calibrate_structures(self, graphs, self._original_target(raw), weight)
         target, loss = self._scale_target(raw, weight)
+        calibrate_structures(self, graphs, self._original_target(raw), weight)
         self.columns_, self.elements_ = dict(graphs.names), np.unique(graphs.atomic_numbers)
         self.scaler_ = GraphScaler.fit(graphs, physics=options.physics)
         graphs = self.scaler_.transform(graphs)

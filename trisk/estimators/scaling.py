@@ -138,11 +138,10 @@ def has_many_zeros(y: np.ndarray) -> bool:
 
 def target_range(y: np.ndarray, link: str) -> tuple[np.ndarray, float]:
     """Ends that no target passes: zero where it is the end of many or logarithms tell, or −∞."""
-    columns = y.reshape(len(y), -1).T
-    known = [column[np.isfinite(column)] for column in columns]
+    columns = [column[np.isfinite(column)] for column in y.reshape(len(y), -1).T]
     ends_at_zero = [
         link != "identity" or spans_decades(c) or (c.min() == 0 and has_many_zeros(c))
-        for c in known
+        for c in columns
     ]
     low = np.where(ends_at_zero, 0.0, -np.inf).reshape(y.shape[1:])
     return low, 1.0 if link == "logit" else np.inf

@@ -140,6 +140,10 @@ class RegressorTask(RegressorMixin):
         return combine(predictions, axis=0), predictions.std(axis=0)
 
     @property
+    def _fitted_link(self):
+        return self.target_scaler_.link
+
+    @property
     def _has_spread(self):
         """Whether several networks can disagree, or errors of held-out rows are known."""
         return sum(net.n_members for net in self.nets_) > 1 or hasattr(self, "spread_scale_")
@@ -149,8 +153,7 @@ class RegressorTask(RegressorMixin):
         self.spread_scale_ = fit_spread(y - center, spread, weight)
         std = self._standard_deviation(spread)
         self.interval_factors_ = interval_factors(y - center, std, weight)
-        scaler = getattr(self, "target_scaler_", None)  # the mean of several models has none
-        self.target_range_ = target_range(y, scaler.link if scaler else "identity")
+        self.target_range_ = target_range(y, self._fitted_link)
 
     def _standard_deviation(self, spread):
         if not hasattr(self, "spread_scale_"):

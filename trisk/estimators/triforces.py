@@ -596,10 +596,10 @@ class PropertyTriForces(SupervisedTriForces):
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
         if self.calibrate and self._pooling == "none":
             raise ValueError("calibrate=True is for structures: set level='structure'.")
-        calibrate_structures(self, graphs, self._original_target(raw), weight)
         self.elements_ = np.unique(graphs.atomic_numbers)
         sizes = self._sizes(graphs)
         target, loss = self._scale_target(raw / sizes, weight)
+        calibrate_structures(self, graphs, self._original_target(raw), weight)
         if self.context:
             self.context_columns_ = graphs.names["context"]
             self.context_scaler_ = ColumnScaler.fit(graphs.context)

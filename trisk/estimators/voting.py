@@ -137,6 +137,7 @@ class CalibratedVotingRegressor(VotingRegressor):
         return (center, self._standard_deviation(spread)) if return_std else center
 
     _has_spread = True
+    _fitted_link = "identity"  # regressors of any kind do not tell
     _calibrate = RegressorTask._calibrate
     _standard_deviation = RegressorTask._standard_deviation
     predict_interval = RegressorTask.predict_interval
