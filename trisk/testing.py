@@ -128,19 +128,11 @@ def table_to_structures(X):
 
     structures = []
     for row, first in zip(_squash(X, 9), X[:, 0], strict=True):
-        values = np.zeros(9)
-        values[: len(row)] = row
+        values = np.pad(row, (0, 9 - len(row)))
         strain = np.diag(0.3 * values[:3]) + 0.1 * np.tril(np.ones((3, 3)), -1) * values[3:6]
         sites = np.array([[0, 0, 0], [0.5, 0.5, 0.5] + 0.05 * values[6:], [0.5, 0.5, 0]])
-        n_atoms = 3 if first > 0 else 2
-        structures.append(
-            Atoms(
-                "NaClCl"[: 2 * n_atoms],
-                scaled_positions=sites[:n_atoms],
-                cell=3.4 * (np.eye(3) + strain),
-                pbc=True,
-            )
-        )
+        n, cell = 3 if first > 0 else 2, 3.4 * (np.eye(3) + strain)
+        structures.append(Atoms("NaClCl"[: 2 * n], scaled_positions=sites[:n], cell=cell, pbc=True))
     return structures
 
 

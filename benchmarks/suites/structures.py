@@ -243,12 +243,12 @@ def mean(task, models):
 GRAPHS = {
     "phonons": {"order": 2, "link": "log", "n_members": 1, "max_epochs": 25},
     "jdft2d": {"order": 2, "n_members": 1, "max_epochs": 25},
-    "perovskites": {"order": 2, "n_members": 1, "max_epochs": 6},
+    "perovskites": {"order": 2, "n_members": 1, "max_epochs": 40},
 }
 LAYERS = {
     "composition": ["magpie"], "structure": ["springs", "layers"], "reference": AREA, "link": "log",
 }  # fmt: skip
-EPOCHS = {"phonons": 60, "jdft2d": 25, "perovskites": 6}
+EPOCHS = {"phonons": 60, "jdft2d": 25, "perovskites": 40}
 SMALL = {"network__cutoff": 5.0, "network__n_layers": 2}
 PHONONS, FOLDS = ("phonons",), ("phonons", "perovskites")
 FROM_SENSORS, TREES = {"pretrained": "default"}, {"n_estimators": 300}
@@ -256,9 +256,7 @@ WITH_SPRINGS = {"structure": ["springs"], "context": True}
 SENSED = {"structure": ["springs", "sensors"], "reference": ESTIMATE}
 BOTH, ALL = ["Magpie", "springs"], ["Magpie", "springs", "sensors"]
 WITH_NEQUIX = [*BOTH, "sensors of Nequix"]
-AS_FORMED = {
-    "structure": ["fractions", "sensors of Nequix"], "reference": FORMATION, "max_epochs": 40,
-}  # fmt: skip
+AS_FORMED = {"structure": ["fractions", "sensors of Nequix"], "reference": FORMATION}
 SENSORS_CORRECTED = "Magpie, springs and sensors of a potential, corrected"
 LAYER_TREES = "ExtraTrees, Magpie, springs, layers, per area"
 STACKED_TREES = "ExtraTrees, Magpie, springs, layers and stacking of Nequix, per area"
@@ -308,7 +306,7 @@ def mean_of(*models, tasks=PHONONS):
 
 
 MODELS = {
-    "default pipeline": Model(default_pipeline, tasks=("phonons", "jdft2d")),
+    "default pipeline": Model(default_pipeline),
     "GraphTRIADS": graphs({"jdft2d": LAYERS}),
     "GraphTRIADS, without layers": graphs(tasks=("jdft2d",)),
     "GraphTRIADS, distances only": graphs(order=1, composition=None, network__physics=False),
@@ -320,6 +318,9 @@ MODELS = {
     ),
     "GraphTRIADS, sensors of Nequix, corrected": graphs(
         {"perovskites": AS_FORMED}, ("perovskites",)
+    ),
+    "TriForces, sensors of Nequix, corrected": streams(
+        ("perovskites",), **FROM_SENSORS, context=True, **AS_FORMED
     ),
     "TriForces, small": streams(**SMALL),
     "TriForces": streams(),

@@ -188,6 +188,11 @@ def test_pipeline_of_structures__is_calibrated():
     np.testing.assert_array_equal(mean, plain.fit(structures, y).predict(structures))
     assert np.isfinite(std).all()
     assert (std > 0).all()
+    shares = (y - y.min()) / np.ptp(y)
+    model = trisk.structure_pipeline(target="bounded", **settings).fit(structures, shares)
+    low, high = model.predict_interval(structures)
+    assert (low >= 0).all()
+    assert (high <= 1).all()
     for wanted in (True, False):
         classes = trisk.structure_pipeline(classification=True, calibrate=wanted)
         assert {steps["model"].calibrate for _, steps in classes.estimators} == {wanted}

@@ -31,6 +31,8 @@ def small(models):
         last = model[-1] if hasattr(model, "steps") else model
         given = {"trisk": SMALL, "ExtraTrees": {"n_estimators": 5, "n_jobs": None}}.get(name, {})
         last.set_params(**(given | ({"max_iter": 3} if name == "boosted trees" else {})))
+        if name == "trisk" and "stack_with" in last.get_params():
+            last.set_params(stack_with=None, calibrate=False)
     return models
 
 

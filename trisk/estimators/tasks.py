@@ -216,7 +216,7 @@ class RegressorTask(RegressorMixin):
         """
         check_is_fitted(self)
         if not hasattr(self, "interval_factors_"):
-            raise ValueError("Intervals need held-out errors: fit with calibrate=True.")
+            raise ValueError("Intervals need errors of 20 rows or more: fit with calibrate=True.")
         if not 0 < coverage < 1:
             raise ValueError(f"coverage={coverage!r} is not between 0 and 1.")
         factor = self.interval_factors_[math.ceil(round(1000 * coverage, 6))]

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.base import clone
 from sklearn.ensemble import VotingRegressor
+from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
@@ -137,7 +138,14 @@ class CalibratedVotingRegressor(VotingRegressor):
         return (center, self._standard_deviation(spread)) if return_std else center
 
     _has_spread = True
-    _fitted_link = "identity"  # regressors of any kind do not tell
+
+    @property
+    def _fitted_link(self):
+        """What keeps predictions of all regressors in a range, if they tell of one."""
+        models = [e[-1] if isinstance(e, Pipeline) else e for e in self.estimators_]
+        links = {getattr(model, "_fitted_link", "identity") for model in models}
+        return links.pop() if len(links) == 1 else "identity"
+
     _calibrate = RegressorTask._calibrate
     _standard_deviation = RegressorTask._standard_deviation
     predict_interval = RegressorTask.predict_interval
