@@ -1,9 +1,13 @@
-"""Tables of results, written between the marks of README.md, docs/ and the cards of weights.
+"""Tables and numbers of results, between the marks of README.md, docs/ and the cards of weights.
 
 A page holds ``<!-- table: NAME -->`` and ``<!-- end -->``; what stands between is written anew.
-Rows of networks that have changed since name the commit that they were measured with.
+Rows of networks that have changed since name the commit that they were measured with. A single
+number has ``<!-- score: "TABLE", "ROW", "COLUMN" -->`` before it, of a table in docs/results.md;
+``mean`` in place of ``score`` leaves out what is behind the first number. Pages are read as files
+too, so they hold what is written, and the marks show nowhere; none may begin a line of a paragraph.
 """
 
+import ast
 import re
 from collections import defaultdict
 from functools import cache, partial
@@ -16,7 +20,9 @@ from benchmarks.suites.molecules import TARGETS as QM9_TARGETS
 from benchmarks.suites.objectives import LABELS, SPLITS
 
 ROOT = Path(__file__).parents[1]
-MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+RESULTS = ROOT / "docs" / "results.md"
+MARKS = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+NUMBERS = re.compile(r"(<!-- (score|mean): (.*?) -->).*?(<!-- end -->)")
 METRICS = {"expt_is_metal": "ROC-AUC", "glass": "ROC-AUC"}
 TITLES = {
     "steels": "steels, MPa",
@@ -27,7 +33,6 @@ TITLES = {
     "demo": "the 390 gaps of the demo, eV",
     "phonons": "phonons, cm⁻¹",
     "perovskites": "perovskites, meV/atom",
-    "perovskites_7572": "perovskites (7,572 of an older collection), meV/atom",
     "InP": "InP, meV/atom",
 }
 OURS = ("HybridTRIADS, default pipeline", "HybridTRIADS", "HybridTRIADS + trees")
@@ -50,6 +55,24 @@ README_STRUCTURES = (
     "ExtraTrees, Magpie, springs, layers, per area",
     "ExtraTrees, Magpie",
 )
+CHOICE_STRUCTURES = (
+    "default pipeline",
+    "GraphTRIADS",
+    "TriForces",
+    "TriForces, pre-trained on sensors",
+    *README_STRUCTURES[1:],
+)
+#: Where a model starts from, and what times its predictions in the suite of speed.
+CHOICE_LABELS = {
+    "ExtraTrees and SVR, sensors of Nequix, corrected": ("sensors", None),
+    "ExtraTrees, springs and CHGNet": ("foundation weights", "trees on CHGNet"),
+    "ridge, CHGNet": ("foundation weights", "trees on CHGNet"),
+    "default pipeline": ("shipped weights", "structure_pipeline"),
+    "TriForces, pre-trained on sensors": ("shipped weights", "TriForces"),
+    "ExtraTrees, Magpie and predicted sensors": ("shipped weights", "trees on TriForcesSensors"),
+    "TriForces, from scratch": ("scratch", "TriForces"),
+    "ExtraTrees, Magpie": ("scratch", "ExtraTrees, Magpie"),
+}
 README_LABELS = (
     "ExtraTrees and SVR, sensors of Nequix, corrected",
     "default pipeline",
@@ -83,7 +106,7 @@ def cells(name):
     """Of a suite: (task, split, model, metric) → the results of its present parameters."""
     suite, found = runner.load(name), defaultdict(Cell)
     for row in store.read(name):
-        model, task = suite.models.get(row["model"]), row["task"].removesuffix("_7572")
+        model, task = suite.models.get(row["model"]), row["task"]
         if model is None or (
             task in suite.tasks and model.parameters_for(task) != row["parameters"]
         ):
@@ -217,10 +240,10 @@ def structures(task):
     return markdown([*head, "measured with"], rows)
 
 
-def structures_short():
-    """The README's choice of models, tasks in columns."""
+def structures_short(models):
+    """Some models, tasks in columns."""
     tasks = list(runner.load("structures").tasks)
-    lines = [((m, seen(m)), [find("structures", t, m) for t in tasks]) for m in README_STRUCTURES]
+    lines = [((m, seen(m)), [find("structures", t, m) for t in tasks]) for m in models]
     return grid(["model", "seen beside the fold"], [TITLES[task] for task in tasks], lines, spread)
 
 
@@ -242,13 +265,19 @@ def few_labels(task=None, models=None, older=True, n_splits=None):
     return grid(["model"] if task else ["task", "model"], splits, lines, show, older)
 
 
-def training_seconds():
-    """CPU seconds of training on 300 phonons."""
-    lines = [
-        ((model,), [find("few_labels", "phonons", model, split="300 labels")])
-        for model in runner.load("few_labels").models
-    ]
-    return grid(["model"], ["seconds"], lines, seconds, older=False)
+def few_labels_choice():
+    """Starts and models in rows; errors on phonons, and seconds to train and to predict."""
+    splits, timed = list(runner.load("few_labels").tasks["phonons"].splits), {}
+    for row in store.read("speed"):
+        _, found, name = row["task"].partition("predictions for 1,000 crystals by ")
+        if found and row["metric"] != "times as fast":
+            timed[name if row["metric"] == "trisk" else row["model"]] = f"{row['value']:.2g}"
+    rows = []
+    for model, (start, name) in CHOICE_LABELS.items():
+        cells = [find("few_labels", "phonons", model, split=split)[0] for split in splits]
+        errors = [f"{cell.mean:.1f}" if cell else "–" for cell in cells]
+        rows.append([start, model, *errors, seconds(cells[2]), timed[name] if name else "–"])
+    return markdown(["start", "model", *splits, "training, s", "predictions, s"], rows)
 
 
 def card(pattern):
@@ -352,12 +381,12 @@ TABLES = {
     "structures-phonons": partial(structures, "phonons"),
     "structures-jdft2d": partial(structures, "jdft2d"),
     "structures-perovskites": partial(structures, "perovskites"),
-    "structures-perovskites_7572": partial(structures, "perovskites_7572"),
-    "structures-short": structures_short,
+    "structures-short": partial(structures_short, README_STRUCTURES),
+    "structures-choice": partial(structures_short, CHOICE_STRUCTURES),
     "few-labels-phonons": partial(few_labels, "phonons"),
     "few-labels-perovskites": partial(few_labels, "perovskites"),
     "few-labels-InP": partial(few_labels, "InP"),
-    "few-labels-seconds": training_seconds,
+    "few-labels-choice": few_labels_choice,
     "few-labels-short": partial(few_labels, models=README_LABELS, older=False, n_splits=3),
     "card": partial(card, "^(?!ridge).*(scratch|sensors|Magpie$)"),
     "potentials": potentials,
@@ -386,22 +415,47 @@ TABLES = {
 
 
 def pages():
-    """Documents that hold tables."""
-    cards = sorted((ROOT / "trisk").rglob("triforces_*.md"))
-    return [ROOT / "README.md", ROOT / "docs" / "results.md", *cards]
+    """Documents that hold tables or numbers, the results first."""
+    docs = [page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts]
+    drawings = (ROOT / "docs" / "drawings").glob("*.svg")
+    cards = (ROOT / "trisk").rglob("triforces_*.md")
+    return [RESULTS, ROOT / "README.md", *sorted({*docs, *drawings, *cards} - {RESULTS})]
 
 
-def filled(text):
-    """A page with all its tables written anew."""
-    return MARKS.sub(lambda m: m[1] + "\n".join(TABLES[m[2]]()) + "\n" + m[3], text)
+def read_tables(text):
+    """Tables of a page by name; rows by their first cell, and by the first two with a comma."""
+    tables = {}
+    for _, name, table, _ in MARKS.findall(text):
+        lines = [line.strip("|").split("|") for line in table.splitlines() if line[:1] == "|"]
+        header, _, *rows = [[cell.strip() for cell in line] for line in lines] or [[], []]
+        tables[name] = found = {}
+        for row in rows:
+            found[row[0]] = found[f"{row[0]}, {row[1]}"] = dict(zip(header, row, strict=True))
+    return tables
+
+
+def filled(text, tables):
+    """A page with its tables, and its numbers of other tables, written anew."""
+
+    def number(mark):
+        table, row, column = ast.literal_eval(mark[3])
+        if column not in tables[table].get(row, ()):
+            raise LookupError(f"docs/results.md has no {mark[3]}; {table!r} has {[*tables[table]]}")
+        found = tables[table][row][column].strip("*")
+        return mark[1] + (found if mark[2] == "score" else found.partition(" ")[0]) + mark[4]
+
+    text = MARKS.sub(lambda m: m[1] + "\n".join(TABLES[m[2]]()) + "\n" + m[4], text)
+    return NUMBERS.sub(number, text)
 
 
 def main(check=False):
     """Write all pages; with `check` only say which are not current."""
-    status = 0
+    status, tables = 0, {}
     for page in pages():
         before = page.read_text(encoding="utf-8")
-        after = filled(before)
+        after = filled(before, tables)
+        if page == RESULTS:
+            tables = read_tables(after)
         if before == after:
             continue
         status |= check

@@ -29,7 +29,6 @@ extensions = [
     "api",
     "drawings",
     "equations",
-    "numbers_of_results",
 ]
 exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py", "gallery/*.zip"]
 templates_path = ["templates"]
@@ -45,7 +44,7 @@ nitpick_ignore_regex = [
 ]
 
 # Pages
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 html_math_renderer = "mathml"
 

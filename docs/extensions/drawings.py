@@ -1,7 +1,7 @@
 """Drawings as part of the page, so that they follow its colours.
 
-``{drawing} name.svg`` puts ``docs/drawings/name.svg`` there; ``{{ score(...) }}`` in it is a number
-of the results. The options are ``:alt:`` and ``:width:``, the least width in pixels.
+``{drawing} name.svg`` puts ``docs/drawings/name.svg`` there. The options are ``:alt:`` and
+``:width:``, the least width in pixels.
 """
 
 from html import escape
@@ -9,8 +9,6 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
-from jinja2 import Environment
-from numbers_of_results import score
 
 FOLDER = Path(__file__).parents[1] / "drawings"
 
@@ -22,12 +20,11 @@ class Drawing(Directive):
     option_spec = {"alt": directives.unchanged_required, "width": directives.nonnegative_int}
 
     def run(self):
-        """Render the drawing with its numbers."""
+        """Put the drawing into a frame."""
         path = FOLDER / self.arguments[0]
         self.state.document.settings.env.note_dependency(str(path))
-        source = path.read_text(encoding="utf-8")
-        svg = Environment(autoescape=True).from_string(source).render(score=score)
         label = escape(self.options["alt"])
+        svg = path.read_text(encoding="utf-8")
         svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
         width = self.options.get("width", 640)
         frame = (

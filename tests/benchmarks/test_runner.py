@@ -131,7 +131,7 @@ def test_documents_are_current_and_every_table_is_shown(monkeypatch):
     report.cells.cache_clear()
     assert report.main(check=True) == 0, "run python -m benchmarks report"
     shown = {
-        name for page in report.pages() for _, name, _ in report.MARKS.findall(page.read_text())
+        found[1] for page in report.pages() for found in report.MARKS.findall(page.read_text())
     }
     assert shown == set(report.TABLES)
     # What README shows, the present code gives.
