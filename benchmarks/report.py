@@ -78,6 +78,7 @@ README_LABELS = (
     "default pipeline",
     "TriForces, pre-trained on sensors",
     "TriForces, from scratch",
+    "TriForces on CHGNet, fine-tuned",
     "ExtraTrees, springs and CHGNet",
     "ridge, CHGNet",
     "ExtraTrees, Magpie and predicted sensors",

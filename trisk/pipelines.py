@@ -235,7 +235,7 @@ def structure_pipeline(
         Column of structures in a DataFrame; None takes the only one that is not in `process`.
     pretrained : bool, default=True
         Whether to use the weights that come with trisk. They learned from crystals of other
-        formulas than those of Matbench's phonons.
+        formulas than those of Matbench's phonons; for molecules, TriForces starts from scratch.
     calibrate : bool or None, default=None
         Whether inner folds scale standard deviations and intervals, or temper probabilities; None
         does unless `fast`. From 240 crystals on a fit then takes 1.7 times as long.
@@ -276,7 +276,7 @@ def structure_pipeline(
     if fast:
         return first
     streams = TriForcesClassifier if classification else TriForcesRegressor
-    weights = "default" if pretrained else None
+    weights = "auto" if pretrained else None
     settings = {"pretrained": weights, "max_epochs": 60, **link, **parameters}
     network = streams(context=True).set_params(**settings)
     cells = CrystalGraphFeaturizer(

@@ -147,6 +147,9 @@ MODELS = {
     "default pipeline": Model(default_pipeline),
     "TriForces, from scratch": Model(network),
     "TriForces, pre-trained on sensors": Model(network, _SENSORS),
+    "TriForces on CHGNet, fine-tuned": Model(
+        network, {"network__backbone": "chgnet"}, ("chgnet",), ("perovskites",)
+    ),
     "TriForces, interaction stream, from scratch": Model(network, _ONE),
     "TriForces, interaction stream, pre-trained on sensors": Model(network, {**_ONE, **_SENSORS}),
     "ExtraTrees and SVR, sensors of Nequix, corrected": Model(

@@ -248,7 +248,7 @@ GRAPHS = {
 LAYERS = {
     "composition": ["magpie"], "structure": ["springs", "layers"], "reference": AREA, "link": "log",
 }  # fmt: skip
-EPOCHS = {"phonons": 60, "jdft2d": 25, "perovskites": 40}
+EPOCHS = {"phonons": 60, "jdft2d": 25, "perovskites": "auto"}
 SMALL = {"network__cutoff": 5.0, "network__n_layers": 2}
 PHONONS, FOLDS = ("phonons",), ("phonons", "perovskites")
 FROM_SENSORS, TREES = {"pretrained": "default"}, {"n_estimators": 300}
@@ -320,7 +320,7 @@ MODELS = {
         {"perovskites": AS_FORMED}, ("perovskites",)
     ),
     "TriForces, sensors of Nequix, corrected": streams(
-        ("perovskites",), **FROM_SENSORS, context=True, **AS_FORMED
+        ("perovskites",), **FROM_SENSORS, context=True, **AS_FORMED, max_epochs=40
     ),
     "TriForces, small": streams(**SMALL),
     "TriForces": streams(),

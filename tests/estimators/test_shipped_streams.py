@@ -4,7 +4,7 @@ import socket
 
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase.build import bulk, molecule
 from nested import make
 
 from trisk import TriForcesRegressor
@@ -62,6 +62,19 @@ def test_default_estimators_start_from_it(no_network):
             random_state=0,
         )
         assert np.isfinite(model.fit(crystals, volumes).predict(crystals)).all()
+
+
+def test_auto__crystals_start_from_it_and_molecules_from_scratch(no_network):
+    crystals = [bulk("Cu", a=a) for a in (3.5, 3.6, 3.7, 3.8)]
+    molecules = [molecule(name) for name in ("H2O", "CH4", "NH3", "CO2")]
+    for structures, same in ((crystals, "default"), (molecules, None)):
+        first, second = (
+            make(TriForcesRegressor, pretrained=weights, max_epochs=1, random_state=0)
+            .fit(structures, [1.0, 2.0, 3.0, 4.0])
+            .predict(structures)
+            for weights in ("auto", same)
+        )
+        np.testing.assert_array_equal(first, second)
 
 
 def test_sensors_are_predicted_as_ever(no_network):

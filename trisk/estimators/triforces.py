@@ -72,23 +72,23 @@ _FEW_ATOMS = 128
 _PREDICTION_COST = 4000
 
 _FINE_TUNING_TEXT = """
-    pretrained : estimator, path, "default" or None, default=None
+    pretrained : estimator, path, "default", "auto" or None, default=None
         Fitted :class:`TriForcesPretrainer` or other TriForces estimator with the same parameters
         of the streams, or a file of one, whose streams to start from, and whose head but for its
         last layer; of a layer that reads all streams, what it reads of those in use.
         ``"default"`` names the weights that come with trisk and have the default parameters of
         the streams. They were trained on what a universal potential says of crystals (energy,
-        pressure, vibrations), which helps most where labels are few.
+        pressure, vibrations), which helps most where labels are few; ``"auto"`` takes them unless
+        most of the structures are molecules, of whose energies they know nothing.
     fine_tune : {"full", "head", "gradual"}, default="full"
         What training changes after `pretrained`: everything, the head alone, or the head alone
         for a quarter of the epochs and then everything. Of a potential in ``network__backbone``,
         and no `pretrained`, it is the backbone that stays.
     pretrained_rate : float or "auto", default="auto"
         Learning rate of what came from `pretrained`, or of a potential in ``network__backbone``,
-        as a part of `learning_rate`. At the whole
-        rate, some hundred labels wash out what was learned before; of many, more is learned.
-        ``"auto"`` goes with the 3/2 power of the number of structures, from 0.03 for a hundred
-        to 1 for a thousand, as did best on phonons."""
+        as a part of `learning_rate`. At the whole rate, some hundred labels wash out what was
+        learned before; of many, more is learned. ``"auto"`` goes with the 3/2 power of the number
+        of structures, from 0.03 for a hundred to 1 for a thousand, as did best on phonons."""
 
 _PROPERTY_TEXT = """
     unknown_elements : {"warn", "raise", "ignore"}, default="warn"
@@ -477,7 +477,7 @@ class SupervisedTriForces(BaseTriForces):
 
     def _train(self, dataset, make_criterion):
         """Fit all networks, in one batch where that is faster than one after the other."""
-        source = self._find_weights()
+        source = self._find_weights(dataset.graphs)
         fraction = self.options("training").validation_fraction
         seeds = member_seeds(self.random_state, self.n_members)
         together = self._trains_together(dataset)
@@ -525,24 +525,24 @@ class SupervisedTriForces(BaseTriForces):
     def _parts_of(self, net):
         if not isinstance(net.module_, NetworkStack):
             return [net]
-        history = net.plain_history()
-        return [self._finish(module, history, net.device) for module in net.module_.networks()]
+        return [self._finish(m, net.plain_history(), net.device) for m in net.module_.networks()]
 
-    def _find_weights(self):
+    def _find_weights(self, graphs):
         """State of pre-trained streams, and the head behind them, if there are any."""
-        if self.pretrained is None:
+        weights = self.pretrained
+        if weights == "auto":
+            weights = "default" if graphs.pbc.any(axis=1).mean() > 0.5 else None
+        if weights is None:
             return None
-        source = load_pretrained(self.pretrained)
+        source = load_pretrained(weights)
         found, wanted = source.options("network")._encoder(), self.options("network")._encoder()
         for name, value in wanted.items():
             fits = set(value) <= set(found[name]) if name == "streams" else found[name] == value
             if name == "backbone":  # which may be read anew each time
                 fits = repr(found[name]) == repr(value)
             if not fits:
-                raise ValueError(
-                    f"The pre-trained streams have {name}={found[name]!r}, but this estimator has "
-                    f"{value!r}."
-                )
+                streams = f"The pre-trained streams have {name}={found[name]!r}"
+                raise ValueError(f"{streams}, but this estimator has {value!r}.")
         module = source.net_.module_
         left_out = set(found["streams"]) - set(wanted["streams"])
         state = module.encoder.state_dict().items()
@@ -561,7 +561,7 @@ class SupervisedTriForces(BaseTriForces):
             known = {f"encoder.interaction.{k}" for k in potential.state_dict()}
         elif self.fine_tune != "full":
             raise ValueError(
-                f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which is None, "
+                f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which gives none, "
                 "or of a potential in network__backbone, which is none."
             )
         else:
