@@ -561,7 +561,7 @@ class SupervisedTriForces(BaseTriForces):
             known = {f"encoder.interaction.{k}" for k in potential.state_dict()}
         elif self.fine_tune != "full":
             raise ValueError(
-                f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which gives none, "
+                f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which has none, "
                 "or of a potential in network__backbone, which is none."
             )
         else:
