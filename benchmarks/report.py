@@ -50,7 +50,7 @@ README_STRUCTURES = (
     "default pipeline",
     "mean of ExtraTrees and SVR with sensors of Nequix",
     "ExtraTrees, Magpie, springs, layers and stacking of Nequix, per area",
-    "GraphTRIADS, sensors of Nequix, corrected",
+    "TriForces, sensors of Nequix, corrected",
     "ExtraTrees, Magpie and springs, corrected",
     "ExtraTrees, Magpie, springs, layers, per area",
     "ExtraTrees, Magpie",

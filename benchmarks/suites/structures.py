@@ -340,6 +340,11 @@ MODELS = {
         "GraphTRIADS, springs and predicted sensors",
         "TriForces, pre-trained on sensors, with springs",
     ),
+    "mean of GraphTRIADS and TriForces, sensors of Nequix, corrected": mean_of(
+        "GraphTRIADS, sensors of Nequix, corrected",
+        "TriForces, sensors of Nequix, corrected",
+        tasks=("perovskites",),
+    ),
     "mean of GraphTRIADS and ExtraTrees, per area": mean_of(
         "GraphTRIADS", LAYER_TREES, tasks=("jdft2d",)
     ),
