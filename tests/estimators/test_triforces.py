@@ -388,6 +388,6 @@ def test_heads_of_some_streams_take_the_columns_of_these(fitted, crystals, volum
 @pytest.mark.parametrize(("n", "rate"), [(50, 0.03), (300, 0.164), (1000, 1.0), (50_000, 1.0)])
 def test_automatic_rate_of_pretrained_weights_grows_with_the_structures(fitted, n, rate):
     model = make(TriForcesRegressor, pretrained=fitted, **SMALL)
-    rates = model._start_from(model._find_weights(), model._build(fitted.architecture_), n)
+    rates = model._start_from(model._find_weights(None), model._build(fitted.architecture_), n)
     assert rates("encoder.norms.structure.weight") == (pytest.approx(rate, abs=1e-3), 0.0)
     assert rates("head.readout.2.weight") == (1.0, 0.0)
