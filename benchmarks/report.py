@@ -62,7 +62,7 @@ CHOICE_STRUCTURES = (
     "TriForces, pre-trained on sensors",
     *README_STRUCTURES[1:],
 )
-#: Where a model starts from, and what times its predictions in the suite of speed.
+#: Where a model starts from, and a task of the suite of speed that times its predictions.
 CHOICE_LABELS = {
     "ExtraTrees and SVR, sensors of Nequix, corrected": ("sensors", None),
     "ExtraTrees, springs and CHGNet": ("foundation weights", "trees on CHGNet"),
@@ -71,7 +71,7 @@ CHOICE_LABELS = {
     "TriForces, pre-trained on sensors": ("shipped weights", "TriForces"),
     "ExtraTrees, Magpie and predicted sensors": ("shipped weights", "trees on TriForcesSensors"),
     "TriForces, from scratch": ("scratch", "TriForces"),
-    "ExtraTrees, Magpie": ("scratch", "ExtraTrees, Magpie"),
+    "ExtraTrees, Magpie": ("scratch", "structure_pipeline"),
 }
 README_LABELS = (
     "ExtraTrees and SVR, sensors of Nequix, corrected",
@@ -268,16 +268,14 @@ def few_labels(task=None, models=None, older=True, n_splits=None):
 
 def few_labels_choice():
     """Starts and models in rows; errors on phonons, and seconds to train and to predict."""
-    splits, timed = list(runner.load("few_labels").tasks["phonons"].splits), {}
-    for row in store.read("speed"):
-        _, found, name = row["task"].partition("predictions for 1,000 crystals by ")
-        if found and row["metric"] != "times as fast":
-            timed[name if row["metric"] == "trisk" else row["model"]] = f"{row['value']:.2g}"
+    splits, peer = list(runner.load("few_labels").tasks["phonons"].splits), "ExtraTrees, Magpie"
     rows = []
     for model, (start, name) in CHOICE_LABELS.items():
-        cells = [find("few_labels", "phonons", model, split=split)[0] for split in splits]
-        errors = [f"{cell.mean:.1f}" if cell else "–" for cell in cells]
-        rows.append([start, model, *errors, seconds(cells[2]), timed[name] if name else "–"])
+        found = [find("few_labels", "phonons", model, split=split)[0] for split in splits]
+        errors = [f"{cell.mean:.1f}" if cell else "–" for cell in found]
+        whose = "peer" if model == peer else "trisk"
+        (time,) = find("speed", f"predictions for 1,000 crystals by {name}", peer, whose)
+        rows.append([start, model, *errors, seconds(found[2]), f"{time.mean:.2g}" if time else "–"])
     return markdown(["start", "model", *splits, "training, s", "predictions, s"], rows)
 
 

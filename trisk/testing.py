@@ -131,8 +131,8 @@ def table_to_structures(X):
         values = np.pad(row, (0, 9 - len(row)))
         strain = np.diag(0.3 * values[:3]) + 0.1 * np.tril(np.ones((3, 3)), -1) * values[3:6]
         sites = np.array([[0, 0, 0], [0.5, 0.5, 0.5] + 0.05 * values[6:], [0.5, 0.5, 0]])
-        n, cell = 3 if first > 0 else 2, 3.4 * (np.eye(3) + strain)
-        structures.append(Atoms("NaClCl"[: 2 * n], scaled_positions=sites[:n], cell=cell, pbc=True))
+        atoms = Atoms("NaCl2", scaled_positions=sites, cell=3.4 * (np.eye(3) + strain), pbc=True)
+        structures.append(atoms if first > 0 else atoms[:2])
     return structures
 
 

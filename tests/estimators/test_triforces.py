@@ -167,12 +167,12 @@ def test_process_columns_join_the_structures(crystals, volumes, tmp_path):
     y = np.tile(volumes, 3) + 0.02 * X["T (K)"] + 4 * (X["route"] == "cast")
     settings = {**SMALL, "max_epochs": 40, "batch_size": 9, "learning_rate": 1e-2}
     errors = {}
-    for process in ([], ["T (K)", "route"]):
+    for process in ([], ["T (K)"], ["T (K)", "route"]):
         graphs = CrystalGraphFeaturizer(order=0, process=process, column="crystal")
         model = make_pipeline(graphs, make(TriForcesRegressor, context=True, **settings))
         predicted = model.fit(X[:36], y[:36]).predict(X[36:])
         errors[len(process)] = np.abs(predicted - y[36:]).mean()
-    assert errors[2] < 0.5 * errors[0]
+    assert errors[2] < 0.7 * errors[1] < 0.7 * 0.7 * errors[0]
     trisk.save(model, tmp_path / "model.trisk")
     np.testing.assert_array_equal(trisk.load(tmp_path / "model.trisk").predict(X[36:]), predicted)
     with pytest.raises(ValueError, match=r"context=False leaves out .*'T \(K\)', 'route_cast', "):

@@ -73,13 +73,12 @@ _PREDICTION_COST = 4000
 
 _FINE_TUNING_TEXT = """
     pretrained : estimator, path, "default", "auto" or None, default=None
-        Fitted :class:`TriForcesPretrainer` or other TriForces estimator with the same parameters
-        of the streams, or a file of one, whose streams to start from, and whose head but for its
-        last layer; of a layer that reads all streams, what it reads of those in use.
-        ``"default"`` names the weights that come with trisk and have the default parameters of
-        the streams. They were trained on what a universal potential says of crystals (energy,
-        pressure, vibrations), which helps most where labels are few; ``"auto"`` takes them unless
-        most of the structures are molecules, of whose energies they know nothing.
+        Fitted :class:`TriForcesPretrainer` or other TriForces estimator with the same parameters of
+        the streams, or a file of one, whose streams to start from, and whose head but for its last
+        layer; of a layer that reads all streams, what it reads of those in use. ``"default"`` names
+        the weights that come with trisk, for the default parameters of the streams: they learned
+        what a universal potential says of crystals, which helps most where labels are few.
+        ``"auto"`` takes them unless most of the structures are molecules.
     fine_tune : {"full", "head", "gradual"}, default="full"
         What training changes after `pretrained`: everything, the head alone, or the head alone
         for a quarter of the epochs and then everything. Of a potential in ``network__backbone``,
@@ -525,7 +524,8 @@ class SupervisedTriForces(BaseTriForces):
     def _parts_of(self, net):
         if not isinstance(net.module_, NetworkStack):
             return [net]
-        return [self._finish(m, net.plain_history(), net.device) for m in net.module_.networks()]
+        history = net.plain_history()
+        return [self._finish(module, history, net.device) for module in net.module_.networks()]
 
     def _find_weights(self, graphs):
         """State of pre-trained streams, and the head behind them, if there are any."""
@@ -561,8 +561,8 @@ class SupervisedTriForces(BaseTriForces):
             known = {f"encoder.interaction.{k}" for k in potential.state_dict()}
         elif self.fine_tune != "full":
             raise ValueError(
-                f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which has none, "
-                "or of a potential in network__backbone, which is none."
+                f"fine_tune={self.fine_tune!r} says what to keep of `pretrained`, which gives no "
+                "weights here, or of a potential in network__backbone, which is none."
             )
         else:
             return None
