@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skops.io
+from optuna.distributions import FloatDistribution
 from safetensors.numpy import save as to_safetensors
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -49,6 +50,7 @@ import trisk.featurizers
 from trisk.datasets import load_band_gaps
 from trisk.estimators import HybridTRIADSClassifier, HybridTRIADSRegressor
 from trisk.featurizers import CompositionFeaturizer, MagpieFeaturizer, Mat2VecFeaturizer
+from trisk.model_selection import OptunaSearch
 from trisk.persistence import ModelFileError, load, save
 
 
@@ -294,6 +296,19 @@ def test_any_classifier_of_scikit_learn_comes_back(model, band_gaps, tmp_path):
     method = "predict_proba" if hasattr(model, "predict_proba") else "decision_function"
     expected = getattr(model, method)(X)
     np.testing.assert_array_equal(getattr(load(tmp_path / "model"), method)(X), expected)
+
+
+def test_search_comes_back_without_its_study(band_gaps, tmp_path):
+    space = {"ridge__alpha": FloatDistribution(0.1, 10)}
+    storage, model = str(tmp_path / "study.db"), make_pipeline(MagpieFeaturizer(), Ridge())
+    search = OptunaSearch(model, space=space, storage=storage, n_trials=2, cv=2, verbose=0)
+    search.fit(*band_gaps)
+    save(search, tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert loaded.best_params_ == search.best_params_
+    assert loaded.storage is None
+    X = band_gaps[0]
+    np.testing.assert_array_equal(loaded.predict(X), search.predict(X))
 
 
 def test_loaded_model_is_a_full_citizen(regressor, features, band_gaps, saved, tmp_path):

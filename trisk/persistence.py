@@ -6,21 +6,23 @@ import inspect
 import io
 import itertools
 import json
-import os
 import re
-import secrets
-import stat
 import zipfile
 from dataclasses import is_dataclass
 from pathlib import Path
 
 import numpy as np
 
+from trisk._replace import replace_file
+
 __all__ = ["ModelFileError", "load", "save"]
 
 _FORMAT = 2  # 1 was that of trisk 0.1
 #: Parameters that belong to a machine or a session: files neither hold nor set them.
-_RUN_PARAMETERS = {"callbacks", "checkpoint", "device", "memory", "n_jobs", "verbose"}
+_RUN_PARAMETERS = {
+    *("callbacks", "checkpoint", "device", "memory", "n_jobs", "verbose"),
+    *("pruner", "sampler", "space", "storage"),
+}
 #: Parameters that files neither hold nor set where they are a path.
 _SOURCE_PARAMETERS = {"backbone", "pretrained", "pretrainer", "vectors", "weights"}
 #: Kinds of description that are read: no methods, operators, bytes or calls of constructors.
@@ -31,35 +33,24 @@ _LOADERS = {
 }
 #: Modules of scikit-learn whose own classes are plain and whose own functions are pure.
 _MODULES = {
-    "sklearn.calibration",
-    "sklearn.compose._column_transformer",
-    "sklearn.feature_selection._mutual_info",
-    "sklearn.feature_selection._univariate_selection",
-    "sklearn.gaussian_process._gpc",
-    "sklearn.gaussian_process.kernels",
-    "sklearn.impute._iterative",
-    "sklearn.metrics._classification",
-    "sklearn.metrics._ranking",
-    "sklearn.metrics._regression",
-    "sklearn.metrics._scorer",
-    "sklearn.model_selection._split",
-    "sklearn.neural_network._stochastic_optimizers",
-    "sklearn.utils._bunch",
-    "sklearn.utils._metadata_requests",
+    f"sklearn.{name}"
+    for name in (
+        *("calibration", "compose._column_transformer", "feature_selection._mutual_info"),
+        *("feature_selection._univariate_selection", "gaussian_process._gpc"),
+        *("gaussian_process.kernels", "impute._iterative", "metrics._classification"),
+        *("metrics._ranking", "metrics._regression", "metrics._scorer", "model_selection._split"),
+        *("neural_network._stochastic_optimizers", "utils._bunch", "utils._metadata_requests"),
+    )
 }
 #: What else is trusted, beside the types that skops trusts.
 _TRUSTED = {
-    "functools.partial",
-    "numpy.dtype",
+    *("functools.partial", "numpy.dtype", "sklearn.tree._tree.Tree", "trisk.persistence._truth"),
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
-    "trisk.nn.backbones.chgnet.CHGNetPotential",
-    "trisk.nn.backbones.mace.MACEPotential",
+    *("trisk.nn.backbones.chgnet.CHGNetPotential", "trisk.nn.backbones.mace.MACEPotential"),
     "trisk.nn.backbones.sevennet.SevenNetPotential",
-    "trisk.persistence._truth",
 }
 _REMEDY = (
     "If it is a parameter, such as a calculator, set it to None by set_params before saving and "
@@ -77,7 +68,8 @@ def save(model, path):
 
     The file is a skops archive: arrays and JSON, no code. It does not hold what belongs to this
     machine or session: ``n_jobs``, ``memory``, ``checkpoint``, ``device``, ``callbacks``,
-    ``verbose``, and paths of weights (``pretrained``, ``pretrainer``, ``vectors``, ``weights``).
+    ``verbose``, paths of weights (``pretrained``, ``pretrainer``, ``vectors``, ``weights``), and a
+    search's study with its ``storage``, ``space``, ``sampler`` and ``pruner``.
 
     Parameters
     ----------
@@ -113,7 +105,7 @@ def save(model, path):
     unknown = _unknown_types(content)
     if unknown:
         raise TypeError(f"{name} holds {', '.join(unknown)}, which trisk does not store. {_REMEDY}")
-    _replace(Path(path), content)
+    replace_file(Path(path), content)
 
 
 def load(path, *, device="auto"):
@@ -162,24 +154,6 @@ def load(path, *, device="auto"):
             if device != "auto":  # networks are placed where their state is set
                 part.__setstate__(part.__getstate__())
     return model
-
-
-def _replace(path, content):
-    """Write a file beside the one to replace and rename it, so that it is whole at any moment."""
-    path = path.resolve()
-    # The tempfile module would make a file that nobody else may read.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            if path.is_file():
-                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _read(content):

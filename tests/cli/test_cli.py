@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ import pytest
 from short import shorten
 
 from trisk.cli import main
-from trisk.cli._files import CommandError
+from trisk.cli._files import CommandError, read_table, rounded
 from trisk.cli._fit import read as read_data
 from trisk.cli._main import _EXAMPLES, _PRESETS, _parser
 from trisk.datasets import load_band_gaps
@@ -100,6 +101,37 @@ def test_predict__bad_rows__named_or_left_empty(folder, capsys, tmp_path):
     assert pd.read_csv(out)["predicted band gap"].isna().tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("f,y\n\nFe2O3,1\nNaCl,2\n\nXx2,1\n", [], "line 6: 'Xx2' is no formula"),
+        ('f,note,y\nNaCl,"a\nb",2\nXx,c,3\n', ["--target", "y"], "line 4: 'Xx' is no formula"),
+        ("f,T,y\nNaCl,300,1\nKCl,400,2\nMgO,n/a,3\n", ["--process", "T"], "line 4: 'n/a' in 'T'"),
+        ("f,y\nNaCl,1\nKCl,2\n", ["--process", "y", "--target", "y"], "or the target"),
+        ("f,y\nNaCl,1\nKCl,2\n", ["--targets", "t.csv"], "goes with a folder"),
+        ("file,y\n,1\na.cif,2\n", ["--structure", "file"], "line 2: has no structure"),
+        ('file,y\n"{""a"": 1}",1\nb,2\n', ["--structure", "file"], "line 2: "),
+    ],
+)
+def test_fit__what_is_wrong__is_named_by_line(tmp_path, monkeypatch, text, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text(text)
+    with pytest.raises(CommandError, match=message):
+        read_rows("t.csv", *arguments)
+
+
+def test_predictions__keep_their_digits_at_any_size():
+    values = [1e-6, 3e-3, 120.0, 0.0, np.nan]
+    np.testing.assert_array_equal(rounded(values), values)
+    np.testing.assert_array_equal(rounded([1.2345e-6, 123.456], [1e-7, 30]), [1.23e-6, 123])
+
+
+def test_folder__lists_what_the_reader_takes(tmp_path):
+    for name in ("a.cif", "b.cif.bz2", "CONTCAR", "c.xyz.gz", "d.txt"):
+        (tmp_path / name).touch()
+    assert read_table(tmp_path)["file"].tolist() == ["CONTCAR", "a.cif", "b.cif.bz2", "c.xyz.gz"]
+
+
 def test_fit__leave_chemical_systems_out(folder, capsys):
     out = folder / "systems"
     arguments = [*FIT, *FAST, "--leave-out", "chemical_system", "--out", out]
@@ -172,10 +204,13 @@ def test_fit__folder_with_a_model__is_kept(folder, capsys):
 
 def read(path, *arguments):
     """Targets and whether they are classes, as `trisk fit` reads a table."""
-    command = ["fit", str(path), "--formula", "f", "--target", "t", "--out", "m", *arguments]
-    data = read_data(_parser().parse_args(command))
+    data = read_rows(path, "--formula", "f", "--target", "t", *arguments)
     assert data.X.tolist()[:2] == ["GaAs", "InP"]
     return data.y, data.classification
+
+
+def read_rows(path, *arguments):
+    return read_data(_parser().parse_args(["fit", str(path), "--out", "m", *arguments]))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +236,8 @@ def test_fit__other_separators_decimal_commas_and_encodings__are_read(tmp_path, 
         (["1,424", "2,350", "3,100"], "Column 't' holds '1,424' .* decimals or thousands"),
         (["1.424,5", "2.350,1", "3.100,0"], "Column 't' holds '1.424,5' and the like, which"),
         (["1 424", "2 350", "12 %"], "Column 't' holds '1 424' and the like, which are no numbers"),
-        (["1.4 eV", "0.9 eV", "1.1 eV"], "Column 't' holds 3 different texts in 3 rows"),
+        (["1.4 eV", "0.9 eV", "1.4 eV"], "Column 't' holds '1.4 eV' and the like, which are no"),
+        (["1.4eV", "0.9eV", "1.1eV"], "Column 't' holds 3 different texts in 3 rows"),
     ],
 )
 def test_fit__numbers_of_other_notations__are_no_classes(tmp_path, values, message):

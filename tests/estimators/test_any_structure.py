@@ -149,6 +149,8 @@ def test_properties_of_atoms_explain_bad_input(rattled):
         model.fit(crystals, np.arange(8.0))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(crystals, y[:-1])
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        model.fit(crystals, y, sample_weight=[1] * 7 + [-1])
     with pytest.raises(ValueError, match="requires y to be passed"):
         model.fit(crystals, None)
     with pytest.warns(UserWarning, match="row"):

@@ -255,3 +255,42 @@ def test_bad_targets_are_named(frames):
         model.fit(frames[:3], [0.0, 1.0])
     with pytest.raises(ValueError, match="'virial'"):
         model.fit(frames[:1], {"energy": [0.0], "virial": [np.zeros(6)]})
+
+
+def test_results_of_other_positions__are_refused():
+    frames = [bulk("Cu", cubic=True), bulk("Cu", cubic=True)]
+    calculator = EMT()
+    for seed, frame in enumerate(frames):
+        frame.rattle(0.1, seed=seed)
+        frame.calc = calculator
+        frame.get_potential_energy()
+    model = make(TriForcesPotential, max_epochs=1, **SMALL)
+    with pytest.raises(ValueError, match="Row 0 carries results of other positions"):
+        model.fit(frames)
+
+
+def test_forces_that_are_only_rounding__do_not_set_the_scale():
+    frames = [bulk("Cu", a=length) for length in (3.4, 3.5, 3.6, 3.8)]
+    for frame in frames:
+        frame.calc = EMT()
+        frame.get_potential_energy()
+    model = make(TriForcesPotential, max_epochs=1, **SMALL).fit(frames)
+    assert model.architecture_["scale"] == 1.0
+
+
+def test_close_atoms__are_scored_where_they_are_predicted(potential):
+    close = Atoms("Cu2", [[0, 0, 0], [0.4, 0, 0]])
+    assert potential.predict([close])["energy"].shape == (1,)
+    results = {"energy": [0.0], "forces": [np.array([[-1.0, 0, 0], [1.0, 0, 0]])]}
+    assert np.isfinite(potential.score([close], results))
+
+
+def test_no_structures__give_no_results(potential):
+    results = potential.predict([])
+    assert all(len(values) == 0 for values in results.values())
+    assert potential.predict([], as_frame=True).empty
+
+
+def test_negative_skin__is_refused(potential):
+    with pytest.raises(ValueError, match="skin must be a length in Å of 0 or more, not -1"):
+        potential.calculator(skin=-1.0)

@@ -17,7 +17,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import trisk
 from trisk import StructureRetriever, TriForcesPretrainer
 from trisk.estimators import TriForcesOptions
-from trisk.featurizers import ElementFractionFeaturizer, PowerSpectrumFeaturizer
+from trisk.featurizers import (
+    CrystalGraphFeaturizer,
+    ElementFractionFeaturizer,
+    PowerSpectrumFeaturizer,
+)
 from trisk.persistence import ModelFileError
 from trisk.structures import StructureError
 from trisk.testing import make_structures
@@ -198,6 +202,14 @@ def test_structures__by_power_spectrum__find_their_kind(crystals):
     )
     indices = retriever.fit(structures[:48]).kneighbors(structures[48:], return_distance=False)
     assert (kinds[:48][indices] == kinds[48:, None]).mean() > 0.9
+
+
+def test_graphs__are_structures_too(crystals):
+    structures = crystals[0][:8]
+    graphs = CrystalGraphFeaturizer(cutoff=6.0).fit_transform(structures)
+    model = StructureRetriever(n_neighbors=2)
+    expected = model.fit(structures).kneighbors(structures)[1]
+    np.testing.assert_array_equal(model.fit(graphs).kneighbors(graphs)[1], expected)
 
 
 def test_structures__by_elements__find_their_elements(crystals):

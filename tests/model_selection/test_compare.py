@@ -72,6 +72,21 @@ def test_equal_formulas__stay_in_one_fold_and_it_is_said():
     assert len(folds) == 3
 
 
+def test_formulas__are_found_beside_sample_numbers_and_one_that_is_wrong():
+    formulas = ["Fe2O3", "NaCl", "MgO", "CuO"] * 5
+    table = pd.DataFrame({"sample": [f"S{k}" for k in range(1, 21)], "alloy": formulas})
+    assert rows_of(table) == ("formulas", "alloy")
+    assert rows_of(["Xx2", *formulas]) == ("formulas", None)
+    assert rows_of(np.array(formulas, dtype=object)[:, None]) == ("formulas", None)
+
+
+def test_equal_rows_of_a_table__share_a_label_at_any_scale():
+    X = np.array([[1, np.nan], [1, np.nan], [2, 3], [4, 3]])
+    first, again, *others = material_labels(1e-9 * X)
+    assert first == again
+    assert len({first, *others}) == 3
+
+
 def test_process_columns_beside_formulas():
     X, y = (values[:60] for values in load_band_gaps())
     table = pd.DataFrame({"T (K)": np.arange(60.0), "dry": ["N", "Y"] * 30, "material": X})

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import Ridge
-from sklearn.metrics import mean_absolute_error, roc_auc_score
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+from sklearn.linear_model import BayesianRidge, LogisticRegression, Ridge
+from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, roc_auc_score
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, GroupKFold, KFold
 
 from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor, composition_pipeline
 from trisk.datasets import load_band_gaps, load_matbench
@@ -74,6 +74,22 @@ def test_classes__are_judged_by_probabilities(data, tmp_path):
     assert (results.folds["log_loss"] > 0).all()
     names = [path.name for path in results.save(tmp_path)]
     assert names == ["folds.csv", "predictions.csv", "calibration.png"]
+
+
+def test_search_of_a_model_with_spreads__gives_them(data):
+    X, y = data
+    grid = GridSearchCV(BayesianRidge(), {"tol": [1e-3, 1e-2]})
+    results = nested_cross_validate(grid, X, y, outer=2, verbose=0)
+    assert (results.predictions["y_std"] > 0).all()
+
+
+def test_classes__are_those_that_the_model_gives(data):
+    X, y = data
+    model = FixedThresholdClassifier(LogisticRegression(), threshold=0.1)
+    results = nested_cross_validate(model, X, y > 0, outer=3, verbose=0)
+    for fold, rows in results.predictions.groupby("fold"):
+        score = balanced_accuracy_score(rows["y_true"], rows["y_pred"])
+        assert results.folds["balanced_accuracy"][fold] == pytest.approx(score)
 
 
 def test_any_search_groups_and_splitter(data):

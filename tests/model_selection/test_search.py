@@ -221,13 +221,30 @@ def test_search__storage_of_other_data__is_refused(data, tmp_path):
     quiet(Ridge(), X, -y, space=SPACE, storage=storage, study_name="negative")
 
 
+@pytest.mark.parametrize("other", ["scoring", "parameter", "columns"])
+def test_search__storage_of_another_question__is_refused(data, tmp_path, other):
+    X, y = data
+    model, settings = Ridge(), {"space": SPACE, "storage": str(tmp_path / "study.log")}
+    quiet(model, X, y, scoring="r2", **settings)
+    quiet(Ridge(), X, y, scoring="r2", **settings)
+    with pytest.raises(ValueError, match="another estimator, scoring, other columns"):
+        quiet(
+            Ridge(fit_intercept=other != "parameter"),
+            X[:, :3] if other == "columns" else X,
+            y,
+            scoring="neg_mean_absolute_error" if other == "scoring" else "r2",
+            **settings,
+        )
+
+
 class Slow(Ridge):
     """Takes its time, and notes every fit."""
 
-    def __init__(self, alpha=1.0, *, log=None, delay=0.0):
+    delay = 0.0
+
+    def __init__(self, alpha=1.0, *, log=None):
         super().__init__(alpha)
         self.log = log
-        self.delay = delay
 
     def fit(self, X, y):
         time.sleep(self.delay)
@@ -242,7 +259,8 @@ def run_study(storage, log, delay, queue):
     y = X @ [1.0, -2.0, 0.5, 0.0]
     # Heartbeats as fast as Optuna allows, so that a killed process is missed soon.
     _study._HEARTBEAT, _study._GRACE = 1, 3
-    slow = Slow(log=str(log), delay=delay)
+    Slow.delay = delay  # of this process; a parameter would make another study
+    slow = Slow(log=str(log))
     search = quiet(slow, X, y, space=SPACE, storage=storage, n_trials=12, cv=2)
     queue.put(search.trials_dataframe()["alpha"].tolist())
 

@@ -301,6 +301,19 @@ def test_truncated_cif__is_refused_and_not_another_compound():
     assert read_one("\n".join(without_formula)).counts().tolist() == [7]
 
 
+def test_cif_of_two_crystals__is_refused():
+    text = Structure(Lattice.cubic(3), ["Cu"], [[0, 0, 0]]).to(fmt="cif")
+    with pytest.raises(StructureError, match="it holds 2 crystals; write a file of each"):
+        read_structures([text + text.replace("data_Cu", "data_other")])
+
+
+def test_poscar__scales_each_direction(tmp_path):
+    (tmp_path / "POSCAR").write_text("Cu\n1 1.0 2.\n3 0 0\n0 3 0\n0 0 3\nCu\n1\nC\n0 0 1\n")
+    atoms, _ = read_structures([tmp_path / "POSCAR"])
+    np.testing.assert_array_equal(atoms.lattices[0], np.diag([3, 3, 6]))
+    np.testing.assert_array_equal(atoms.positions[0], [0, 0, 2])
+
+
 def test_magnetic_cif__is_refused():
     text = CIF + "_space_group_magn.transform_BNS_Pp_abc 'a,b,c;0,0,0'\n"
     assert "magnetic and modulated" in cause_of(text)

@@ -3,15 +3,17 @@
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from ase.build import bulk
 from nested import make, small_encoder
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import (
     BatchScoring,
@@ -37,9 +39,11 @@ from trisk.estimators import (
     TriForcesRegressor,
 )
 from trisk.featurizers import CrystalGraphFeaturizer, ElementFractionFeaturizer
-from trisk.structures import CrystalGraphs
+from trisk.nn import to_batch
+from trisk.structures import CrystalGraphs, connect, read_structures
 from trisk.testing import make_structures
 from trisk.training.callbacks import GradientClipping, LearningRate
+from trisk.training.checkpoint import fingerprint
 from trisk.training.datasets import StructureDataset, pack
 
 _TABLE = {"hidden_dim": 8, "feedforward_dim": 8, "n_frequencies": 4, "n_members": 2}
@@ -187,6 +191,30 @@ def test_a_checkpoint_of_another_training_is_refused(network, tmp_path):
         fit(network, checkpoint=path, ema_decay=0.9, max_epochs=1)
     with pytest.raises(ValueError, match="belongs to a training with other data"):
         network.make(checkpoint=path, max_epochs=1).fit(X[:-1], y if y is None else y[:-1])
+
+
+def test_a_training_is_known_by_everything_in_its_graphs():
+    graphs = connect(read_structures(make_structures(8)[0])[0], 3.0)
+    others = [replace(graphs, pbc=~graphs.pbc), connect(graphs, 4.0)]
+    target = {"y": np.zeros(8)}
+    found = {
+        fingerprint(Ridge(), [StructureDataset(g, to_batch, target)], 0) for g in [graphs, *others]
+    }
+    assert len(found) == 3
+
+
+def test_atoms_of_large_structures_weigh_as_much_as_those_of_small_ones():
+    cells = [bulk("Cu") for _ in range(15)] + [bulk("Cu").repeat((5, 5, 4))]
+    graphs = connect(read_structures(cells)[0], 3.0)
+    weight = np.ones(115)
+    dataset = StructureDataset(graphs, to_batch, {}, {"weight": weight})
+    sums = {1: [], 100: []}
+    for batch, targets in dataset.batches(4, 0):
+        sizes = np.bincount(batch.atom_structure.numpy())
+        each = targets["weight"] / len(targets["weight"])  # the loss is a mean over atoms
+        for size in sums:
+            sums[size] += each[np.isin(batch.atom_structure, np.flatnonzero(sizes == size))]
+    np.testing.assert_allclose(np.mean(sums[1]), np.mean(sums[100]), rtol=1e-5)
 
 
 def test_any_damage_to_a_checkpoint_is_noticed(tmp_path):

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import math
 import re
 import shutil
 import sys
@@ -16,35 +15,24 @@ import pandas as pd
 
 _SHOWN = 5
 _MODEL, _FACTS = "model.trisk", "model.json"
-_TEXT = (str, type(None))
 #: What ``model.json`` holds, and as what; ``material`` is the column of formulas or structures.
 _KINDS: dict[str, Any] = {
-    "material": str,
-    "structures": bool,
-    "process": dict,
-    "target": str,
-    "unit": _TEXT,
-    "classification": bool,
+    **dict.fromkeys(("material", "target", "table", "made"), str),
+    **dict.fromkeys(("unit", "preset", "validation"), (str, type(None))),
+    **dict.fromkeys(("structures", "classification"), bool),
+    **dict.fromkeys(("process", "versions", "parameters"), dict),
+    **dict.fromkeys(("scores", "forest"), (dict, type(None))),
     "classes": (list, type(None)),
-    "preset": _TEXT,
-    "table": str,
     "n_rows": int,
-    "validation": _TEXT,
-    "scores": (dict, type(None)),
-    "forest": (dict, type(None)),
     "seconds": (int, float),
-    "made": str,
-    "versions": dict,
-    "parameters": dict,
 }
 #: Further files that commands put into the folder of a model.
 _BESIDE = {"folds.csv", "predictions.csv", "trials.csv", "parity.png", "calibration.png"}
 
-_DIGITS = r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)? *%?"
+_DIGITS = r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?(?: *%| +\D+)?"
 _DECIMAL_COMMA = r" *[+-]?\d+,\d+(?:[eE][+-]?\d+)? *"
 _THOUSANDS = r" *[+-]?[1-9]\d{0,2},\d{3} *"
 _UNIT = r".*\[(?P<unit>[^\[\]]+)\] *"
-_STRUCTURES = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz", ".json", ".cif.gz")
 
 
 class CommandError(Exception):
@@ -54,14 +42,15 @@ class CommandError(Exception):
 def read_table(path):
     """Read a CSV or Excel file as text, so that what a command passes on stays as it was.
 
-    Of a folder the names of its structure files are the only column.
+    The index are lines of the file. Names of a folder's structure files are its only column.
     """
     if Path(path).is_dir():
-        found = {p.name: p.name.lower() for p in sorted(Path(path).iterdir())}
-        names = [n for n, k in found.items() if k.endswith(_STRUCTURES) or k.startswith("poscar")]
+        from trisk.structures.readers import is_source
+
+        names = sorted(p.name for p in Path(path).iterdir() if p.is_file() and is_source(p.name))
         if not names:
-            raise CommandError(f"The folder {str(path)!r} holds no {', '.join(_STRUCTURES)} files.")
-        return pd.DataFrame({"file": names})
+            raise CommandError(f"The folder {str(path)!r} holds no CIF, POSCAR, XYZ or JSON files.")
+        return pd.DataFrame({"file": names}, index=range(1, len(names) + 1))
     if not Path(path).is_file():
         raise CommandError(f"There is no file {path!r}.")
     # "NA" may be meant as sodium (Na) typed in capitals: only an empty cell is missing.
@@ -72,13 +61,18 @@ def read_table(path):
             if Path(path).suffix == ".xlsx":
                 table = pd.read_excel(path, **settings)
             else:
-                table = _read_any_csv(path, settings | {"index_col": False})
+                settings |= {"index_col": False, "skip_blank_lines": False}
+                table = _read_any_csv(path, settings)
     except ImportError as error:
         raise CommandError(
             f"{path!r} needs the package openpyxl (pip install openpyxl); or save it as CSV."
         ) from error
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise CommandError(f"{path!r} cannot be read as a table: {error}") from error
+    # The header is line 1; cells may hold lines too.
+    more = table.apply(lambda c: c.str.count("\n")).sum(axis=1).cumsum().shift(fill_value=0)
+    table.index = np.arange(2, len(table) + 2) + more.to_numpy(dtype=int)
+    table = table.dropna(how="all")
     if table.empty:
         raise CommandError(f"{path!r} holds no rows.")
     return table
@@ -169,10 +163,11 @@ def read_process(table, names, path, kinds=None):
         values = _with_decimal_points(column(table, name, path))
         numbers = pd.to_numeric(values, errors="coerce")
         wrong = values[values.notna() & numbers.isna()]
-        kind = (kinds or {}).get(name) or ("text" if len(wrong) else "number")
+        is_text = len(wrong) > values.count() / 2
+        kind = (kinds or {}).get(name) or ("text" if is_text else "number")
         if kind == "number" and len(wrong):
-            first = f"line {wrong.index[0] + 2}: {wrong.iloc[0]!r}"
-            raise CommandError(f"{first} in {name!r} is no number.")
+            first = f"line {wrong.index[0]}: {wrong.iloc[0]!r} in {name!r} is no number"
+            raise CommandError(f"{first}. A cell may be empty where the value is not known.")
         if kinds is None and kind == "text" and values.nunique() > len(values) / 2:
             raise CommandError(
                 f"Column {name!r} holds {values.nunique()} different texts in {len(values)} rows, "
@@ -187,7 +182,7 @@ def read_crystals(values, folder):
     from trisk.structures import read_structures
 
     given = [value if isinstance(value, str) else "" for value in values]
-    paths = [text if "\n" in text else str(_find(Path(folder) / text)) for text in given]
+    paths = [t if "\n" in t or t[:1] in ("", "{") else str(_find(Path(folder) / t)) for t in given]
     _, errors = read_structures(paths, on_error="nan")
     problems = {error.row: f"{given[error.row][:60]!r}: {error.cause}" for error in errors}
     missing = values.isna().to_numpy().nonzero()[0]
@@ -202,10 +197,12 @@ def _find(path):
 
 
 def rounded(values, spread=None):
-    """Numbers without digits that mean nothing: to the second digit of a typical spread."""
-    finite = np.asarray(values if spread is None else spread, dtype=float)
-    scale = np.nanstd(finite) / 100 if spread is None else np.nanmedian(finite)
-    return np.round(values, max(0, 1 - math.floor(math.log10(scale)))) if scale > 0 else values
+    """Each number to the second digit of its spread, or without one to six digits."""
+    with np.errstate(divide="ignore"):
+        scale = np.log10(np.abs(values if spread is None else spread))
+    digits = (5 if spread is None else 1) - np.floor(scale)
+    pairs = zip(np.asarray(values, dtype=float), digits, strict=True)
+    return np.array([round(v, max(0, int(d))) if np.isfinite(d) else v for v, d in pairs])
 
 
 def formula_problems(formulas):
@@ -220,34 +217,26 @@ def formula_problems(formulas):
 
 def target_problems(target, classification):
     """What is wrong with targets that cannot be used, by position."""
-    problems = {}
-    for row, value in enumerate(target):
+    problems, numbers = {}, pd.to_numeric(target, errors="coerce")
+    for row, (value, number) in enumerate(zip(target, numbers, strict=True)):
         if pd.isna(value):
             problems[row] = f"has no {target.name!r}"
-        elif not classification and not _is_number(value):
+        elif not classification and not np.isfinite(number):
             problems[row] = f"{value!r} in {target.name!r} is no finite number"
     return problems
 
 
-def _is_number(value):
-    try:
-        return math.isfinite(float(value))
-    except ValueError:
-        return False
-
-
-def handle_problems(problems, n_rows, *, skip):
+def handle_problems(problems, lines_of_file, *, skip):
     """Stop at unusable rows, or say which are skipped."""
     if not problems:
         return
-    # The header is line 1 of the file.
-    lines = [f"line {row + 2}: {problems[row]}" for row in sorted(problems)[:_SHOWN]]
+    lines = [f"line {lines_of_file[row]}: {problems[row]}" for row in sorted(problems)[:_SHOWN]]
     if len(problems) > _SHOWN:
         lines.append(f"and {len(problems) - _SHOWN} more")
-    text = f"{len(problems)} of {n_rows} rows cannot be used:\n  " + "\n  ".join(lines)
+    text = f"{len(problems)} of {len(lines_of_file)} rows cannot be used:\n  " + "\n  ".join(lines)
     if not skip:
         raise CommandError(f"{text}\nCorrect them, or pass --skip-bad-rows.")
-    if len(problems) == n_rows:
+    if len(problems) == len(lines_of_file):
         raise CommandError(text)
     print(f"skipped: {text}", file=sys.stderr)
 

@@ -12,9 +12,8 @@ import pandas as pd
 
 from trisk.cli import _files
 from trisk.cli._files import CommandError
+from trisk.cli._report import SCORE_NAMES
 
-#: Scores in the order in which they are told.
-SCORES = ("mae", "rmse", "r2", "roc_auc", "balanced_accuracy", "log_loss")
 _PACKAGES = ("trisk", "torch", "scikit-learn", "numpy")
 
 
@@ -79,6 +78,8 @@ def read(options):
         if options.targets is None:
             raise CommandError(f"{path!r} is a folder: pass --targets with a table of its files.")
         path, folder = options.targets, Path(path)
+    elif options.targets is not None:
+        raise CommandError(f"--targets goes with a folder of structures, and {path!r} is none.")
     table = _files.read_table(path)
     structures = options.structure is not None or path == options.targets
     if structures:
@@ -87,6 +88,8 @@ def read(options):
         material = options.formula or _find_formulas(table, path)
     names = _files.column(table, material, path)
     name = options.target or _find_target(table, {material, *options.process}, path)
+    if taken := {material, name}.intersection(options.process):
+        raise CommandError(f"--process {' '.join(taken)}: it is the material or the target.")
     target = _files.column(table, name, path)
     asked = options.classification
     if asked is None and options.preset.endswith(("glass", "metallicity")) and not structures:
@@ -100,7 +103,7 @@ def read(options):
     else:
         unusable = _files.formula_problems(names)
     problems |= unusable
-    _files.handle_problems(problems, len(table), skip=options.skip_bad_rows)
+    _files.handle_problems(problems, table.index, skip=options.skip_bad_rows)
     kept = [row for row in range(len(table)) if row not in problems]
     y = target.iloc[kept]
     y = y.infer_objects() if classification else y.astype(float)
@@ -223,7 +226,7 @@ def _validate(options, estimator, data, folder):
     scores, of_forest = (
         {
             c: found.folds[c].tolist()
-            for c in SCORES
+            for c in SCORE_NAMES
             if c in found.folds and found.folds[c].notna().all()  # R² of one row is not defined
         }
         for found in (results, beside)
@@ -239,7 +242,7 @@ def _validate(options, estimator, data, folder):
 def shown_score(values):
     """Mean and standard deviation, to three digits or the second one of the deviation."""
     mean, deviation = np.mean(values), np.std(values)
-    return f"{_files.rounded(mean, [deviation or 1e-3 * abs(mean)]):.6g} ± {deviation:.2g}"
+    return f"{_files.rounded([mean], [deviation or 1e-3 * abs(mean)])[0]:.6g} ± {deviation:.2g}"
 
 
 def _study(options, folder):

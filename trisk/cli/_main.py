@@ -47,13 +47,9 @@ _EXAMPLES = {
 def main(arguments=None):
     """Run one command, of the process's command line if None is given; return its exit code."""
     options = _parser().parse_args(arguments)
-    from trisk.featurizers import FeaturizationError
-    from trisk.persistence import ModelFileError
-
-    expected = (CommandError, FeaturizationError, ModelFileError, OSError)
     try:
         importlib.import_module(f"trisk.cli._{options.command}").run(options)
-    except expected as error:
+    except (CommandError, OSError, ValueError) as error:
         print(f"trisk {options.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -22,7 +22,7 @@ def run(options):
         X, problems = _files.read_crystals(materials, folder)
     else:
         X, problems = materials, _files.formula_problems(materials)
-    _files.handle_problems(problems, len(table), skip=options.skip_bad_rows)
+    _files.handle_problems(problems, table.index, skip=options.skip_bad_rows)
     good = np.array([row not in problems for row in range(len(table))])
     X = X[good]
     if facts["process"]:

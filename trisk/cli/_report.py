@@ -13,7 +13,7 @@ from trisk.cli._files import CommandError, check_writable, read_facts, read_mode
 from trisk.data import data_file
 
 _WORST = 10
-_SCORE_NAMES = {
+SCORE_NAMES = {
     "mae": "mean absolute error",
     "rmse": "root mean squared error",
     "r2": "R²",
@@ -111,7 +111,7 @@ def _scores(facts):
     header = ["", "mean", "standard deviation", *(f"fold {k}" for k in table.index)]
     for name in facts["scores"]:
         unit = f", {facts['unit']}" if facts["unit"] and name in ("mae", "rmse") else ""
-        named = {_SCORE_NAMES.get(name, name) + unit: table[name]}
+        named = {SCORE_NAMES.get(name, name) + unit: table[name]}
         if name in forest:
             named["– of a forest"] = forest[name]
         for label, values in named.items():
@@ -143,8 +143,8 @@ def _held_out(folder, facts):
     else:
         doubt = (table["y_pred"] - table["y_true"]).abs()
     rows = [
-        [row["formula"], _short(row["y_true"]), _short(row["y_pred"]), index + 2, row["fold"]]
-        for index, row in table.loc[doubt.nlargest(_WORST).index].iterrows()
+        [row["formula"], _short(row["y_true"]), _short(row["y_pred"]), line, row["fold"]]
+        for line, row in table.iloc[doubt.reset_index(drop=True).nlargest(_WORST).index].iterrows()
     ]
     header = ["formula", "measured", "predicted", "line of the file", "fold"]
     note = "<p>Mistakes in the data are often found here.</p>"

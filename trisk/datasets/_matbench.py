@@ -3,10 +3,11 @@
 import difflib
 import hashlib
 import os
-import tempfile
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
+
+from trisk._replace import replace_file
 
 _TIMEOUT = 10  # seconds without an answer after which a download is given up
 
@@ -176,6 +177,4 @@ def _download(url, path, sha256):
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"what {url} sent has another checksum than matminer's records give")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
-        partial.write(content)
-    Path(partial.name).replace(path)
+    replace_file(path, content)

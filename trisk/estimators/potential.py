@@ -3,11 +3,13 @@
 import copy
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.linear_model import HuberRegressor
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from trisk._compat import Interval, StrOptions
@@ -22,6 +24,8 @@ from trisk.estimators.simulation import (
 from trisk.estimators.triforces import SupervisedTriForces, as_potential, build_encoder
 from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork, to_batch
 from trisk.structures.checks import SHORTEST_BOND
+from trisk.structures.graphs import CrystalGraphs
+from trisk.structures.rows import as_value_list
 from trisk.training.datasets import StructureDataset
 from trisk.training.net import drawing_from, resolve_device
 from trisk.training.settings import AutomaticSchedule
@@ -49,6 +53,8 @@ _KEYS = {
 # Of fits of references: penalty of the robust one, and how much compositions must differ for
 # least squares to tell elements apart; chosen on frames of 89 elements.
 _PENALTY, _LEAST = 3.0, 0.1
+# eV/atom, eV/Å and eV/Å³ below which the spread of results is noise of the calculation.
+_NOISE = {"energy": 1e-5, "forces": 1e-4, "stress": 1e-6}
 # Å; the least distance of atoms in predictions of a potential that knows how they repel.
 _CLOSEST = 0.01
 
@@ -93,7 +99,17 @@ def read_targets(X, y, counts, keys=None):
 
 def _results_of(X, keys):
     """Results that Atoms carry, without computing anything: one dictionary for each."""
-    rows = [_results(frame, keys) for frame in X]
+    frames: Any = X if isinstance(X, CrystalGraphs) else as_value_list(X, "structures")
+    frames = [frame.toatoms() if hasattr(frame, "toatoms") else frame for frame in frames]
+    for row, frame in enumerate(frames):
+        calculator: Any = getattr(frame, "calc", None)
+        holds = getattr(calculator, "atoms", None) is not None and calculator.results
+        if holds and calculator.check_state(frame):
+            raise ValueError(
+                f"Row {row} carries results of other positions than its own. Keep results at once: "
+                "frame.calc = SinglePointCalculator(frame, **frame.calc.results)."
+            )
+    rows = [_results(frame, keys) for frame in frames]
     for name, key in keys.items():
         if key is not None and not any(name in row for row in rows):
             raise ValueError(f"No structure has {key!r} in Atoms.info or Atoms.arrays: {name}_key.")
@@ -263,7 +279,7 @@ class TriForcesPotential(SupervisedTriForces):
             graphs, rest["energy"], robust=own is not None
         )
         rest = rest | {"energy": energies}
-        scales = {f"{name}_scale": _spread(values) for name, values in rest.items()}
+        scales = {f"{name}_scale": _spread(rest[name], least) for name, least in _NOISE.items()}
         references = dict(zip(self.elements_.tolist(), self.references_.tolist(), strict=True))
         self.architecture_ |= {"references": references, "scale": scales["forces_scale"]}
         dataset = StructureDataset(
@@ -291,8 +307,7 @@ class TriForcesPotential(SupervisedTriForces):
         return {name: getattr(self, f"{name}_key") for name in RESULTS}
 
     def _build(self, architecture):
-        own = ("references", "scale", "repulsion")
-        streams = build_encoder(**{k: v for k, v in architecture.items() if k not in own})
+        streams = build_encoder(**architecture)
         # Files of earlier snapshots know of no repulsion.
         repulsion = architecture["cutoff"] if architecture.get("repulsion") else None
         references, scale, width = (architecture[k] for k in ("references", "scale", "hidden_dim"))
@@ -362,7 +377,7 @@ class TriForcesPotential(SupervisedTriForces):
         graphs = self._connect(X, min_distance=self._closest)
         results = self._evaluate(graphs, dtype)
         for name in _OF_ATOMS & set(results):
-            results[name] = np.split(results[name], graphs.offsets["atom"][1:-1])
+            results[name] = np.split(results[name], graphs.offsets["atom"][1:])[:-1]
         results["stress"] = matrix_to_voigt(results["stress"])
         if not return_std:
             results = {name: values for name, values in results.items() if "_std" not in name}
@@ -405,15 +420,14 @@ class TriForcesPotential(SupervisedTriForces):
             R² over all components of known forces; of energies per atom without any.
         """
         check_is_fitted(self)
-        graphs = self._connect(X)
+        graphs = self._connect(X, min_distance=self._closest)
         counts = graphs.counts("atom")
         targets, results = read_targets(X, y, counts, self._keys()), self._evaluate(graphs)
         true, predicted = targets["forces"], results["forces"]
         if not np.isfinite(true).any():
             true, predicted = targets["energy"] / counts, results["energy"] / counts
         known = np.isfinite(true)
-        residual = np.square(true - predicted)[known].sum()
-        return float(1 - residual / np.square(true - true[known].mean())[known].sum())
+        return float(r2_score(true[known], predicted[known]))
 
     def calculator(self, skin=0.5, dtype=None):
         """Make an ASE calculator.
@@ -484,8 +498,8 @@ def _fit_references(graphs, energies, *, robust):
     return elements, references, energies - shares @ references
 
 
-def _spread(values):
-    """Root mean square of known values; one if there are none or all are zero."""
+def _spread(values, least):
+    """Root mean square of known values; one if there are none or it is less than the least."""
     known = values[np.isfinite(values)]
     spread = float(np.sqrt(np.mean(np.square(known)))) if len(known) else 0.0
-    return spread if spread > 0 else 1.0
+    return spread if spread > least else 1.0

@@ -19,6 +19,7 @@ from trisk.estimators.base import document
 from trisk.estimators.triforces import (
     BaseTriForces,
     TriForcesRegressor,
+    as_potential,
     build_encoder,
     load_pretrained,
 )
@@ -158,6 +159,8 @@ class TriForcesPretrainer(BaseTriForces):
         self._validate_params()
         options = self.options("network")
         weights = self._objective_weights(options)
+        if self.masked_share is not None and as_potential(options._backbone()) is not None:
+            raise ValueError("A universal potential needs masked_share=None, masking_weight=0.")
         graphs = self._read_training(X)
         make_views = ViewMaker(
             options.cutoff,
@@ -202,9 +205,8 @@ class TriForcesPretrainer(BaseTriForces):
         return read_structures(X)[0] if not self.__sklearn_is_fitted__() else super()._connect(X)
 
     def _build(self, architecture):
-        streams = {k: v for k, v in architecture.items() if k != "n_slices"}
         width, n_slices = architecture["hidden_dim"], architecture["n_slices"]
-        return PretrainingNetwork(build_encoder(**streams), width, n_slices=n_slices)
+        return PretrainingNetwork(build_encoder(**architecture), width, n_slices=n_slices)
 
     def _objective_weights(self, options):
         """Weights by objective, after a check that each has what it needs."""

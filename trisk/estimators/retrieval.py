@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 from trisk._compat import HasMethods, Interval, KNeighborsMixin, StrOptions
 from trisk.estimators.base import NetworkEstimator
 from trisk.structures import read_structures
-from trisk.structures.graphs import scale_volumes
+from trisk.structures.graphs import CrystalGraphs, scale_volumes
 from trisk.structures.readers import to_pymatgen
 
 _NUMBERED = re.compile(r"(?P<block>.+) \d+")
@@ -458,7 +458,7 @@ def _is_fitted(transformer):
 
 def _is_table(X):
     """Whether X holds embeddings, not structures."""
-    return getattr(X, "ndim", 1) == 2 and X.shape[1] > 1
+    return not isinstance(X, CrystalGraphs) and getattr(X, "ndim", 1) == 2 and X.shape[1] > 1
 
 
 def _shown(names):

@@ -39,6 +39,8 @@ class Evaluator:
     """
 
     def __init__(self, potential, skin, dtype):
+        if not skin >= 0:
+            raise ValueError(f"skin must be a length in Å of 0 or more, not {skin!r}.")
         self.potential = potential
         self.skin = skin
         self.modules = potential._modules(dtype)

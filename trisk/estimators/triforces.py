@@ -19,10 +19,9 @@ from sklearn.utils.validation import (
     check_array,
     check_consistent_length,
     check_is_fitted,
-    column_or_1d,
 )
 
-from trisk._compat import HasMethods, Interval, StrOptions, clone_parameters
+from trisk._compat import HasMethods, Interval, StrOptions, check_sample_weight, clone_parameters
 from trisk._frames import FrameTransformer
 from trisk.data import data_file
 from trisk.estimators.base import (
@@ -193,9 +192,10 @@ class TriForcesOptions(Options):
 
 
 def build_encoder(
-    *, backbone, backbone_params, streams, cutoff, hidden_dim, n_layers, stoichiometry, class_token
-):
-    """Make the streams; the parameters are those of :class:`TriForcesOptions`."""
+    *, backbone, backbone_params, streams, cutoff, hidden_dim, n_layers, stoichiometry,
+    class_token, **_
+):  # fmt: skip
+    """Make the streams; the parameters are those of :class:`TriForcesOptions` and of heads."""
     composition = structure = interaction = None
     if "composition" in streams:
         composition = CompositionStream(
@@ -630,10 +630,9 @@ class PropertyTriForces(SupervisedTriForces):
         return 1.0
 
     def _build(self, architecture):
-        heads = ("n_outputs", "pooling", "dropout", "n_context")
-        streams = build_encoder(**{k: v for k, v in architecture.items() if k not in heads})
-        head = {name: architecture[name] for name in heads}
-        n_outputs, width = head.pop("n_outputs"), architecture["hidden_dim"]
+        streams = build_encoder(**architecture)
+        head = {name: architecture[name] for name in ("pooling", "dropout", "n_context")}
+        width, n_outputs = architecture["hidden_dim"], architecture["n_outputs"]
         return PropertyNetwork(streams, PropertyHead(streams.widths, width, n_outputs, **head))
 
     def _with_context(self, graphs, X):
@@ -762,10 +761,7 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
         check_given(self, y)
         counts = graphs.counts("atom")
         values = join_atoms(y, counts)
-        weight = np.ones(len(counts))
-        if sample_weight is not None:
-            weight = column_or_1d(sample_weight, dtype=np.float64)
-            check_consistent_length(graphs, weight)
+        weight = check_sample_weight(sample_weight, counts, dtype=float, ensure_non_negative=True)
         used = np.repeat(weight, counts) > 0
         if used.sum() < 2:
             raise ValueError("TriForcesRegressor needs at least 2 atoms of positive weight to fit.")
@@ -776,7 +772,7 @@ class TriForcesRegressor(RegressorTask, PropertyTriForces):
         combined = self._combine(outputs, self._sizes(graphs))
         if self.level == "structure":
             return combined
-        return tuple(np.split(values, graphs.offsets["atom"][1:-1]) for values in combined)
+        return tuple(np.split(values, graphs.offsets["atom"][1:])[:-1] for values in combined)
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R² of the predictions, over all atoms if these have them.

@@ -1,5 +1,6 @@
 """Folds that leave whole families of materials out, to tell how far a model extrapolates."""
 
+import itertools
 import warnings
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -156,9 +157,13 @@ def _is_table(X):
 
 
 def _read_materials(materials, by):
-    """Compositions of the rows, or for prototypes the structures where there are some."""
+    """Compositions of the rows, or for prototypes the crystals where there are some."""
     from pymatgen.core import Composition
 
+    from trisk.featurizers.composition.formulas import parse_compositions
+    from trisk.model_selection._compare import is_structure
+    from trisk.structures.elements import ELEMENT_SYMBOLS
+    from trisk.structures.readers import read_structures, to_pymatgen
     from trisk.structures.rows import as_value_list
 
     if _is_table(materials):
@@ -166,27 +171,19 @@ def _read_materials(materials, by):
             "The rows are columns of numbers. Pass the formulas or structures of the rows as "
             "materials=…"
         )
-    read = []
-    for row, material in enumerate(as_value_list(materials)):
-        if hasattr(material, "lattice") and by == "prototype":
-            read.append(material)
-            continue
-        try:
-            read.append(getattr(material, "composition", None) or Composition(material))
-        except (TypeError, ValueError):
-            read.append(_read_structure(material, row, by))
+    values = as_value_list(materials)
+    table, errors = parse_compositions(values)
+    for error in errors:
+        raise ValueError(f"Row {error.row} is no material: {error.formula[:60]!r} ({error.cause}).")
+    symbols = [ELEMENT_SYMBOLS[number - 1] for number in table.elements]
+    pairs = list(zip(symbols, table.amounts, strict=True))
+    read = [Composition(dict(pairs[i:j])) for i, j in itertools.pairwise(table.offsets)]
+    if by == "prototype":
+        rows = [row for row, value in enumerate(values) if is_structure(value)]
+        found, _ = read_structures([values[row] for row in rows])
+        for k in np.flatnonzero(found.pbc.all(axis=1)):
+            read[rows[k]] = to_pymatgen(found, k)
     return read
-
-
-def _read_structure(source, row, by):
-    """A crystal, or its composition where that is all that matters or it is no crystal."""
-    from trisk.structures.readers import read_structures, to_pymatgen
-
-    found, errors = read_structures([source], on_error="nan")
-    if errors:
-        raise ValueError(f"Row {row} is no material: {source!r:.60} ({errors[0].cause}).")
-    crystal = to_pymatgen(found, 0)
-    return crystal if by == "prototype" and found.pbc.all() else crystal.composition
 
 
 def _prototype(material):
@@ -214,7 +211,7 @@ def _cluster(X, n_clusters, seed):
     if not _is_table(X):
         from trisk.featurizers import MagpieFeaturizer
 
-        X = MagpieFeaturizer(missing="mean").fit_transform(_read_materials(X, "kmeans"))
+        X = MagpieFeaturizer(missing="mean").fit_transform(X)
     if n_clusters > len(X):
         raise ValueError(f"{len(X)} rows make no {n_clusters} clusters: pass n_splits=…")
     scaled = StandardScaler().fit_transform(np.asarray(X, dtype=float))

@@ -218,6 +218,8 @@ def material_labels(X):
         values = ElementFractionFeaturizer().fit_transform(X).to_numpy()
     else:
         values = np.asarray(X, dtype=float)
+        values = np.where(np.isnan(values), np.inf, values)  # which equals itself
+        return np.unique(values, axis=0, return_inverse=True)[1].ravel()
     return np.unique(np.round(values, 6), axis=0, return_inverse=True)[1].ravel()
 
 
@@ -228,18 +230,19 @@ def rows_of(X):
 
     if isinstance(X, CrystalGraphs):
         return "structures", None
-    if hasattr(X, "columns") and len(X.columns) == 1:
-        X = X.iloc[:, 0]
+    if getattr(X, "ndim", 1) == 2 and X.shape[1] == 1:
+        X = X.iloc[:, 0] if hasattr(X, "iloc") else X[:, 0]
     if hasattr(X, "columns"):
         found = {}
         for name in X.columns:
             values = X[name].dropna()
             if pd.api.types.is_numeric_dtype(values) or values.empty:
                 continue
-            if _is_structure(values.iloc[0]):
+            if is_structure(values.iloc[0]):
                 return "structures", name
-            if not parse_compositions(values[:_ROWS_READ].tolist())[1]:
-                found[name] = values.nunique()
+            read, errors = parse_compositions(values[:_ROWS_READ].tolist())
+            if len(errors) <= read.n_rows / 2:  # S1, S2, … are sulfur or sample numbers
+                found[name] = len(np.unique(read.elements)), values.nunique()
         if found:
             return "formulas", max(found, key=found.__getitem__)
         return "table", None
@@ -247,12 +250,12 @@ def rows_of(X):
     first = values[0]
     if isinstance(first, int | float | np.number | list | tuple | np.ndarray):
         return "table", None
-    if _is_structure(first) or parse_compositions(values)[1]:
+    if is_structure(first) or len(parse_compositions(values)[1]) > len(values) / 2:
         return "structures", None
     return "formulas", None
 
 
-def _is_structure(value):
+def is_structure(value):
     """Whether a value is an object, path, text or dict of a structure, and not a formula."""
     from trisk.structures.readers import is_source
 

@@ -268,13 +268,14 @@ class _Fold:
 
 def _predict(model, X):
     """Predictions and whatever tells how sure they are."""
-    last = last_step(getattr(model, "best_estimator_", model))
+    model = getattr(model, "best_estimator_", model)
+    last = last_step(model)
     if hasattr(model, "predict_proba"):
         probabilities = model.predict_proba(X)
         if isinstance(probabilities, np.ndarray):  # a list, where there are several targets
             classes = np.asarray(model.classes_)
             columns = {f"probability {c}": probabilities[:, k] for k, c in enumerate(classes)}
-            return {"y_pred": classes[probabilities.argmax(axis=1)], **columns}
+            return {"y_pred": model.predict(X), **columns}
     elif "return_std" in inspect.signature(last.predict).parameters and getattr(
         last, "_has_spread", True
     ):

@@ -1,6 +1,7 @@
 """Search for hyperparameters by Optuna, with scikit-learn's interface."""
 
 import os
+import re
 import time
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -229,7 +230,7 @@ class OptunaSearch(BaseSearchCV):
             values = np.asarray(y)
         except ValueError:  # an array for each structure, with a value for each of its atoms
             values = [np.asarray(of_structure) for of_structure in y]
-        made_of = joblib.hash((type(self.estimator).__name__, values, folds))
+        made_of = joblib.hash((_describe(self.estimator, self.scoring, X), values, folds))
         objective = Objective(self.estimator, space, X, y, folds, self.scorer_, params)
         if n_jobs > 1:
             joblib.Parallel(n_jobs=n_jobs)(
@@ -263,8 +264,8 @@ class OptunaSearch(BaseSearchCV):
         if attributes.get("made_of", made_of) != made_of:
             raise ValueError(
                 f"The study {study.study_name!r} in {self.storage!r} was made with another "
-                "estimator, other targets or other folds. Pass another study_name or storage, "
-                "and an integer random_state to a splitter that shuffles."
+                "estimator, scoring, other columns, targets or folds. Pass another study_name or "
+                "storage, and an integer random_state to a splitter that shuffles."
             )
         seed = self.random_state
         if seed is None:
@@ -273,6 +274,10 @@ class OptunaSearch(BaseSearchCV):
             study.set_user_attr(name, value)
         study.sampler = self.sampler or PerTrialSampler(seed)
         return study, heartbeats
+
+    def __getstate__(self):
+        """Without the study, whose storage belongs to this session."""
+        return {k: v for k, v in super().__getstate__().items() if k != "study_"}
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "best_estimator_" if self.refit else "best_params_")
@@ -320,6 +325,16 @@ class OptunaSearch(BaseSearchCV):
             return super().predict(X)
         check_is_fitted(self)
         return self.best_estimator_.predict(X, **parameters)
+
+
+def _describe(estimator, scoring, X):
+    """What makes trials comparable beside targets and folds, without what changes no score."""
+    names = estimator.get_params()
+    free = [n for n in names if n.rpartition("__")[2] in ("device", "n_jobs", "verbose", "memory")]
+    parameters = clone(estimator).set_params(**dict.fromkeys(free)).get_params()
+    columns = list(X.columns) if hasattr(X, "columns") else getattr(X, "shape", ())[1:]
+    text = repr((type(estimator).__name__, sorted(parameters.items()), scoring, columns))
+    return re.sub(r" at 0x[0-9a-f]+", "", text)  # where functions are in memory
 
 
 def _run_trials(search, made_of, objective, verbose):

@@ -1,6 +1,5 @@
 """Batches of crystals as tensors, and sums over their atoms, bonds and neighbours."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
@@ -125,16 +124,12 @@ class _Tensors:
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Self:
         """Move to a device, and what is no integer to a floating-point type."""
-        return self._map(lambda v: v.to(device, dtype if v.is_floating_point() else None))
-
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         changed: dict[str, Any] = {}
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                changed[field.name] = change(value)
-            elif isinstance(value, _Tensors):
-                changed[field.name] = value._map(change)
+            if isinstance(value, Tensor | _Tensors):
+                is_whole = isinstance(value, Tensor) and not value.is_floating_point()
+                changed[field.name] = value.to(device, None if is_whole else dtype)
         return replace(self, **changed)  # type: ignore[type-var]
 
 

@@ -9,17 +9,11 @@ from trisk.structures.neighbors import find_neighbors
 __all__ = ["CrystalGraphs", "connect"]
 
 #: Array name → (the level whose rows it counts, the level its values point to or None).
-_LEVELS = {
-    "atomic_numbers": ("atom", None),
-    "positions": ("atom", None),
-    "atom_features": ("atom", None),
-    "lattices": ("structure", None),
-    "pbc": ("structure", None),
-    "context": ("structure", None),
+LEVELS = {
+    **dict.fromkeys(("atomic_numbers", "positions", "atom_features"), ("atom", None)),
+    **dict.fromkeys(("lattices", "pbc", "context"), ("structure", None)),
     "bond_atoms": ("bond", "atom"),
-    "bond_images": ("bond", None),
-    "bond_lengths": ("bond", None),
-    "bond_sensors": ("bond", None),
+    **dict.fromkeys(("bond_images", "bond_lengths", "bond_sensors"), ("bond", None)),
     "angle_bonds": ("angle", "bond"),
     "angle_cosines": ("angle", None),
     "dihedral_angles": ("dihedral", "angle"),
@@ -179,7 +173,7 @@ class CrystalGraphs:
             rows[level] = np.arange(offsets[level][-1]) - np.repeat(shift, counts)
             shifts[level] = shift
         arrays = {}
-        for name, (level, target) in _LEVELS.items():
+        for name, (level, target) in LEVELS.items():
             values = getattr(self, name)[rows[level]]
             if target is not None:
                 shift = np.repeat(shifts[target], np.diff(offsets[level]))
@@ -208,7 +202,7 @@ class CrystalGraphs:
         counts = {level: [batch.counts(level) for batch in batches] for level in _OFFSETS}
         offsets = {level: _offsets(np.concatenate(parts)) for level, parts in counts.items()}
         arrays = {}
-        for name, (_, target) in _LEVELS.items():
+        for name, (_, target) in LEVELS.items():
             parts = [getattr(batch, name) for batch in batches]
             if target is not None:
                 starts = np.cumsum([0, *(part.sum() for part in counts[target])])
@@ -217,7 +211,7 @@ class CrystalGraphs:
         return cls(offsets=offsets, names=names, **arrays)
 
 
-assert {field.name for field in fields(CrystalGraphs)} == {*_LEVELS, "offsets", "names"}
+assert {field.name for field in fields(CrystalGraphs)} == {*LEVELS, "offsets", "names"}
 
 
 def connect(X, cutoff, *, min_distance=0.5):

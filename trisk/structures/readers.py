@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from io import StringIO
@@ -344,8 +345,9 @@ def _from_xyz(text):
 def _from_poscar(text):
     lines = [line.split() for line in _lines(text)]
     lattice = _vectors(line[:3] for line in lines[2:5])
-    scale = float(lines[1][0])
-    if scale < 0:  # the volume
+    is_vector = len(lines[1]) == 3 and re.fullmatch(r"[\d.eE+ -]+", " ".join(lines[1]))
+    scale = np.array(lines[1] if is_vector else lines[1][0], dtype=float)
+    if scale.min() < 0:  # the volume
         scale = np.cbrt(-scale / abs(np.linalg.det(lattice)))
     named = list(takewhile(lambda words: not _are_counts(words), lines[5:]))
     counted = list(takewhile(_are_counts, lines[5 + len(named) :]))
@@ -377,7 +379,7 @@ def _are_counts(words):
 
 
 def _from_cif(text):
-    """From the first block with atoms; only what describes the crystal reaches the parser."""
+    """From the block with atoms; only what describes the crystal reaches the parser."""
     lines = _lines(text, "CIF")
     if any(line.count("'") + line.count('"') > _MOST_QUOTES for line in lines):
         raise StructureError(f"a line has more than {_MOST_QUOTES} quotation marks")
@@ -387,9 +389,12 @@ def _from_cif(text):
         warnings.simplefilter("ignore")  # pymatgen tells of every rounded coordinate
         # It would search each run of empty lines as often as the run is long.
         blocks = CifFile.from_str("\n".join(line for line in lines if line.strip())).data.values()
-        block = next((b for b in blocks if "_atom_site_fract_x" in b.data), None)
-        if block is None:
+        blocks = [block for block in blocks if "_atom_site_fract_x" in block.data]
+        if not blocks:
             raise StructureError("it cannot be read as a CIF: it holds no fractional coordinates")
+        if len(blocks) > 1:
+            raise StructureError(f"it holds {len(blocks)} crystals; write a file of each")
+        (block,) = blocks
         if any(key.startswith(_CIF_UNREAD) for key in block.data):
             raise StructureError("magnetic and modulated CIFs are not read")
         if len(block.data["_atom_site_fract_x"]) > _MOST_CIF_ATOMS:

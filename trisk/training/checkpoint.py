@@ -2,13 +2,13 @@
 
 import hashlib
 import io
-import os
-import secrets
 from pathlib import Path
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
+
+from trisk._replace import replace_file
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 #: Parameters of estimators that change no weight, and the length, which may grow.
@@ -96,17 +96,8 @@ class Checkpoint(Callback):
         }
         torch.save(state | {name: part.state() for name, part in self.parts.items()}, content)
         payload = content.getbuffer()
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        try:
-            # Not by torch itself, whose error on a full disk says nothing of the disk.
-            with temporary.open("xb") as file:
-                file.write(hashlib.sha256(payload).digest())
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        # Not by torch itself, whose error on a full disk says nothing of the disk.
+        replace_file(self.path, hashlib.sha256(payload).digest(), payload)
 
 
 def fingerprint(settings, datasets, seed):

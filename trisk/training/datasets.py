@@ -7,6 +7,8 @@ import torch
 from sklearn.utils import check_random_state
 from torch.utils.data import Dataset
 
+from trisk.structures.graphs import LEVELS
+
 
 def draw_seed(random_state):
     """A seed below 2³¹ from an estimator's random_state."""
@@ -142,10 +144,12 @@ class StructureDataset(Dataset):
 
     def arrays(self):
         """What tells this training set from others."""
-        graphs = self.graphs
-        own = [graphs.atomic_numbers, graphs.positions, graphs.lattices, graphs.context]
-        offsets = [graphs.offsets["atom"]]
-        return [*own, *offsets, *self.of_structures.values(), *self.of_atoms.values()]
+        own = [*(getattr(self.graphs, name) for name in LEVELS), *self.graphs.offsets.values()]
+        return [*own, *self.of_structures.values(), *self.of_atoms.values()]
+
+    def _counts(self):
+        """What rows count in the loss: one, or their atoms where these have weights."""
+        return self.graphs.counts("atom") if "weight" in self.of_atoms else np.ones(len(self))
 
     def take(self, rows):
         starts, counts = self.graphs.offsets["atom"][rows], self.graphs.counts("atom")[rows]
@@ -171,7 +175,7 @@ class StructureDataset(Dataset):
             name: torch.as_tensor(values, dtype=torch.float32).to(self.device)
             for name, values in (part.of_structures | part.of_atoms).items()
         }
-        if "weight" in self.of_structures:
+        if "weight" in targets:
             targets["weight"] = targets["weight"] * share
         return self.to_batch(part.graphs, self.device, torch.float32), targets
 
@@ -181,10 +185,12 @@ class StructureDataset(Dataset):
     def batches(self, batch_size, epoch):
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self))
         n_batches = self.n_batches(batch_size)
+        shares = self._counts()[order] * n_batches / self._counts().sum()
         for rows in pack(self.costs[order], n_batches):
-            yield self.gather(order[rows], len(rows) * n_batches / len(self))
+            yield self.gather(order[rows], shares[rows].sum())
 
     def parts(self, batch_size=128):
         """Batches of all structures in their order, each with its share of them."""
+        shares = self._counts() / self._counts().sum()
         for rows in pack(self.costs, self.n_batches(batch_size)):
-            yield len(rows) / len(self), self.gather(rows)
+            yield shares[rows].sum(), self.gather(rows)

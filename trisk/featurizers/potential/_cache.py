@@ -2,12 +2,12 @@
 
 import hashlib
 import io
-import secrets
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+
+from trisk._replace import replace_file
 
 _CHECKSUM_BYTES = 32
 _NAMED = 5  # damaged files that a warning names
@@ -63,15 +63,11 @@ class RecordCache:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **record)
         archive, path = buffer.getvalue(), self._path(key)
-        unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(_checksum(key, archive) + archive)
-            unfinished.replace(path)
+            replace_file(path, _checksum(key, archive), archive, sync=False)
         except OSError as error:
             self.write_error = str(error)
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
 
     def add_notes(self, other):
         """Take over what another cache of the same folder noted."""
