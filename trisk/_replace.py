@@ -1,7 +1,6 @@
 """Files that are whole at any moment."""
 
 import os
-import secrets
 import stat
 
 
@@ -9,7 +8,7 @@ def replace_file(path, *parts, sync=True):
     """Write a file beside the one to replace and rename it; it keeps the mode of that one."""
     path = path.resolve()
     # The tempfile module would make a file that nobody else may read.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with temporary.open("xb") as file:
             if path.is_file():

@@ -68,8 +68,7 @@ def save(model, path):
 
     The file is a skops archive: arrays and JSON, no code. It does not hold what belongs to this
     machine or session: ``n_jobs``, ``memory``, ``checkpoint``, ``device``, ``callbacks``,
-    ``verbose``, paths of weights (``pretrained``, ``pretrainer``, ``vectors``, ``weights``), and a
-    search's study with its ``storage``, ``space``, ``sampler`` and ``pruner``.
+    ``verbose``, studies, and paths (``pretrained``, ``pretrainer``, ``vectors``, ``weights``).
 
     Parameters
     ----------

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from nested import make
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor, VotingRegressor
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import log_loss
 
 import trisk
@@ -13,6 +14,7 @@ from trisk.estimators import (
     GraphTRIADSClassifier,
     GraphTRIADSOptions,
     GraphTRIADSRegressor,
+    HybridTRIADSClassifier,
     TriForcesClassifier,
     TriForcesOptions,
     TriForcesRegressor,
@@ -199,3 +201,28 @@ def test_pipeline_of_structures__is_calibrated():
     for wanted in (None, True):
         fast = trisk.structure_pipeline(fast=True, calibrate=wanted)
         assert fast["model"].calibrate == bool(wanted)
+
+
+_FEW = {"n_members": 2, "max_epochs": 5, "hidden_dim": 8}
+
+
+def test_class_weights__count_once_on_inner_folds():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3))
+    y = (X[:, 0] + rng.normal(size=120) > 0).astype(int)
+    model = make(HybridTRIADSClassifier, calibrate=True, random_state=0, **_FEW)
+    by_class = clone(model).set_params(class_weight={0: 1, 1: 10}).fit(X, y)
+    by_row = clone(model).fit(X, y, sample_weight=np.where(y == 1, 10.0, 1.0))
+    assert by_class.temperature_ == pytest.approx(by_row.temperature_, rel=1e-3)
+
+
+def test_rows_of_no_weight__set_no_interval():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 3))
+    y, weight = X @ [1.0, 2.0, 3.0] + rng.normal(0, 0.1, 90), np.repeat([1.0, 0.0], [60, 30])
+    wrong = np.where(weight > 0, y, y + 1000)
+    model = CalibratedVotingRegressor([("a", Ridge()), ("b", LinearRegression())], random_state=0)
+    clean, spoiled = (clone(model).fit(X, t, sample_weight=weight) for t in (y, wrong))
+    np.testing.assert_allclose(clean.interval_factors_, spoiled.interval_factors_)
+    with pytest.raises(ValueError, match="One regressor has no spread"):
+        CalibratedVotingRegressor([("a", Ridge())], calibrate=False).fit(X, y).predict(X, True)

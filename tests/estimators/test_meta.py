@@ -424,3 +424,18 @@ def test_routed_spread__comes_from_the_regressor(table, routing):
     process.set_predict_request(return_std=True)
     model = DeltaRegressor(process, reference="estimate").fit(X, y)
     assert (model.predict(X, return_std=True)[1] > 0).all()
+
+
+@pytest.mark.parametrize("statistic", ["median", "mean"])
+def test_hurdle__never_leaves_the_sign_of_its_target(statistic):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 2))
+    y = np.maximum(X[:, 0], 0)
+    model = HurdleRegressor(DummyClassifier(), LinearRegression(), statistic=statistic)
+    assert model.fit(X, y).predict(10 * X).min() >= 0
+
+
+def test_hurdle__takes_weights_where_metadata_is_routed():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    with sklearn.config_context(enable_metadata_routing=True):
+        HurdleRegressor(random_state=0).fit(X, np.maximum(X[:, 0], 0), sample_weight=np.ones(40))

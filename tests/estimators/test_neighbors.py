@@ -100,3 +100,11 @@ def test_rows_at_one_distance_share_the_places_that_are_left():
     order = np.random.default_rng(0).permutation(8)
     again = _draws(X[order], target[order], k=2).columns
     np.testing.assert_allclose(again.transform(X), columns.transform(X), rtol=1e-9)
+
+
+def test_a_row_that_sees_no_other_does_not_see_itself():
+    X = np.array([[0.0], [1.0], [3.0]])
+    target = np.array([[10.0], [20.0], [30.0]])
+    for seed in range(40):
+        columns = _draws(X, target, k=1).draw(seed, 0)
+        assert not np.isclose(columns[:, :1], target).any()

@@ -197,10 +197,11 @@ def test_a_training_is_known_by_everything_in_its_graphs():
     graphs = connect(read_structures(make_structures(8)[0])[0], 3.0)
     others = [replace(graphs, pbc=~graphs.pbc), connect(graphs, 4.0)]
     target = {"y": np.zeros(8)}
-    found = {
-        fingerprint(Ridge(), [StructureDataset(g, to_batch, target)], 0) for g in [graphs, *others]
-    }
-    assert len(found) == 3
+    module = torch.nn.Linear(1, 1)
+    sets = [[StructureDataset(g, to_batch, target)] for g in [graphs, *others]]
+    found = {fingerprint(Ridge(), used, 0, module) for used in sets}
+    other = fingerprint(Ridge(), sets[0], 0, torch.nn.Linear(1, 1))
+    assert len({*found, other}) == 4
 
 
 def test_atoms_of_large_structures_weigh_as_much_as_those_of_small_ones():

@@ -80,11 +80,8 @@ def read_table(path):
 
 def _read_any_csv(path, settings):
     """The separator is the one that makes most columns; text that is no UTF-8 is Latin-1."""
-
-    def columns(separator):
-        return len(pd.read_csv(path, sep=separator, nrows=0, encoding="latin-1").columns)
-
-    separator = max(",;\t", key=columns)
+    heads = {s: pd.read_csv(path, sep=s, nrows=0, encoding="latin-1") for s in ",;\t"}
+    separator = max(heads, key=lambda s: len(heads[s].columns))
     try:
         return pd.read_csv(path, sep=separator, encoding="utf-8-sig", **settings)
     except UnicodeDecodeError:
@@ -163,8 +160,7 @@ def read_process(table, names, path, kinds=None):
         values = _with_decimal_points(column(table, name, path))
         numbers = pd.to_numeric(values, errors="coerce")
         wrong = values[values.notna() & numbers.isna()]
-        is_text = len(wrong) > values.count() / 2
-        kind = (kinds or {}).get(name) or ("text" if is_text else "number")
+        kind = (kinds or {}).get(name) or ("text" if len(wrong) > values.count() / 2 else "number")
         if kind == "number" and len(wrong):
             first = f"line {wrong.index[0]}: {wrong.iloc[0]!r} in {name!r} is no number"
             raise CommandError(f"{first}. A cell may be empty where the value is not known.")

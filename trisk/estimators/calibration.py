@@ -49,6 +49,7 @@ def calibrate_structures(estimator, graphs, y, weight):
         callbacks=None,
         calibrate=False,
         unknown_elements="ignore",
+        **dict.fromkeys({"class_weight"}.intersection(estimator.get_params())),  # weights hold it
     )
 
     def ask(index, rows, held_out):

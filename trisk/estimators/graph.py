@@ -329,8 +329,7 @@ class BaseGraphTRIADS(NetworkEstimator):
         rows = np.flatnonzero(graphs.counts("atom") > 0)
         if len(rows) < len(graphs):
             warnings.warn(
-                f"{len(graphs) - len(rows)} of {len(graphs)} structures have no atoms, because "
-                "the featurizer could not read them; their predictions are NaN.",
+                f"{len(graphs) - len(rows)} structures have no atoms; their predictions are NaN.",
                 stacklevel=4,
             )
         shape = (module.n_members, module.max_cycles, len(graphs), self.architecture_["n_outputs"])

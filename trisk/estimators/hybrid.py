@@ -258,9 +258,7 @@ class BaseHybridTRIADS(TableNetwork):
         """Fits on inner folds, where a parameter asks for what they tell."""
         self.stacked_, self.stacked_weight_ = None, 0.0
         forget_calibration(self)
-        stacks = self.stack_with is not None
-        if stacks and self.stack_with == "auto":
-            stacks = len(X) <= MANY_ROWS
+        stacks = self.stack_with is not None and (self.stack_with != "auto" or len(X) <= MANY_ROWS)
         if not stacks and not self.calibrate:
             return None
         held_out = HeldOutFit(self, self._named(X), y, weight, stacks=stacks)
@@ -379,10 +377,14 @@ class HybridTRIADSRegressor(RegressorTask, BaseHybridTRIADS):
 
     @property
     def _has_spread(self):
-        return super()._has_spread or self.stacked_ is not None
+        if self.stacked_weight_ == 1 and not hasattr(self, "spread_scale_"):
+            return False  # the stacked model gives none
+        return super()._has_spread or self.stacked_weight_ > 0
 
     def _ask_second(self, second, X):
         answer = second.predict(self._named(X))
+        if self.target_scaler_.link == "logit":
+            answer = np.clip(answer, 0, 1)
         if self.single_target_:
             return answer
         return self.target_scaler_.inverse_transform(answer.reshape(len(answer), -1))

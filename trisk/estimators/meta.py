@@ -360,6 +360,8 @@ class HurdleRegressor(_AroundModels):
         for name, default in parts.items():
             given = getattr(self, name)
             part = parts[name] = default if given is None else clone(given)
+            if given is None and routing_enabled():
+                part.set_fit_request(sample_weight=True)
             for parameter, value in part.get_params().items():
                 if parameter.split("__")[-1] == "random_state" and value is None:
                     part.set_params(**{parameter: seed})
@@ -427,6 +429,8 @@ class HurdleRegressor(_AroundModels):
         probability = np.ones(len(size))
         if self.classifier_ is not None:
             probability = self.classifier_.predict_proba(X)[:, 1]
+        if self.sign_ and (self.proportional_ or self.statistic == "mean"):
+            size = self.sign_ * np.maximum(self.sign_ * size, 0)
         if self.statistic == "mean":
             return probability * size
         median = self._median(probability, size)

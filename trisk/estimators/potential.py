@@ -24,7 +24,6 @@ from trisk.estimators.simulation import (
 from trisk.estimators.triforces import SupervisedTriForces, as_potential, build_encoder
 from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork, to_batch
 from trisk.structures.checks import SHORTEST_BOND
-from trisk.structures.graphs import CrystalGraphs
 from trisk.structures.rows import as_value_list
 from trisk.training.datasets import StructureDataset
 from trisk.training.net import drawing_from, resolve_device
@@ -99,12 +98,10 @@ def read_targets(X, y, counts, keys=None):
 
 def _results_of(X, keys):
     """Results that Atoms carry, without computing anything: one dictionary for each."""
-    frames: Any = X if isinstance(X, CrystalGraphs) else as_value_list(X, "structures")
-    frames = [frame.toatoms() if hasattr(frame, "toatoms") else frame for frame in frames]
+    frames = [x.toatoms() if hasattr(x, "toatoms") else x for x in as_value_list(X, "structures")]
     for row, frame in enumerate(frames):
         calculator: Any = getattr(frame, "calc", None)
-        holds = getattr(calculator, "atoms", None) is not None and calculator.results
-        if holds and calculator.check_state(frame):
+        if getattr(calculator, "atoms", 0) and calculator.results and calculator.check_state(frame):
             raise ValueError(
                 f"Row {row} carries results of other positions than its own. Keep results at once: "
                 "frame.calc = SinglePointCalculator(frame, **frame.calc.results)."

@@ -59,10 +59,9 @@ class HeldOutFit:
             checkpoint=None,
             stack_with=None,
             calibrate=False,
+            **dict.fromkeys({"class_weight"}.intersection(estimator.get_params())),  # in `weight`
         )
-        self.networks = [clone(network) for _ in self.folds]
-        if self.kept is not None:
-            self.networks = [estimator]
+        self.networks = [clone(network) for _ in self.folds] if self.kept is None else [estimator]
 
     @property
     def jobs(self):
@@ -139,12 +138,9 @@ def _make_second(estimator, seed, names, y):
         raise ValueError(
             f"stack_with={second!r} is no {kind}, as {type(estimator).__name__} needs it."
         )
-    unseeded = {
-        name: seed
-        for name, value in second.get_params().items()
-        if name.split("__")[-1] == "random_state" and value is None
-    }
-    return second.set_params(**unseeded)
+    missing = (name for name, value in second.get_params().items() if value is None)
+    unseeded = [name for name in missing if name.split("__")[-1] == "random_state"]
+    return second.set_params(**dict.fromkeys(unseeded, seed))
 
 
 def _fit_weighted(second, X, y, weight):
@@ -155,7 +151,7 @@ def _fit_weighted(second, X, y, weight):
     if name is not None:
         return second.fit(X, y, **{name: weight})
     counts = weight / weight.min()
-    if not np.allclose(counts, np.rint(counts)):
+    if not np.allclose(counts, np.rint(counts), rtol=0, atol=1e-6):
         raise ValueError(
             f"stack_with={second!r} takes no sample_weight in fit. Give no weights and no "
             "class_weight, or a model that takes them."

@@ -192,7 +192,7 @@ def _train_batch(estimators, prepared, callbacks):
         first._build_to_train({**first.architecture_, "seeds": seeds}),
         DeepSupervisionLoss(loss, deep=first._supervises_all_steps()),
         dataset,
-        validation=dataset if fraction > 0 else None,
+        validation=dataset if dataset.held_out.size else None,
         seed=draw_seed(first.random_state),
         checkpoint=first.checkpoint,
         callbacks=callbacks,

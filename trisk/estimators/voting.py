@@ -7,7 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from trisk._compat import check_method_params, safe_indexing
+from trisk._compat import check_method_params, check_sample_weight, safe_indexing
 from trisk.estimators.calibration import calibrate_by, forget_calibration, structure_folds
 from trisk.estimators.tasks import RegressorTask
 from trisk.training.datasets import draw_seed
@@ -95,7 +95,10 @@ class CalibratedVotingRegressor(VotingRegressor):
         if not self.calibrate:
             return self
         X, y = indexable(X, column_or_1d(y, dtype=float))
-        folds = structure_folds(y, draw_seed(self.random_state), stratified=False)
+        weight = check_sample_weight(fit_params.get("sample_weight"), y)
+        used = np.flatnonzero(weight > 0)
+        folds = structure_folds(y[used], draw_seed(self.random_state), stratified=False)
+        folds = [(used[rows], used[held_out]) for rows, held_out in folds]
         inner = clone(self).set_params(calibrate=False)
         names = [(name, name.rpartition("__")[2]) for name in inner.get_params()]
         inner.set_params(**{name: _INNER[last] for name, last in names if last in _INNER})
@@ -105,7 +108,7 @@ class CalibratedVotingRegressor(VotingRegressor):
             inner.fit(safe_indexing(X, rows), y[rows], **params)
             return inner._answer(safe_indexing(X, held_out))
 
-        calibrate_by(self, folds, ask, y, np.ones(len(y)))
+        calibrate_by(self, folds, ask, y, weight)
         return self
 
     def _answer(self, X):
@@ -134,10 +137,14 @@ class CalibratedVotingRegressor(VotingRegressor):
             errors where `calibrate` is set.
         """
         check_is_fitted(self)
+        if return_std and not self._has_spread:
+            raise ValueError("One regressor has no spread: fit with calibrate=True.")
         center, spread = self._answer(X)
         return (center, self._standard_deviation(spread)) if return_std else center
 
-    _has_spread = True
+    @property
+    def _has_spread(self):
+        return len(self.estimators_) > 1 or hasattr(self, "spread_scale_")
 
     @property
     def _fitted_link(self):

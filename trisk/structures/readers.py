@@ -390,10 +390,9 @@ def _from_cif(text):
         # It would search each run of empty lines as often as the run is long.
         blocks = CifFile.from_str("\n".join(line for line in lines if line.strip())).data.values()
         blocks = [block for block in blocks if "_atom_site_fract_x" in block.data]
-        if not blocks:
-            raise StructureError("it cannot be read as a CIF: it holds no fractional coordinates")
-        if len(blocks) > 1:
-            raise StructureError(f"it holds {len(blocks)} crystals; write a file of each")
+        if len(blocks) != 1:
+            found = f"{len(blocks)} crystals" if blocks else "no fractional coordinates"
+            raise StructureError(f"it cannot be read as a CIF: it holds {found}")
         (block,) = blocks
         if any(key.startswith(_CIF_UNREAD) for key in block.data):
             raise StructureError("magnetic and modulated CIFs are not read")

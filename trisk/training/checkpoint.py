@@ -100,12 +100,12 @@ class Checkpoint(Callback):
         replace_file(self.path, hashlib.sha256(payload).digest(), payload)
 
 
-def fingerprint(settings, datasets, seed):
-    """Digest of everything that shapes a training but its length: parameters, rows and seed."""
+def fingerprint(settings, datasets, seed, module):
+    """Digest of everything that shapes a training but its length: settings, rows and weights."""
     parameters = settings.get_params(deep=True)
     kept = {k: v for k, v in parameters.items() if k.split("__")[0] not in _LEFT_OUT}
     digest = hashlib.sha256(repr((type(settings).__name__, sorted(kept.items()), seed)).encode())
-    for dataset in datasets:
-        for array in dataset.arrays():
-            digest.update(np.ascontiguousarray(array).tobytes())
+    weights = [parameter.detach().cpu().numpy() for parameter in module.parameters()]
+    for array in [*weights, *(array for dataset in datasets for array in dataset.arrays())]:
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

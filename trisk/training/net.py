@@ -365,7 +365,7 @@ def _make_net(
     writer, first = None, 0
     if checkpoint is not None:
         used = [d for d in (dataset, validation) if d is not None]
-        digest = fingerprint(settings, used, seed)
+        digest = fingerprint(settings, used, seed, module)
         writer = Checkpoint(checkpoint, digest, max_epochs, parts, dataset.device, is_main)
         first = writer.first_epoch
     length = max_epochs - first
