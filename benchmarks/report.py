@@ -78,7 +78,7 @@ README_LABELS = (
     "default pipeline",
     "TriForces, pre-trained on sensors",
     "TriForces, from scratch",
-    "TriForces on CHGNet, fine-tuned",
+    "Gaussian process, CHGNet and SevenNet",
     "ExtraTrees, springs and CHGNet",
     "ridge, CHGNet",
     "ExtraTrees, Magpie and predicted sensors",
