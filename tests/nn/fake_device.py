@@ -5,10 +5,13 @@ for numbers of the device: ``item``, ``nonzero``, boolean masks, ``unique``.
 """
 
 from contextlib import contextmanager
+from dataclasses import fields, replace
 
 import torch
 from torch._subclasses import FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+from trisk.nn.batch import _Tensors
 
 _NAME = "fakegpu"
 _registered = False
@@ -49,4 +52,7 @@ class FakeDevice:
 
     def batch(self, batch):
         """The batch of crystals on the device."""
-        return batch._map(self.tensor)
+        values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+        moved = {name: self.tensor(v) for name, v in values.items() if isinstance(v, torch.Tensor)}
+        parts = {name: self.batch(v) for name, v in values.items() if isinstance(v, _Tensors)}
+        return replace(batch, **moved, **parts)

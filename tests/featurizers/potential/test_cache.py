@@ -137,12 +137,10 @@ def test_truncated_and_exchanged_files__are_damaged(tmp_path, change):
 def test_full_disk__goes_on_with_one_warning(tmp_path, monkeypatch):
     expected = featurizer(None).transform(STRUCTURES)
 
-    def write_bytes(path, content):
-        with path.open("wb") as file:
-            file.write(content[:10])
+    def replace(path, target):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    monkeypatch.setattr(Path, "replace", replace)
     with pytest.warns(UserWarning, match="cannot be kept.*No space left") as caught:
         pd.testing.assert_frame_equal(featurizer(tmp_path).transform(STRUCTURES), expected)
     assert len(caught) == 1
