@@ -50,7 +50,7 @@ README_STRUCTURES = (
     "default pipeline",
     "mean of ExtraTrees and SVR with sensors of Nequix",
     "ExtraTrees, Magpie, springs, layers and stacking of Nequix, per area",
-    "TriForces, sensors of Nequix, corrected",
+    "mean of GraphTRIADS and TriForces, sensors of Nequix, corrected",
     "ExtraTrees, Magpie and springs, corrected",
     "ExtraTrees, Magpie, springs, layers, per area",
     "ExtraTrees, Magpie",

@@ -19,7 +19,7 @@ __all__ = ["ModelFileError", "load", "save"]
 
 _FORMAT = 2  # 1 was that of trisk 0.1
 #: Parameters that belong to a machine or a session: files neither hold nor set them.
-_RUN_PARAMETERS = {
+RUN_PARAMETERS = {
     *("callbacks", "checkpoint", "device", "memory", "n_jobs", "verbose"),
     *("pruner", "sampler", "space", "storage"),
 }
@@ -68,7 +68,7 @@ def save(model, path):
 
     The file is a skops archive: arrays and JSON, no code. It does not hold what belongs to this
     machine or session: ``n_jobs``, ``memory``, ``checkpoint``, ``device``, ``callbacks``,
-    ``verbose``, studies, and paths (``pretrained``, ``pretrainer``, ``vectors``, ``weights``).
+    ``verbose``, a search's study, and paths of weights (``pretrained``, ``pretrainer``, …).
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def _read(content):
     check_is_fitted(model)
     for part in _parts(model):
         for name, default in _defaults(part.__class__).items():
-            if name in _RUN_PARAMETERS or _is_path(getattr(part, name)):
+            if name in RUN_PARAMETERS or _is_path(getattr(part, name)):
                 setattr(part, name, default)
         if type(part).__module__.startswith("trisk.") and hasattr(part, "_validate_params"):
             part._validate_params()
@@ -245,7 +245,7 @@ def _leave_out(node):
     for name in set(_defaults(cls)).intersection(attributes):
         value = attributes[name]
         text = value["__loader__"] == "JsonNode" and json.loads(value["content"])
-        if name in _RUN_PARAMETERS or value["__module__"] == "pathlib" or _is_path(text):
+        if name in RUN_PARAMETERS or value["__module__"] == "pathlib" or _is_path(text):
             attributes[name] = plain | {"content": json.dumps(_defaults(cls)[name])}
     if "_fit_method" in attributes:  # the search tree of neighbours is made anew
         attributes["_tree"] = plain | {"content": "null"}
@@ -327,7 +327,7 @@ def _defaults(cls):
     if not hasattr(cls, "get_params"):
         return {}
     parameters = inspect.signature(cls).parameters.items()
-    return {k: p.default for k, p in parameters if k in _RUN_PARAMETERS | _SOURCE_PARAMETERS}
+    return {k: p.default for k, p in parameters if k in RUN_PARAMETERS | _SOURCE_PARAMETERS}
 
 
 def _is_path(value):

@@ -91,15 +91,6 @@ RECIPES = {
     },
 }
 
-#: Matbench task → the preset that was chosen in its training folds.
-MATBENCH_PRESETS = {
-    "steels": "steels",
-    "expt_gap": "band_gap",
-    "expt_is_metal": "metallicity",
-    "glass": "glass",
-    "jdft2d": "exfoliation",
-}
-
 
 def composition_pipeline(
     preset="auto",

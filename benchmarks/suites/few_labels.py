@@ -16,7 +16,6 @@ from benchmarks.peers import forest
 from benchmarks.runner import Model, Suite, Task
 from benchmarks.suites import structures as with_structures
 
-CACHE = with_structures.CACHE
 N_TEST, N_PEROVSKITES, MAX_ATOMS = 250, 2500, 65
 SIZES = (50, 100, 300, 1000)
 SPLITS = {f"{size} labels": 3 for size in SIZES}
@@ -142,7 +141,7 @@ def ridge(task, seed, columns):
     return embedding(task, columns), model
 
 
-def process():
+def gaussian_process():
     """A Gaussian process on what two potentials know of the mean atom."""
     from sklearn.compose import make_column_selector, make_column_transformer
     from sklearn.gaussian_process import GaussianProcessRegressor
@@ -152,7 +151,9 @@ def process():
 
     from trisk.featurizers import PotentialEmbedder
 
-    potentials = [PotentialEmbedder(p, memory=CACHE) for p in ("chgnet", "7net-l3i5")]
+    potentials = [
+        PotentialEmbedder(p, memory=with_structures.CACHE) for p in ("chgnet", "7net-l3i5")
+    ]
     descriptors = make_union(*potentials).set_output(transform="pandas")
     means = make_column_transformer((StandardScaler(), make_column_selector(" mean ")))
     kernel = ConstantKernel(1, (1e-3, 1e5)) * Matern(20, (1, 1e4), nu=1.5)
@@ -160,17 +161,18 @@ def process():
     return make_pipeline(descriptors, means, model)
 
 
-def gaussian_process(task, seed):
+def on_descriptors(task, seed):
     """Structures, and a Gaussian process on their descriptors."""
-    return pd.Series(load(task)[0]), process()
+    return pd.Series(load(task)[0]), gaussian_process()
 
 
-def streams_and_process(task, seed, **parameters):
+def mean_with_streams(task, seed, **parameters):
     """The mean of TriForces and of a Gaussian process."""
     from sklearn.ensemble import VotingRegressor
 
     structures, streams = network(task, seed, **parameters)
-    return structures, VotingRegressor([("streams", streams), ("process", process())])
+    models = [("streams", streams), ("Gaussian process", gaussian_process())]
+    return structures, VotingRegressor(models)
 
 
 _ONE = {"network__streams": ["interaction"]}
@@ -182,10 +184,10 @@ MODELS = {
     "TriForces, pre-trained on sensors": Model(network, _SENSORS),
     "TriForces on CHGNet, fine-tuned": Model(network, _CHGNET, ("chgnet",), ("perovskites",)),
     "Gaussian process, CHGNet and SevenNet": Model(
-        gaussian_process, {}, ("chgnet", "sevenn"), ("perovskites",)
+        on_descriptors, {}, ("chgnet", "sevenn"), ("perovskites",)
     ),
     "mean of TriForces on CHGNet and of a Gaussian process, CHGNet and SevenNet": Model(
-        streams_and_process, _CHGNET, ("chgnet", "sevenn"), ("perovskites",)
+        mean_with_streams, _CHGNET, ("chgnet", "sevenn"), ("perovskites",)
     ),
     "TriForces, interaction stream, from scratch": Model(network, _ONE),
     "TriForces, interaction stream, pre-trained on sensors": Model(network, {**_ONE, **_SENSORS}),

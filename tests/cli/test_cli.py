@@ -120,6 +120,13 @@ def test_fit__what_is_wrong__is_named_by_line(tmp_path, monkeypatch, text, argum
         read_rows("t.csv", *arguments)
 
 
+def test_lines_before_the_header__are_counted_too(tmp_path):
+    (tmp_path / "t.csv").write_text("\n\nf,y\nNaCl,1\n\nKCl,2\n")
+    table = read_table(tmp_path / "t.csv")
+    assert table.index.tolist() == [4, 6]
+    assert table["f"].tolist() == ["NaCl", "KCl"]
+
+
 def test_predictions__keep_their_digits_at_any_size():
     values = [1e-6, 3e-3, 120.0, 0.0, np.nan]
     np.testing.assert_array_equal(rounded(values), values)

@@ -14,9 +14,11 @@ from trisk.estimators import (
     TriForcesClassifier,
     TriForcesOptions,
     TriForcesPotential,
+    TriForcesPretrainer,
     TriForcesRegressor,
 )
 from trisk.nn import Potential, load_potential
+from trisk.testing import make_structures
 
 chgnet = pytest.importorskip("chgnet.model")
 
@@ -132,3 +134,9 @@ def test_names_rows_and_cutoffs_that_do_not_fit():
     with pytest.raises(ValueError, match="sees neighbours up to 6 Å, but cutoff is 5"):
         make(network=short).fit(CRYSTALS, VOLUMES)
     assert "network__n_layers" not in make().search_space()
+
+
+def test_pretrainer_does_not_hide_elements_from_a_potential():
+    model = TriForcesPretrainer(network=TriForcesOptions(backbone="chgnet"))
+    with pytest.raises(ValueError, match="needs masked_share=None, masking_weight=0"):
+        model.fit(make_structures(4)[0])

@@ -543,3 +543,14 @@ def test_logit__keeps_shares_between_their_bounds():
     assert mean_absolute_error(y, predicted[:80]) < 0.1
     with pytest.raises(ValueError, match=r"from 0 to 1, but row 3 .* has \[1\.2\]. Divide by"):
         model.fit(X, y.mask(y.index == 3, 1.2))
+
+
+def test_validation_of_no_row_changes_nothing():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = X @ [1.0, 2.0, 3.0]
+    settings = {"n_members": 2, "max_epochs": 10, "hidden_dim": 8, "random_state": 0}
+    models = [
+        make(HybridTRIADSRegressor, validation_fraction=share, **settings) for share in (0, 0.01)
+    ]
+    without, with_share = (model.fit(X, y).predict(X) for model in models)
+    np.testing.assert_array_equal(with_share, without)

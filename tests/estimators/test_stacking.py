@@ -328,6 +328,25 @@ def test_temperature_of_probabilities_that_are_too_sure():
     assert fit_temperature(np.eye(2), np.array([0, 1]), np.ones(2)) > 0.5
 
 
+def test_a_stacked_model_alone_has_no_spread(small, table):
+    X, _ = table
+    model = make(HybridTRIADSRegressor, stack_with=LinearRegression(), **small)
+    model.fit(X, np.asarray(X)[:, 0])
+    assert model.stacked_weight_ == 1
+    with pytest.raises(ValueError, match="has no spread"):
+        model.predict(X, return_std=True)
+
+
+def test_stacked_shares_stay_between_zero_and_one(small, table):
+    X, y = table
+    line = make(HybridTRIADSRegressor, stack_with=LinearRegression(), link="logit", **small)
+    share = (y > np.median(y)).astype(float)
+    predicted = line.fit(X, share).predict(3 * X)
+    assert line.stacked_weight_ > 0
+    assert predicted.min() >= 0
+    assert predicted.max() <= 1
+
+
 def test_one_network_has_the_spread_of_its_errors(small, table):
     X, y = table
     one = {**small, "n_members": 1}

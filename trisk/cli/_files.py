@@ -61,17 +61,14 @@ def read_table(path):
             if Path(path).suffix == ".xlsx":
                 table = pd.read_excel(path, **settings)
             else:
-                settings |= {"index_col": False, "skip_blank_lines": False}
-                table = _read_any_csv(path, settings)
+                table = _read_any_csv(path, settings | {"index_col": False})
     except ImportError as error:
         raise CommandError(
             f"{path!r} needs the package openpyxl (pip install openpyxl); or save it as CSV."
         ) from error
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise CommandError(f"{path!r} cannot be read as a table: {error}") from error
-    # The header is line 1; cells may hold lines too.
-    more = table.apply(lambda c: c.str.count("\n")).sum(axis=1).cumsum().shift(fill_value=0)
-    table.index = np.arange(2, len(table) + 2) + more.to_numpy(dtype=int)
+    table.index += 2  # the header is line 1
     table = table.dropna(how="all")
     if table.empty:
         raise CommandError(f"{path!r} holds no rows.")
@@ -82,10 +79,16 @@ def _read_any_csv(path, settings):
     """The separator is the one that makes most columns; text that is no UTF-8 is Latin-1."""
     heads = {s: pd.read_csv(path, sep=s, nrows=0, encoding="latin-1") for s in ",;\t"}
     separator = max(heads, key=lambda s: len(heads[s].columns))
+    with Path(path).open("rb") as file:
+        first = next((k for k, line in enumerate(file) if line.strip()), 0)
+    settings |= {"sep": separator, "skip_blank_lines": False, "skiprows": first}
     try:
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", **settings)
+        table = pd.read_csv(path, encoding="utf-8-sig", **settings)
     except UnicodeDecodeError:
-        return pd.read_csv(path, sep=separator, encoding="latin-1", **settings)
+        table = pd.read_csv(path, encoding="latin-1", **settings)
+    more = table.apply(lambda values: values.str.count("\n")).sum(axis=1)  # lines in cells
+    table.index += first + more.cumsum().shift(fill_value=0).to_numpy(dtype=int)
+    return table
 
 
 def column(table, name, path):

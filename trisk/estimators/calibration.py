@@ -43,13 +43,8 @@ def calibrate_structures(estimator, graphs, y, weight):
     fold_seed, network_seed = (seeds >> 1).tolist()
     folds = structure_folds(y, fold_seed, stratified=is_classifier(estimator))
     n_inner = min(N_MEMBERS, estimator.n_members)
-    network = clone(estimator).set_params(
-        n_members=n_inner,
-        random_state=network_seed,
-        callbacks=None,
-        calibrate=False,
-        unknown_elements="ignore",
-        **dict.fromkeys({"class_weight"}.intersection(estimator.get_params())),  # weights hold it
+    network = inner_network(
+        estimator, n_members=n_inner, random_state=network_seed, unknown_elements="ignore"
     )
 
     def ask(index, rows, held_out):
@@ -61,6 +56,14 @@ def calibrate_structures(estimator, graphs, y, weight):
         return center, spread * spread_ratio(n_inner, estimator.n_members)
 
     calibrate_by(estimator, folds, ask, y, weight)
+
+
+def inner_network(estimator, **settings):
+    """A clone for inner folds, whose row weights hold those of classes already."""
+    settings |= {"callbacks": None, "calibrate": False}
+    if is_classifier(estimator):
+        settings["class_weight"] = None
+    return clone(estimator).set_params(**settings)
 
 
 def calibrate_by(estimator, folds, ask, y, weight):

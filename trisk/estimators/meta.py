@@ -35,6 +35,13 @@ from trisk.training.settings import Choice
 _TREES = {"n_estimators": 200, "max_features": 1 / 3}
 
 
+def seeded(model, seed):
+    """The model with a seed wherever it, or a part of it, has none."""
+    missing = (name for name, value in model.get_params().items() if value is None)
+    names = [name for name in missing if name.split("__")[-1] == "random_state"]
+    return model.set_params(**dict.fromkeys(names, seed))
+
+
 class _AroundModels(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     """What both share: fitted or not, what is worth tuning, and where weights go."""
 
@@ -359,12 +366,9 @@ class HurdleRegressor(_AroundModels):
         }
         for name, default in parts.items():
             given = getattr(self, name)
-            part = parts[name] = default if given is None else clone(given)
+            part = parts[name] = seeded(default if given is None else clone(given), seed)
             if given is None and routing_enabled():
                 part.set_fit_request(sample_weight=True)
-            for parameter, value in part.get_params().items():
-                if parameter.split("__")[-1] == "random_state" and value is None:
-                    part.set_params(**{parameter: seed})
         return parts
 
     def _fit_regressor(self, X, y, rows, params, seed):

@@ -174,7 +174,7 @@ class NeighborDraws:
         for (distance, index), block in zip(self._candidates, self.columns.blocks, strict=True):
             row = self.kept[index]
             usable = is_visible[row] & (row != own)
-            usable |= ~usable.any(axis=1, keepdims=True) & (row != own)
+            usable = np.where(usable.any(axis=1, keepdims=True), usable, row != own)
             described.append(self.columns.describe(distance, index, usable, block))
         return np.hstack(described)
 

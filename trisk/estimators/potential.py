@@ -263,8 +263,8 @@ class TriForcesPotential(SupervisedTriForces):
         Raises
         ------
         ValueError, FloatingPointError, KeyboardInterrupt
-            If a structure cannot be used, or carries neither an energy nor forces; if the loss
-            diverges; after an interruption, with the weights reached so far.
+            If a structure cannot be used, or carries no results or those of other positions; if
+            the loss diverges; after an interruption, with the weights reached so far.
         """
         graphs = self._read_training(X)
         counts = graphs.counts("atom")
@@ -304,7 +304,8 @@ class TriForcesPotential(SupervisedTriForces):
         return {name: getattr(self, f"{name}_key") for name in RESULTS}
 
     def _build(self, architecture):
-        streams = build_encoder(**architecture)
+        own = ("references", "scale", "repulsion")
+        streams = build_encoder(**{k: v for k, v in architecture.items() if k not in own})
         # Files of earlier snapshots know of no repulsion.
         repulsion = architecture["cutoff"] if architecture.get("repulsion") else None
         references, scale, width = (architecture[k] for k in ("references", "scale", "hidden_dim"))

@@ -13,10 +13,11 @@ from trisk.estimators.calibration import (
     MANY_ROWS,
     N_MEMBERS,
     inner_folds,
+    inner_network,
     spread_ratio,
     temper,
 )
-from trisk.estimators.meta import HurdleRegressor
+from trisk.estimators.meta import HurdleRegressor, seeded
 from trisk.estimators.scaling import has_many_zeros
 from trisk.training.datasets import draw_seed
 
@@ -51,15 +52,13 @@ class HeldOutFit:
         fold_seed, network_seed, self.seed = (seeds >> 1).tolist()
         self.folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator))
         self.kept = self.folds[0][0] if len(y) > MANY_ROWS and self.folds else None
-        network = clone(estimator).set_params(
+        network = inner_network(
+            estimator,
             n_members=min(N_MEMBERS, estimator.n_members_),
             n_neighbors=estimator.n_neighbors_,
             random_state=network_seed,
-            callbacks=None,
             checkpoint=None,
             stack_with=None,
-            calibrate=False,
-            **dict.fromkeys({"class_weight"}.intersection(estimator.get_params())),  # in `weight`
         )
         self.networks = [clone(network) for _ in self.folds] if self.kept is None else [estimator]
 
@@ -138,9 +137,7 @@ def _make_second(estimator, seed, names, y):
         raise ValueError(
             f"stack_with={second!r} is no {kind}, as {type(estimator).__name__} needs it."
         )
-    missing = (name for name, value in second.get_params().items() if value is None)
-    unseeded = [name for name in missing if name.split("__")[-1] == "random_state"]
-    return second.set_params(**dict.fromkeys(unseeded, seed))
+    return seeded(second, seed)
 
 
 def _fit_weighted(second, X, y, weight):

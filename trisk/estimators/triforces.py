@@ -192,10 +192,9 @@ class TriForcesOptions(Options):
 
 
 def build_encoder(
-    *, backbone, backbone_params, streams, cutoff, hidden_dim, n_layers, stoichiometry,
-    class_token, **_
-):  # fmt: skip
-    """Make the streams; the parameters are those of :class:`TriForcesOptions` and of heads."""
+    *, backbone, backbone_params, streams, cutoff, hidden_dim, n_layers, stoichiometry, class_token
+):
+    """Make the streams; the parameters are those of :class:`TriForcesOptions`."""
     composition = structure = interaction = None
     if "composition" in streams:
         composition = CompositionStream(
@@ -630,9 +629,10 @@ class PropertyTriForces(SupervisedTriForces):
         return 1.0
 
     def _build(self, architecture):
-        streams = build_encoder(**architecture)
-        head = {name: architecture[name] for name in ("pooling", "dropout", "n_context")}
-        width, n_outputs = architecture["hidden_dim"], architecture["n_outputs"]
+        heads = ("n_outputs", "pooling", "dropout", "n_context")
+        streams = build_encoder(**{k: v for k, v in architecture.items() if k not in heads})
+        head = {name: architecture[name] for name in heads}
+        n_outputs, width = head.pop("n_outputs"), architecture["hidden_dim"]
         return PropertyNetwork(streams, PropertyHead(streams.widths, width, n_outputs, **head))
 
     def _with_context(self, graphs, X):

@@ -1,6 +1,5 @@
 """Folds that leave whole families of materials out, to tell how far a model extrapolates."""
 
-import itertools
 import warnings
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -161,9 +160,8 @@ def _read_materials(materials, by):
     from pymatgen.core import Composition
 
     from trisk.featurizers.composition.formulas import parse_compositions
-    from trisk.model_selection._compare import is_structure
     from trisk.structures.elements import ELEMENT_SYMBOLS
-    from trisk.structures.readers import read_structures, to_pymatgen
+    from trisk.structures.readers import is_structure, read_structures, to_pymatgen
     from trisk.structures.rows import as_value_list
 
     if _is_table(materials):
@@ -172,18 +170,20 @@ def _read_materials(materials, by):
             "materials=…"
         )
     values = as_value_list(materials)
+    if by == "prototype":
+        rows = [row for row, value in enumerate(values) if is_structure(value)]
+        found, _ = read_structures([values[row] for row in rows], on_error="nan")
+        for k in np.flatnonzero(found.counts("atom")):
+            values[rows[k]] = to_pymatgen(found, k)
     table, errors = parse_compositions(values)
     for error in errors:
         raise ValueError(f"Row {error.row} is no material: {error.formula[:60]!r} ({error.cause}).")
     symbols = [ELEMENT_SYMBOLS[number - 1] for number in table.elements]
-    pairs = list(zip(symbols, table.amounts, strict=True))
-    read = [Composition(dict(pairs[i:j])) for i, j in itertools.pairwise(table.offsets)]
-    if by == "prototype":
-        rows = [row for row, value in enumerate(values) if is_structure(value)]
-        found, _ = read_structures([values[row] for row in rows])
-        for k in np.flatnonzero(found.pbc.all(axis=1)):
-            read[rows[k]] = to_pymatgen(found, k)
-    return read
+    spans = map(slice, table.offsets, table.offsets[1:])
+    read = [Composition(dict(zip(symbols[s], table.amounts[s], strict=True))) for s in spans]
+    if by != "prototype":
+        return read
+    return [v if all(getattr(v, "pbc", [False])) else c for v, c in zip(values, read, strict=True)]
 
 
 def _prototype(material):

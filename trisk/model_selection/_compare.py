@@ -227,6 +227,7 @@ def rows_of(X):
     """What rows are ("formulas", "structures" or "table"), and the column of a frame with these."""
     from trisk.featurizers.composition.formulas import parse_compositions
     from trisk.structures import CrystalGraphs
+    from trisk.structures.readers import is_structure
 
     if isinstance(X, CrystalGraphs):
         return "structures", None
@@ -253,14 +254,6 @@ def rows_of(X):
     if is_structure(first) or len(parse_compositions(values)[1]) > len(values) / 2:
         return "structures", None
     return "formulas", None
-
-
-def is_structure(value):
-    """Whether a value is an object, path, text or dict of a structure, and not a formula."""
-    from trisk.structures.readers import is_source
-
-    has_sites = hasattr(value, "cart_coords") or hasattr(value, "get_positions")
-    return has_sites or is_source(value)
 
 
 def default_models(X, *, classification, random_state):

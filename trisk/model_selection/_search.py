@@ -26,6 +26,7 @@ from trisk.model_selection._study import (
     progress_bar,
     run_trials,
 )
+from trisk.persistence import RUN_PARAMETERS
 
 
 def search_space(estimator):
@@ -329,8 +330,7 @@ class OptunaSearch(BaseSearchCV):
 
 def _describe(estimator, scoring, X):
     """What makes trials comparable beside targets and folds, without what changes no score."""
-    names = estimator.get_params()
-    free = [n for n in names if n.rpartition("__")[2] in ("device", "n_jobs", "verbose", "memory")]
+    free = [n for n in estimator.get_params() if n.rpartition("__")[2] in RUN_PARAMETERS]
     parameters = clone(estimator).set_params(**dict.fromkeys(free)).get_params()
     columns = list(X.columns) if hasattr(X, "columns") else getattr(X, "shape", ())[1:]
     text = repr((type(estimator).__name__, sorted(parameters.items()), scoring, columns))

@@ -168,6 +168,12 @@ def is_source(value):
     return is_dict or isinstance(value, os.PathLike) or hasattr(value, "toatoms")
 
 
+def is_structure(value):
+    """Whether a value is an object, path, text or dict of a structure, and not a formula."""
+    has_sites = hasattr(value, "cart_coords") or hasattr(value, "get_positions")
+    return has_sites or is_source(value)
+
+
 def _read_chunk(values):
     return [_read(value) for value in values]
 

@@ -147,9 +147,10 @@ class StructureDataset(Dataset):
         own = [*(getattr(self.graphs, name) for name in LEVELS), *self.graphs.offsets.values()]
         return [*own, *self.of_structures.values(), *self.of_atoms.values()]
 
-    def _counts(self):
-        """What rows count in the loss: one, or their atoms where these have weights."""
-        return self.graphs.counts("atom") if "weight" in self.of_atoms else np.ones(len(self))
+    def _shares(self):
+        """Share of each row in the loss: equal, or that of its atoms where these have weights."""
+        counts = self.graphs.counts("atom") if "weight" in self.of_atoms else np.ones(len(self))
+        return counts / counts.sum()
 
     def take(self, rows):
         starts, counts = self.graphs.offsets["atom"][rows], self.graphs.counts("atom")[rows]
@@ -185,12 +186,12 @@ class StructureDataset(Dataset):
     def batches(self, batch_size, epoch):
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self))
         n_batches = self.n_batches(batch_size)
-        shares = self._counts()[order] * n_batches / self._counts().sum()
+        shares = n_batches * self._shares()[order]
         for rows in pack(self.costs[order], n_batches):
             yield self.gather(order[rows], shares[rows].sum())
 
     def parts(self, batch_size=128):
         """Batches of all structures in their order, each with its share of them."""
-        shares = self._counts() / self._counts().sum()
+        shares = self._shares()
         for rows in pack(self.costs, self.n_batches(batch_size)):
             yield shares[rows].sum(), self.gather(rows)
