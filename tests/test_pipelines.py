@@ -193,6 +193,14 @@ def test_structures__both_networks_and_their_mean(classification, pretrained, tm
     np.testing.assert_allclose(getattr(loaded, answer)(structures), predicted, rtol=1e-12)
 
 
+def test_structures__networks_have_checkpoints_of_their_own_and_name_no_classes(tmp_path):
+    model = structure_pipeline(checkpoint=tmp_path / "run", target="positive")
+    paths = [str(pipeline["model"].checkpoint) for _, pipeline in model.estimators]
+    assert paths == [str(tmp_path / "run"), str(tmp_path / "run.triforces")]
+    with pytest.raises(ValueError, match='class_weight="balanced"'):
+        structure_pipeline(classification=True, class_weight={"metal": 2.0})
+
+
 def test_structures__fast__is_one_network():
     structures, frequency, _ = make_structures(12)
     model = structure_pipeline(fast=True, max_epochs=1, random_state=0)

@@ -206,10 +206,10 @@ def structure_pipeline(
 ):
     """Make a pipeline from crystal structures to predictions.
 
-    The mean of a GraphTRIADS network and a TriForces network, both with frequencies of a spring
-    model, and with areas and faces of single layers; of the pre-trained ones, the first also sees
-    predicted measurements of a universal potential, and the second starts from the network that
-    predicts them. On one core a fit takes seven minutes for 1,000 crystals of ten atoms.
+    The mean of a GraphTRIADS network and a TriForces network. Both see areas and faces of single
+    layers, TriForces also frequencies of a spring model. Of the pre-trained ones, GraphTRIADS sees
+    these too and predicted measurements of a universal potential, and TriForces starts from the
+    network that predicts them. On one core 1,000 crystals of ten atoms take seven minutes.
 
     Parameters
     ----------
@@ -233,13 +233,19 @@ def structure_pipeline(
     fast : bool, default=False
         Whether to keep one GraphTRIADS network from scratch, a minute for 1,000 crystals.
     **parameters
-        Parameters of both networks, such as ``random_state`` or ``max_epochs``.
+        Parameters of both networks, such as ``random_state`` or ``max_epochs``. The `checkpoint`
+        of TriForces ends in ``.triforces``.
 
     Returns
     -------
     model : CalibratedVotingRegressor, VotingClassifier or Pipeline
         Takes what :func:`trisk.structures.read_structures` does, or a DataFrame with a column of
         that; one pipeline if `fast`.
+
+    Raises
+    ------
+    ValueError
+        If `class_weight` names classes, which a mean of classifiers only knows by numbers.
 
     See Also
     --------
@@ -268,6 +274,10 @@ def structure_pipeline(
         return first
     streams = TriForcesClassifier if classification else TriForcesRegressor
     weights = "auto" if pretrained else None
+    if isinstance(parameters.get("class_weight"), dict):
+        raise ValueError('Give class_weight="balanced", fast=True, or sample_weight to fit.')
+    if parameters.get("checkpoint") is not None:
+        parameters = {**parameters, "checkpoint": f"{parameters['checkpoint']}.triforces"}
     settings = {"pretrained": weights, "max_epochs": 60, **link, **parameters}
     network = streams(context=True).set_params(**settings)
     cells = CrystalGraphFeaturizer(

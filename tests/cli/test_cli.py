@@ -107,6 +107,7 @@ def test_predict__bad_rows__named_or_left_empty(folder, capsys, tmp_path):
         ("f,y\n\nFe2O3,1\nNaCl,2\n\nXx2,1\n", [], "line 6: 'Xx2' is no formula"),
         ('f,note,y\nNaCl,"a\nb",2\nXx,c,3\n', ["--target", "y"], "line 4: 'Xx' is no formula"),
         ("f,T,y\nNaCl,300,1\nKCl,400,2\nMgO,n/a,3\n", ["--process", "T"], "line 4: 'n/a' in 'T'"),
+        ("f,y,y\nNaCl,1,2\nKCl,2,1\n", ["--target", "y"], "has several columns 'y'"),
         ("f,y\nNaCl,1\nKCl,2\n", ["--process", "y", "--target", "y"], "or the target"),
         ("f,y\nNaCl,1\nKCl,2\n", ["--targets", "t.csv"], "goes with a folder"),
         ("file,y\n,1\na.cif,2\n", ["--structure", "file"], "line 2: has no structure"),
@@ -118,6 +119,13 @@ def test_fit__what_is_wrong__is_named_by_line(tmp_path, monkeypatch, text, argum
     Path("t.csv").write_text(text)
     with pytest.raises(CommandError, match=message):
         read_rows("t.csv", *arguments)
+
+
+def test_fit__bad_cell_of_the_process__is_a_row_to_skip(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("f,T,y\nNaCl,300,1\nKCl,n/a,2\nMgO,400,3\n")
+    data = read_rows(path, "--process", "T", "--target", "y", "--skip-bad-rows")
+    assert data.X["T"].tolist() == [300, 400]
 
 
 def test_lines_before_the_header__are_counted_too(tmp_path):
@@ -228,6 +236,8 @@ def read_rows(path, *arguments):
         ("f\tt\tnote\nGaAs\t1.424\t\nInP\t0.942\t\nSi\t1.1\t\n", "utf-8"),
         ("f;t;µ\nGaAs;1.424;é\nInP;0.942;\nSi;1.1;\n", "latin-1"),
         ("f,t\nGaAs,1.424\nInP,0.942\nSi,1.1\n", "utf-8-sig"),
+        ("f\tt\nGaAs\t1.424\nInP\t0.942\nSi\t1.1\n", "utf-16"),
+        ("f, pure;t\nGaAs;1.424\nInP;0.942\nSi;1.1\n", "utf-8"),
     ],
 )
 def test_fit__other_separators_decimal_commas_and_encodings__are_read(tmp_path, text, encoding):

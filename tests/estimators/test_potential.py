@@ -243,6 +243,21 @@ def test_reference_energies_are_fitted():
         model.predict([mixed[0], bulk("Au")])
 
 
+def test_energies_of_all_electrons_keep_their_digits(frames, tmp_path):
+    model = make(TriForcesPotential, max_epochs=3, batch_size=8, **SMALL)
+    energies = np.array([f.get_potential_energy() for f in frames[:8]])
+    offset = -535_000.123456 * 4  # eV, of gold's size
+    bare = clone(model).fit(frames[:8], {"energy": energies}).predict(frames[:8])["energy"]
+    model.fit(frames[:8], {"energy": energies + offset})
+    found = model.predict(frames[:8])
+    np.testing.assert_allclose(found["energy"] - offset, bare, atol=1e-5)
+    single = model.predict(frames[:8], dtype="float32")["energy"]
+    np.testing.assert_allclose(single, found["energy"], atol=1e-3)
+    trisk.save(model, tmp_path / "model.trisk")
+    again = trisk.load(tmp_path / "model.trisk").predict(frames[:8])["energy"]
+    np.testing.assert_allclose(again, found["energy"], atol=1e-5)
+
+
 def test_bad_targets_are_named(frames):
     model = make(TriForcesPotential, max_epochs=1, **SMALL)
     with pytest.raises(ValueError, match="Row 1 carries neither an energy nor forces"):

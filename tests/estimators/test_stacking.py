@@ -160,9 +160,10 @@ def test_weights_reach_a_companion_that_takes_none_as_repeated_rows(small, table
     weight = np.ones(80)
     weight[:5] = 3
     assert clone(model).fit(X, y, sample_weight=weight).stacked_.n_samples_fit_ == 90
-    weight[0] = 1.4142
-    with pytest.raises(ValueError, match=r"KNeighborsRegressor\(\) takes no sample_weight"):
-        clone(model).fit(X, y, sample_weight=weight)
+    for value in (1.4142, 1e5):
+        weight[0] = value
+        with pytest.raises(ValueError, match=r"KNeighborsRegressor\(\) takes no sample_weight"):
+            clone(model).fit(X, y, sample_weight=weight)
 
 
 def test_weights_reach_the_last_step_of_a_pipeline(small, table):
@@ -205,8 +206,10 @@ def test_companion_may_be_a_pipeline_and_is_cloned(small, table):
 )
 def test_unfit_companions_are_refused(small, table, estimator, companion, message):
     X, y = table
+    model = make(estimator, stack_with=companion, **small)
     with pytest.raises(ValueError, match=message):
-        make(estimator, stack_with=companion, **small).fit(X, y > 0.5)
+        model.fit(X, y > 0.5)
+    assert not hasattr(model, "nets_")  # before the networks train
 
 
 def test_too_few_rows_for_inner_folds_share_evenly(small, table):

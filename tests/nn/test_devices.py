@@ -160,7 +160,7 @@ def other_backbone(name):
 
 def potential(*names, n_networks=1):
     streams, batch = encoder(names), crystals()
-    network = PotentialNetwork(streams, EnergyHead(streams.widths, 8, {12: -1.0}))
+    network = PotentialNetwork(streams, EnergyHead(streams.widths, 8))
     criterion = PotentialLoss(1, 10, 1, 1, 1, 1)
     if n_networks > 1:
         network, criterion = NetworkStack([network] * n_networks), MemberLosses(criterion)

@@ -35,7 +35,8 @@ def encoder(streams=STREAMS, **composition):
 
 def potential(streams=STREAMS, **composition):
     streams = encoder(streams, **composition)
-    head = EnergyHead(streams.widths, 8, {z: z / 7 for z in range(1, 119)}, scale=1.7)
+    head = EnergyHead(streams.widths, 8, scale=1.7)
+    head.references[1:119] = torch.arange(1, 119) / 7
     network = PotentialNetwork(streams, head).double().eval()
     for readout in (network.head.of_atom, network.head.of_composition):
         if readout is not None:

@@ -87,9 +87,7 @@ def test_properties(pooling):
 @pytest.mark.parametrize("repulsion", [None, CLOSE])
 def test_energies_forces_and_stresses(repulsion):
     made = networks(
-        lambda encoder: PotentialNetwork(
-            encoder, EnergyHead(encoder.widths, 8, {31: -2.0}, 1.7, repulsion)
-        )
+        lambda encoder: PotentialNetwork(encoder, EnergyHead(encoder.widths, 8, 1.7, repulsion))
     )
     batch = close_batch()
     if repulsion:

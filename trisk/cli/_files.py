@@ -1,6 +1,8 @@
 """What commands read and write: tables of users, and folders that hold a model."""
 
+import codecs
 import difflib
+import io
 import json
 import re
 import shutil
@@ -76,16 +78,23 @@ def read_table(path):
 
 
 def _read_any_csv(path, settings):
-    """The separator is the one that makes most columns; text that is no UTF-8 is Latin-1."""
-    heads = {s: pd.read_csv(path, sep=s, nrows=0, encoding="latin-1") for s in ",;\t"}
-    separator = max(heads, key=lambda s: len(heads[s].columns))
-    with Path(path).open("rb") as file:
-        first = next((k for k, line in enumerate(file) if line.strip()), 0)
-    settings |= {"sep": separator, "skip_blank_lines": False, "skiprows": first}
+    """The separator is the one that makes most columns; text that is no Unicode is Latin-1."""
+    raw = Path(path).read_bytes()
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        table = pd.read_csv(path, encoding="utf-8-sig", **settings)
+        text = raw.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
-        table = pd.read_csv(path, encoding="latin-1", **settings)
+        text = raw.decode("latin-1")
+    lines = io.StringIO(text, newline="")
+    first = next((k for k, line in enumerate(lines) if line.strip()), 0)
+    settings |= {"skip_blank_lines": False, "skiprows": first}
+    # A comma comes last, as it may stand inside a name beside another separator.
+    head = {"header": None, "nrows": 1, "dtype": str, "skiprows": first}
+    heads = {s: pd.read_csv(io.StringIO(text, newline=""), sep=s, **head) for s in "\t;,"}
+    separator = max(heads, key=lambda s: heads[s].shape[1])
+    table = pd.read_csv(io.StringIO(text, newline=""), sep=separator, **settings)
+    names = heads[separator].iloc[0]
+    table.attrs["repeated"] = names[names.duplicated()].tolist()
     more = table.apply(lambda values: values.str.count("\n")).sum(axis=1)  # lines in cells
     table.index += first + more.cumsum().shift(fill_value=0).to_numpy(dtype=int)
     return table
@@ -93,6 +102,8 @@ def _read_any_csv(path, settings):
 
 def column(table, name, path):
     """A column by name, or an error that lists the columns."""
+    if name in table.attrs.get("repeated", ()):
+        raise CommandError(f"{path!r} has several columns {name!r}: give each a name of its own.")
     if name in table:
         return table[name]
     near = difflib.get_close_matches(name, map(str, table.columns), n=1)
@@ -157,23 +168,25 @@ def _with_decimal_points(target):
 
 
 def read_process(table, names, path, kinds=None):
-    """Columns of the process as numbers or text, and which they are ("number" or "text")."""
-    columns, found = {}, {}
+    """Columns of the process, which are "number" and which "text", and problems by position."""
+    columns, found, problems = {}, {}, {}
     for name in names:
         values = _with_decimal_points(column(table, name, path))
         numbers = pd.to_numeric(values, errors="coerce")
-        wrong = values[values.notna() & numbers.isna()]
+        places = np.flatnonzero(values.notna() & numbers.isna())
+        wrong = values.iloc[places]
         kind = (kinds or {}).get(name) or ("text" if len(wrong) > values.count() / 2 else "number")
-        if kind == "number" and len(wrong):
-            first = f"line {wrong.index[0]}: {wrong.iloc[0]!r} in {name!r} is no number"
-            raise CommandError(f"{first}. A cell may be empty where the value is not known.")
+        if kind == "number":
+            known = "; leave the cell empty if the value is not known"
+            texts = (f"{text!r} in {name!r} is no number{known}" for text in wrong)
+            problems |= dict(zip(places.tolist(), texts, strict=True))
         if kinds is None and kind == "text" and values.nunique() > len(values) / 2:
             raise CommandError(
                 f"Column {name!r} holds {values.nunique()} different texts in {len(values)} rows, "
                 f"such as {wrong.iloc[0]!r}: write numbers without units."
             )
         columns[name], found[name] = numbers if kind == "number" else values, kind
-    return pd.DataFrame(columns, index=table.index), found
+    return pd.DataFrame(columns, index=table.index), found, problems
 
 
 def read_crystals(values, folder):

@@ -96,8 +96,8 @@ def read(options):
         print(f"--preset {options.preset} is a classification (--regression: numbers)")
         asked = True
     target, classification = _files.read_target(target, classification=asked)
-    problems = _files.target_problems(target, classification)
-    process, kinds = _files.read_process(table, options.process, path)
+    process, kinds, problems = _files.read_process(table, options.process, path)
+    problems |= _files.target_problems(target, classification)
     if structures:
         crystals, unusable = _files.read_crystals(names, folder)
     else:

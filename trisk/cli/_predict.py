@@ -22,11 +22,13 @@ def run(options):
         X, problems = _files.read_crystals(materials, folder)
     else:
         X, problems = materials, _files.formula_problems(materials)
+    kinds = facts["process"]
+    process, _, wrong = _files.read_process(table, kinds, options.table, kinds)
+    problems |= wrong
     _files.handle_problems(problems, table.index, skip=options.skip_bad_rows)
     good = np.array([row not in problems for row in range(len(table))])
     X = X[good]
-    if facts["process"]:
-        process, _ = _files.read_process(table, facts["process"], options.table, facts["process"])
+    if kinds:
         X = process[good].assign(**{facts["material"]: X})
     columns = _predict(_files.read_model(options.model), X, facts)
     if taken := [name for name in columns if name in table]:

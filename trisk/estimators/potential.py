@@ -275,14 +275,15 @@ class TriForcesPotential(SupervisedTriForces):
         self.elements_, self.references_, energies = _fit_references(
             graphs, rest["energy"], robust=own is not None
         )
-        rest = rest | {"energy": energies}
-        scales = {f"{name}_scale": _spread(rest[name], least) for name, least in _NOISE.items()}
-        references = dict(zip(self.elements_.tolist(), self.references_.tolist(), strict=True))
-        self.architecture_ |= {"references": references, "scale": scales["forces_scale"]}
+        scales = rest | {"energy": energies}
+        scales = {f"{name}_scale": _spread(scales[name], least) for name, least in _NOISE.items()}
+        self.architecture_ |= {"scale": scales["forces_scale"]}
+        # Single precision has no digits for the energies of all electrons.
+        learned = targets["energy"] - rest["energy"] + energies * counts
         dataset = StructureDataset(
             graphs,
             to_batch,
-            {"energy": targets["energy"], "stress": targets["stress"], "n_atoms": counts},
+            {"energy": learned, "stress": targets["stress"], "n_atoms": counts},
             {"forces": targets["forces"]},
             device=resolve_device(self.device),
         )
@@ -297,20 +298,39 @@ class TriForcesPotential(SupervisedTriForces):
         if potential is None or not potential.has_readout or not in_use:
             return None
         with drawing_from(0):
-            module = self._build(self.architecture_ | {"references": {}, "scale": 1.0}).eval()
+            module = self._build(self.architecture_ | {"scale": 1.0}).eval()
         return self._evaluate_with([module.to(resolve_device(self.device))], graphs)
 
     def _keys(self):
         return {name: getattr(self, f"{name}_key") for name in RESULTS}
 
     def _build(self, architecture):
-        own = ("references", "scale", "repulsion")
+        own = ("scale", "repulsion")
         streams = build_encoder(**{k: v for k, v in architecture.items() if k not in own})
         # Files of earlier snapshots know of no repulsion.
         repulsion = architecture["cutoff"] if architecture.get("repulsion") else None
-        references, scale, width = (architecture[k] for k in ("references", "scale", "hidden_dim"))
-        head = EnergyHead(streams.widths, width, references, scale, repulsion)
+        head = EnergyHead(
+            streams.widths, architecture["hidden_dim"], architecture["scale"], repulsion
+        )
         return PotentialNetwork(streams, head)
+
+    def _parts_of(self, net):
+        return [self._refer(part) for part in super()._parts_of(net)]
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for net in getattr(self, "nets_", ()):
+            self._refer(net)
+
+    def _refer(self, net):
+        """Give a net the energies of reference, in double precision where the device has it."""
+        head = net.module_.head
+        device = head.references.device
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        head.references = torch.zeros(len(head.references), dtype=dtype, device=device)
+        places = torch.as_tensor(self.elements_, device=device)
+        head.references[places] = torch.as_tensor(self.references_, dtype=dtype, device=device)
+        return net
 
     @property
     def _closest(self):
@@ -327,9 +347,9 @@ class TriForcesPotential(SupervisedTriForces):
         if wanted == own.dtype == torch.float64:
             return modules
         modules = [copy.deepcopy(module).to(wanted) for module in modules]
-        for module in modules if own.device.type != "mps" else ():
+        for module, net in zip(modules, self.nets_, strict=True):
             # Large energies, and sums over many atoms, stay in double precision.
-            module.head.references = module.head.references.double()
+            module.head.references = net.module_.head.references
         return modules
 
     def predict(self, X, as_frame=False, return_std=False, dtype=None):

@@ -22,6 +22,8 @@ from trisk.estimators.scaling import has_many_zeros
 from trisk.training.datasets import draw_seed
 
 _N_TREES = 200
+# More copies of a row than this, on average, stand for no weights.
+_MOST_REPEATED = 100
 # How trisk's featurizer names logarithms of fractions, which trees split worse on.
 _LOGARITHM = "ElementFraction log10"
 
@@ -50,6 +52,10 @@ class HeldOutFit:
         self.X, self.y, self.weight = X, y, weight
         seeds = np.random.SeedSequence([draw_seed(estimator.random_state), 1]).generate_state(3)
         fold_seed, network_seed, self.seed = (seeds >> 1).tolist()
+        # Made first, as a model of the wrong kind is to be refused before the networks train.
+        self.second = (
+            _make_second(estimator, self.seed, getattr(X, "columns", ()), y) if stacks else None
+        )
         self.folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator))
         self.kept = self.folds[0][0] if len(y) > MANY_ROWS and self.folds else None
         network = inner_network(
@@ -108,8 +114,7 @@ class HeldOutFit:
 
     def _fit_second(self, rows):
         X, y, weight = self._rows(rows)
-        second = _make_second(self.estimator, self.seed, getattr(X, "columns", ()), self.y)
-        return _fit_weighted(second, X, self.estimator._second_target(y), weight)
+        return _fit_weighted(clone(self.second), X, self.estimator._second_target(y), weight)
 
 
 def _make_second(estimator, seed, names, y):
@@ -148,10 +153,11 @@ def _fit_weighted(second, X, y, weight):
     if name is not None:
         return second.fit(X, y, **{name: weight})
     counts = weight / weight.min()
-    if not np.allclose(counts, np.rint(counts), rtol=0, atol=1e-6):
+    whole = np.allclose(counts, np.rint(counts), rtol=0, atol=1e-6)
+    if not whole or counts.sum() > _MOST_REPEATED * len(y):
         raise ValueError(
             f"stack_with={second!r} takes no sample_weight in fit. Give no weights and no "
-            "class_weight, or a model that takes them."
+            "class_weight, small whole multiples of one weight, or a model that takes them."
         )
     repeated = np.repeat(np.arange(len(y)), np.rint(counts).astype(np.intp))
     return second.fit(safe_indexing(X, repeated), y[repeated])

@@ -185,8 +185,8 @@ class ShortRangeRepulsion(nn.Module):
 class EnergyHead(StreamHead):
     """Extensive energy ``(n_structures,)``: a sum over atoms, with references and a scale.
 
-    The `references` are energies of an atom by its atomic number, zero for elements that are not
-    named; the `scale` is a factor on the output of the network, in their unit. The term of the
+    The `references` are energies of an atom by its atomic number, zero until a fitted potential
+    sets them; the `scale` is a factor on the output of the network, in their unit. The term of the
     composition is added, so it changes energies and leaves forces as they are to the bit. With a
     `repulsion`, a cutoff in Å, so is a :class:`ShortRangeRepulsion`, and so are the energies that a
     potential as backbone reads itself: an untrained network adds nothing to them.
@@ -199,7 +199,6 @@ class EnergyHead(StreamHead):
         self,
         widths: dict[str, int],
         hidden_dim: int,
-        references: dict[int, float] | None = None,
         scale: float = 1.0,
         repulsion: float | None = None,
     ):
@@ -211,9 +210,7 @@ class EnergyHead(StreamHead):
             _readout(widths["composition"], hidden_dim, 1) if "composition" in widths else None
         )
         self.scale = scale
-        self.register_buffer("references", torch.zeros(N_ELEMENTS))
-        for number, energy in (references or {}).items():
-            self.references[number] = energy
+        self.register_buffer("references", torch.zeros(N_ELEMENTS), persistent=False)
 
     def of_atoms(
         self, embeddings: StreamEmbeddings, batch: CrystalBatch, near: Tensor | None = None

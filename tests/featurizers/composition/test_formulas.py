@@ -40,7 +40,7 @@ UNREADABLE = [
     ("CuSO4·", "parts between its dots is empty"),
     ("·5H2O", "parts between its dots is empty"),
     ("Fe0.98O1.5H2O", "may be a decimal point or separate the water of a hydrate"),
-    ("Al2O3.2SiO2.2H2O", "may be a decimal point"),
+    ("Fe0.98O3.2SiO2.2H2O", "may be a decimal point"),
     ("CuSO4·5HxO", "unknown element 'Hx'"),
     ('{"lattice": {"a": 3.0}}' * 20, "does not belong in a formula"),
     ("~unknown/NaCl.cif", "there is no such file"),
@@ -142,9 +142,18 @@ def test_parse__brackets_decimals_spaces__equals_pymatgen_exactly(formula):
         ("Al2O3·2SiO2·2H2O", {13: 2, 8: 9, 14: 2, 1: 4}),
         ("Na0.5Cl0.5(H2O)", {11: 0.5, 17: 0.5, 1: 2, 8: 1}),
         ("Fe0.5H2O", {26: 0.5, 1: 2, 8: 1}),
+        ("Al2O3.2SiO2.2H2O", {13: 2, 8: 9, 14: 2, 1: 4}),
+        ("CaO.2SiO2", {20: 1, 8: 5, 14: 2}),
+        ("BaO.6Fe2O3", {56: 1, 8: 19, 26: 12}),
+        ("MgO.Al2O3", {12: 1, 8: 4, 13: 2}),
+        ("CaCl2.8NH3", {20: 1, 17: 2, 7: 8, 1: 24}),
+        ("YBa2Cu3O6.5", {39: 1, 56: 2, 29: 3, 8: 6.5}),
+        ("SmFeAsO0.8F0.2", {62: 1, 26: 1, 33: 1, 8: 0.8, 9: 0.2}),
+        ("LaO.9F.1FeAs", {57: 1, 8: 0.9, 9: 0.1, 26: 1, 33: 1}),
+        ("Sr2CrO3.5Os", {38: 2, 24: 1, 8: 3.5, 76: 1}),
     ],
 )
-def test_parse__hydrates__are_not_read_as_decimals(formula, amounts):
+def test_parse__adducts__are_not_read_as_decimals(formula, amounts):
     table, errors = parse_compositions(["Fe2O3", formula, "NaCl"])
     assert errors == []
     assert dict(entries(table, 1)) == amounts

@@ -158,9 +158,13 @@ def parse_compositions(X, featurizer="parser"):
 _NUMBER = r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e-?[0-9]+)?)?"
 _TOKEN = re.compile(rf"([A-Z][a-z]*)\s*{_NUMBER}|(\()|\)\s*{_NUMBER}|\s+")
 _BRACKETS = str.maketrans("[]{}", "()()", "@")
-#: What separates the parts of an adduct: a centred dot, or the dot of CuSO4.5H2O. That of K0.5H2O
-#: is a decimal point, as no amount is 0.
-_SEPARATOR = re.compile(r"[·•⋅∙*]|(?<![^0-9]0)\.(?=(?:[0-9]+(?:\.[0-9]+)?)?\s*\(?H2O\)?\s*$)")
+#: What separates the parts of an adduct: a centred dot, or the dot before water or ammonia at the
+#: end (CuSO4.5H2O; that of K0.5H2O is a decimal point, as no amount is 0) or between oxides
+#: (CaO.2SiO2).
+_SEPARATOR = re.compile(
+    r"[·•⋅∙*]|(?<![^0-9]0)\.(?=(?:[0-9]+(?:\.[0-9]+)?)?\s*\(?(?:H2O|NH3)\)?\s*$)"
+    r"|(?:(?<=O)|(?<=O[0-9])|(?<=O[0-9]{2}))\.(?=[0-9]*\s*[A-Z][A-Za-z0-9]*O[0-9]*\s*(?:\.|$))"
+)
 _FACTOR = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)?\s*(.*)", re.DOTALL)
 
 
@@ -178,15 +182,16 @@ def parse_formula(formula):
         return clean_amounts(_read(text, 0, len(text)))
     separators = [match.start() for match in _SEPARATOR.finditer(text)]
     centred = [place for place in separators if text[place] != "."]
-    (*_, last) = separators
-    if not centred and "." in text[:last] and text[last - 1 : last + 2 : 2].isdigit():
+    (*others, last) = separators
+    decimals = text[:last].count(".") > len(others)
+    if not centred and decimals and text[last - 1 : last + 2 : 2].isdigit():
         raise FormulaError(
             f"the last dot of {formula[:40]!r} may be a decimal point or separate the water of a "
             "hydrate; write ·, or put the water into brackets"
         )
     pairs: list[tuple[int, float]] = []
     start = 0
-    for stop in [*(centred or separators[:1]), len(text)]:
+    for stop in [*(centred or separators), len(text)]:
         number, part = _FACTOR.findall(text, start, stop)[0]
         if not part:
             raise FormulaError("one of the parts between its dots is empty")
@@ -358,8 +363,8 @@ def parse_plain_formulas(formulas):
     wrong = ~_ALLOWED.ravel()[before * np.uint8(6) + classes]
     inner_end = classes == _END
     inner_end[row_ends] = False
-    # A hydrate such as NaCl.2H2O would be read as decimals.
-    plain = np.fromiter((not (f.endswith("H2O") and "." in f) for f in formulas), bool, n_rows)
+    # An adduct such as NaCl.2H2O would be read as decimals.
+    plain = np.fromiter(("." not in f or not _SEPARATOR.search(f) for f in formulas), bool, n_rows)
     plain[np.searchsorted(row_ends, np.flatnonzero(wrong | inner_end))] = False
 
     boundaries = np.flatnonzero((classes == _UPPER) | (classes == _END))
