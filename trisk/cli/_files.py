@@ -89,7 +89,7 @@ def _read_any_csv(path, settings):
     first = next((k for k, line in enumerate(lines) if line.strip()), 0)
     settings |= {"skip_blank_lines": False, "skiprows": first}
     # A comma comes last, as it may stand inside a name beside another separator.
-    head = {"header": None, "nrows": 1, "dtype": str, "skiprows": first}
+    head = {**settings, "header": None, "nrows": 1}
     heads = {s: pd.read_csv(io.StringIO(text, newline=""), sep=s, **head) for s in "\t;,"}
     separator = max(heads, key=lambda s: heads[s].shape[1])
     table = pd.read_csv(io.StringIO(text, newline=""), sep=separator, **settings)
@@ -169,7 +169,8 @@ def _with_decimal_points(target):
 
 def read_process(table, names, path, kinds=None):
     """Columns of the process, which are "number" and which "text", and problems by position."""
-    columns, found, problems = {}, {}, {}
+    columns, found = {}, {}
+    problems: dict[int, str] = {}
     for name in names:
         values = _with_decimal_points(column(table, name, path))
         numbers = pd.to_numeric(values, errors="coerce")
