@@ -141,29 +141,9 @@ def ridge(task, seed, columns):
     return embedding(task, columns), model
 
 
-def gaussian_process():
-    """A Gaussian process on what two potentials know of the mean atom."""
-    from sklearn.compose import make_column_selector, make_column_transformer
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-    from sklearn.pipeline import make_pipeline, make_union
-    from sklearn.preprocessing import StandardScaler
-
-    from trisk.featurizers import PotentialEmbedder
-
-    potentials = [
-        PotentialEmbedder(p, memory=with_structures.CACHE) for p in ("chgnet", "7net-l3i5")
-    ]
-    descriptors = make_union(*potentials).set_output(transform="pandas")
-    means = make_column_transformer((StandardScaler(), make_column_selector(" mean ")))
-    kernel = ConstantKernel(1, (1e-3, 1e5)) * Matern(20, (1, 1e4), nu=1.5)
-    model = GaussianProcessRegressor(kernel + WhiteKernel(0.01), normalize_y=True)
-    return make_pipeline(descriptors, means, model)
-
-
 def on_descriptors(task, seed):
     """Structures, and a Gaussian process on their descriptors."""
-    return pd.Series(load(task)[0]), gaussian_process()
+    return pd.Series(load(task)[0]), with_structures.on_descriptors()
 
 
 def mean_with_streams(task, seed, **parameters):
@@ -171,7 +151,7 @@ def mean_with_streams(task, seed, **parameters):
     from sklearn.ensemble import VotingRegressor
 
     structures, streams = network(task, seed, **parameters)
-    models = [("streams", streams), ("Gaussian process", gaussian_process())]
+    models = [("streams", streams), ("Gaussian process", with_structures.on_descriptors())]
     return structures, VotingRegressor(models)
 
 
