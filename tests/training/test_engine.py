@@ -202,6 +202,9 @@ def test_a_training_is_known_by_everything_in_its_graphs():
     found = {fingerprint(Ridge(), used, 0, module) for used in sets}
     other = fingerprint(Ridge(), sets[0], 0, torch.nn.Linear(1, 1))
     assert len({*found, other}) == 4
+    # Where an object lies in the memory of a process says nothing of it.
+    made = [fingerprint(Ridge(alpha=a), sets[0], 0, module) for a in (object(), object())]
+    assert made[0] == made[1]
 
 
 def test_atoms_of_large_structures_weigh_as_much_as_those_of_small_ones():
@@ -389,6 +392,12 @@ def test_validation_and_patience(network):
         assert len(losses) < 60
         assert (len(losses) - 1 - losses.argmin(0)).min() == 1
     assert np.isfinite(network.answers(model)).all()
+
+
+@WITH_TARGET
+def test_patience_without_validation_rows__is_refused(network):
+    with pytest.raises(ValueError, match="set training__validation_fraction"):
+        fit(network, patience=3, max_epochs=1)
 
 
 @ALL

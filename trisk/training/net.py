@@ -377,6 +377,10 @@ def _make_net(
         decay = options.ema_decay
         start = None if start is None else first + start
         parts["averaging"] = _callbacks.WeightAveraging(options.averaging, decay=decay, start=start)
+    if options.patience and validation is None and not options.validation_fraction:
+        raise ValueError(
+            "training__patience needs rows to watch: set training__validation_fraction."
+        )
     if validation is not None:
         parts["validation"] = _callbacks.Validation(validation, options.patience)
     own = [("learning_rate", rate), ("dropout_seeds", _callbacks.DropoutSeeds())]
