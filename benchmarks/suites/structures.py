@@ -231,6 +231,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
         kernel = ConstantKernel(1, (1e-3, 1e5)) * Matern(20, (1, 1e4), nu=1.5) + WhiteKernel(0.01)
+        y = np.asarray(y)
         rows = np.random.default_rng(0).permutation(len(y))[:1000]
         chosen = GaussianProcessRegressor(kernel, normalize_y=True).fit(X[rows], y[rows]).kernel_
         model = GaussianProcessRegressor(chosen, optimizer=None, normalize_y=True)
