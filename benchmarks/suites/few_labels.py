@@ -155,6 +155,19 @@ def mean_with_streams(task, seed, **parameters):
     return structures, VotingRegressor(models)
 
 
+def with_three_potentials(task, seed):
+    """The mean of networks that correct what Nequix measures, and of a Gaussian process."""
+    from sklearn.ensemble import VotingRegressor
+
+    formed = {**with_structures.AS_FORMED, "max_epochs": 60, "random_state": seed}
+    models = [
+        ("graphs", with_structures.graph_triads(task, order=2, n_members=1, **formed)),
+        ("streams", with_structures.triforces(task, context=True, **_SENSORS, **formed)),
+        ("Gaussian process", with_structures.on_descriptors()),
+    ]
+    return pd.Series(load(task)[0]), VotingRegressor(models)
+
+
 _ONE = {"network__streams": ["interaction"]}
 _CHGNET = {"network__backbone": "chgnet"}
 _SENSORS = {"pretrained": "default"}
@@ -168,6 +181,9 @@ MODELS = {
     ),
     "mean of TriForces on CHGNet and of a Gaussian process, CHGNet and SevenNet": Model(
         mean_with_streams, _CHGNET, ("chgnet", "sevenn"), ("perovskites",)
+    ),
+    "mean of GraphTRIADS, TriForces and a Gaussian process, with three potentials": Model(
+        with_three_potentials, {}, ("nequix", "chgnet", "sevenn"), ("perovskites",)
     ),
     "TriForces, interaction stream, from scratch": Model(network, _ONE),
     "TriForces, interaction stream, pre-trained on sensors": Model(network, {**_ONE, **_SENSORS}),
