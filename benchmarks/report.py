@@ -50,7 +50,7 @@ README_STRUCTURES = (
     "default pipeline",
     "mean of ExtraTrees and SVR with sensors of Nequix",
     "ExtraTrees, Magpie, springs, layers and stacking of Nequix, per area",
-    "mean of GraphTRIADS and TriForces, sensors of Nequix, corrected",
+    "mean of GraphTRIADS, TriForces and a Gaussian process, with three potentials",
     "ExtraTrees, Magpie and springs, corrected",
     "ExtraTrees, Magpie, springs, layers, per area",
     "ExtraTrees, Magpie",
@@ -222,7 +222,7 @@ def formation_energies():
 
 def seen(model):
     """What a model of structures has seen beside the training fold."""
-    if "of a potential" in model or "Nequix" in model:
+    if re.search("of a potential|Nequix|CHGNet|three potentials", model):
         return "a potential's energies and forces"
     if re.search("default|predicted sensors|pre-trained on sensors", model):
         return "a potential's sensors of crystals of other formulas"

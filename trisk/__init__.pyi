@@ -31,9 +31,9 @@ from .featurizers import PotentialEmbedder as PotentialEmbedder
 from .featurizers import PotentialFeaturizer as PotentialFeaturizer
 from .featurizers import PowerSpectrumFeaturizer as PowerSpectrumFeaturizer
 from .featurizers import SpringModelFeaturizer as SpringModelFeaturizer
+from .model_selection import LeaveClusterOut as LeaveClusterOut
 from .model_selection import compare as compare
 from .model_selection import cross_validate as cross_validate
-from .model_selection import leave_cluster_out as leave_cluster_out
 from .model_selection import matbench_folds as matbench_folds
 from .model_selection import nested_cross_validate as nested_cross_validate
 from .model_selection import optuna_search as optuna_search

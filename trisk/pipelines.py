@@ -262,7 +262,8 @@ def structure_pipeline(
     scratch = fast or not pretrained
     springs, layers = SpringModelFeaturizer(), LayerFeaturizer(others="zero")
     sensors = [layers] if scratch else [springs, TriForcesSensors(), layers]
-    columns = {"process": list(process), "column": structure}
+    process = [process] if isinstance(process, str) else list(process)
+    columns = {"process": process, "column": structure}
     graphs = CrystalGraphFeaturizer(order=2, structure=sensors, **columns)
     if calibrate is None:
         calibrate = not fast
@@ -275,7 +276,7 @@ def structure_pipeline(
     streams = TriForcesClassifier if classification else TriForcesRegressor
     weights = "auto" if pretrained else None
     if isinstance(parameters.get("class_weight"), dict):
-        raise ValueError('Give class_weight="balanced", fast=True, or sample_weight to fit.')
+        raise ValueError('Give class_weight="balanced", or set fast=True.')
     if parameters.get("checkpoint") is not None:
         parameters = {**parameters, "checkpoint": f"{parameters['checkpoint']}.triforces"}
     settings = {"pretrained": weights, "max_epochs": 60, **link, **parameters}

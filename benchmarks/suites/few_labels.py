@@ -146,15 +146,6 @@ def on_descriptors(task, seed):
     return pd.Series(load(task)[0]), with_structures.on_descriptors()
 
 
-def mean_with_streams(task, seed, **parameters):
-    """The mean of TriForces and of a Gaussian process."""
-    from sklearn.ensemble import VotingRegressor
-
-    structures, streams = network(task, seed, **parameters)
-    models = [("streams", streams), ("Gaussian process", with_structures.on_descriptors())]
-    return structures, VotingRegressor(models)
-
-
 def with_three_potentials(task, seed):
     """The mean of networks that correct what Nequix measures, and of a Gaussian process."""
     from sklearn.ensemble import VotingRegressor
@@ -178,9 +169,6 @@ MODELS = {
     "TriForces on CHGNet, fine-tuned": Model(network, _CHGNET, ("chgnet",), ("perovskites",)),
     "Gaussian process, CHGNet and SevenNet": Model(
         on_descriptors, {}, ("chgnet", "sevenn"), ("perovskites",)
-    ),
-    "mean of TriForces on CHGNet and of a Gaussian process, CHGNet and SevenNet": Model(
-        mean_with_streams, _CHGNET, ("chgnet", "sevenn"), ("perovskites",)
     ),
     "mean of GraphTRIADS, TriForces and a Gaussian process, with three potentials": Model(
         with_three_potentials, {}, ("nequix", "chgnet", "sevenn"), ("perovskites",)

@@ -128,3 +128,10 @@ def test_a_table_of_something_else_is_refused(band_gaps):
     X = MagpieFeaturizer().fit_transform(["NaCl", "Fe"]).abs()
     with pytest.raises(ValueError, match=r"132 columns, but there are 118 elements.*ElementFrac"):
         make(CompositionEncoderRegressor, **_BRIEF).fit(X, [0.0, 1.0])
+
+
+def test_columns_out_of_place_are_refused():
+    table = ElementFractionFeaturizer().fit_transform(["NaCl", "KCl", "LiF", "ZnO"])
+    present = table.loc[:, table.var() > 0]
+    with pytest.raises(ValueError, match="by atomic number, from H on"):
+        CompositionEncoderRegressor(max_epochs=1).fit(present, np.arange(4.0))

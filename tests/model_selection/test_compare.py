@@ -159,3 +159,9 @@ def test_tables__and_classes_by_the_looks_of_targets():
         *(True, True, False, False)
     ]
     assert rows_of(MagpieFeaturizer().fit_transform(["Fe", "Al"]))[0] == "table"
+
+
+def test_equal_rows_of_any_table_are_one_material():
+    table = pd.DataFrame({"a": [1.0, np.nan, 1.0, np.nan], "route": ["x", "y", "x", "y"]})
+    assert material_labels(table).tolist() == [0, 1, 0, 1]
+    assert not holds_classes(np.array([1.5, 2, 3], dtype=object))

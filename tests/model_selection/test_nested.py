@@ -5,16 +5,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
+from sklearn import config_context
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import BayesianRidge, LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, roc_auc_score
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, GroupKFold, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor, composition_pipeline
 from trisk.datasets import load_band_gaps, load_matbench
 from trisk.estimators import HybridTRIADSOptions
 from trisk.model_selection import (
-    leave_cluster_out,
+    LeaveClusterOut,
     matbench_folds,
     nested_cross_validate,
     write_matbench_file,
@@ -156,7 +159,7 @@ def test_weights__reach_every_fit(data, search):
 def test_formulas__leave_chemical_systems_out():
     X, y = (values[:60] for values in load_band_gaps())
     model = composition_pipeline("general", fast=True, **TINY, random_state=0)
-    outer = leave_cluster_out(n_splits=3, random_state=0)
+    outer = LeaveClusterOut(n_splits=3, random_state=0)
     results = nested_cross_validate(model, X, y, outer=outer, verbose=0)
     assert len(results.predictions) == 60
 
@@ -221,3 +224,30 @@ def test_leaderboard_file__without_matbench__says_how_to_get_it(monkeypatch, tmp
     monkeypatch.setitem(__import__("sys").modules, "matbench.bench", None)
     with pytest.raises(ImportError, match=r"--no-deps matbench==0\.6"):
         write_matbench_file({"steels": []}, tmp_path / "x.json.gz")
+
+
+@pytest.mark.filterwarnings("ignore")  # scikit-learn's own say the same
+def test_folds_of_one_class__score_nan_and_say_so():
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) < 10
+    with pytest.warns(UserWarning, match="is NaN for a fold"):
+        found = nested_cross_validate(LogisticRegression(), X, y, outer=KFold(5), verbose=0)
+    assert found.folds["roc_auc"].isna().any()
+    assert found.folds["balanced_accuracy"].notna().all()
+
+
+def test_lists_masks_and_several_scores():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    mask = np.arange(20) < 14
+    found = nested_cross_validate(
+        Ridge(), X, X[:, 0].tolist(), outer=[(mask, ~mask)], verbose=0,
+        scoring=["r2", "neg_mean_absolute_error"], search=SEARCH | {"n_trials": 1},
+    )  # fmt: skip
+    assert found.folds[["n_train", "n_test"]].to_numpy().tolist() == [[14, 6]]
+
+
+def test_spread_of_a_pipeline_with_routing():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    model = make_pipeline(StandardScaler(), HybridTRIADSRegressor(**TINY))
+    with config_context(enable_metadata_routing=True):
+        found = nested_cross_validate(model, X, X[:, 0], outer=2, verbose=0)
+    assert "y_std" in found.predictions

@@ -438,3 +438,12 @@ def test_weights__reach_trials_and_the_last_fit(data):
     search = quiet(Ridge(), X, spoilt, space=SPACE, cv=cv, params={"sample_weight": weight})
     assert search.best_score_ > 0.5
     assert search.score(X[:40], y[:40]) > 0.9
+
+
+def test_other_weights_are_another_study(tmp_path):
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    space = {"alpha": FloatDistribution(0.1, 1.0)}
+    settings = {"n_trials": 1, "space": space, "storage": str(tmp_path / "s.log"), "verbose": 0}
+    optuna_search(Ridge(), X, X[:, 0], **settings)
+    with pytest.raises(ValueError, match="other"):
+        optuna_search(Ridge(), X, X[:, 0], params={"sample_weight": np.arange(30)}, **settings)

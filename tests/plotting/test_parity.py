@@ -184,3 +184,12 @@ def test_import_plotting__does_not_load_matplotlib_or_torch():
     code = "import sys, trisk.plotting; print({'matplotlib', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_hollow_markers():
+    style = {"facecolors": "none", "edgecolors": "b"}
+    display = ParityDisplay.from_predictions(
+        [1.0, 2.0, 3.0], [1.1, 2.1, 2.9], [0.1, 0.1, 0.1], scatter_kwargs=style
+    )
+    assert display.errorbar_ is not None
+    plt.close("all")

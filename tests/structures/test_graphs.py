@@ -4,13 +4,14 @@ import pickle
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import trisk
-from trisk.structures import CrystalGraphs, connect
+from trisk.structures import CrystalGraphs, connect, read_structures
 from trisk.structures.graphs import emptied
 
 LEVELS = {"bond_atoms": "atom", "angle_bonds": "bond", "dihedral_angles": "angle"}
@@ -137,3 +138,10 @@ def test_connect__has_the_bonds_of_a_featurizer_without_a_number_of_neighbours(s
         for name in ("bond_atoms", "bond_images", "bond_lengths", "atomic_numbers", "pbc"):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
         assert found.atom_features.shape[1] == found.context.shape[1] == 0
+
+
+def test_take__by_mask_and_from_the_end():
+    crystals = [bulk("Cu"), bulk("NaCl", "rocksalt", a=5.64), bulk("Mg")]
+    graphs = connect(read_structures(crystals)[0], 3.0)
+    assert graphs.take(np.array([False, True, False])).counts().tolist() == [2]
+    assert graphs.take([-1]).atomic_numbers.tolist() == [12, 12]

@@ -187,7 +187,7 @@ def check_device(name):
 
 def _outer(options, data):
     """Folds of the validation, and what to say of them."""
-    from trisk.model_selection import leave_cluster_out
+    from trisk.model_selection import LeaveClusterOut
     from trisk.model_selection._compare import grouped_folds
 
     materials = data.X[data.material] if data.process else data.X
@@ -200,7 +200,7 @@ def _outer(options, data):
     if data.process:
         settings["materials"] = materials.tolist()
     what = options.leave_out.replace("_", " ")
-    folds = leave_cluster_out(options.leave_out, **settings)
+    folds = LeaveClusterOut(options.leave_out, **settings)
     return folds, f"test rows of another {what} than training rows"
 
 

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import os
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,7 +143,7 @@ def _read(task, path):
         frame = frame[[task.inputs, task.target]]
         if len(frame) != task.n_samples:
             raise ValueError(f"it holds {len(frame)} rows instead of {task.n_samples}")
-    except (EOFError, KeyError, OSError, TypeError, ValueError) as error:
+    except (EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(
             f"{path} cannot be read as {task.name} ({type(error).__name__}: {error}). "
             "Delete it and load the task again, or replace it by an intact copy."

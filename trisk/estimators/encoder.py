@@ -12,7 +12,7 @@ from trisk.estimators.base import document
 from trisk.estimators.tables import TableNetwork, TrainingSet, read_columns
 from trisk.estimators.tasks import ClassifierTask, RegressorTask
 from trisk.nn import CompositionEncoderNetwork
-from trisk.structures.elements import N_ELEMENTS
+from trisk.structures.elements import ELEMENT_SYMBOLS, N_ELEMENTS
 from trisk.training.datasets import member_seeds
 from trisk.training.settings import Options
 
@@ -84,6 +84,12 @@ class BaseCompositionEncoder(TableNetwork):
             raise ValueError(
                 f"X has {X.shape[1]} columns, but there are {N_ELEMENTS} elements: give their "
                 "amounts by atomic number, as trisk.featurizers.ElementFractionFeaturizer does."
+            )
+        names = [str(n).rpartition(" ")[2] for n in getattr(self, "feature_names_in_", ())]
+        if set(names) <= set(ELEMENT_SYMBOLS) and names != list(ELEMENT_SYMBOLS[: len(names)]):
+            raise ValueError(
+                "Columns of elements have to stand by atomic number, from H on with none left out, "
+                "as trisk.featurizers.ElementFractionFeaturizer gives them."
             )
         check_non_negative(X, "a composition encoder, whose columns are amounts of elements")
         empty = np.flatnonzero(X.sum(1) == 0)

@@ -340,6 +340,11 @@ class HurdleRegressor(_AroundModels):
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
         validate_data(self, X, skip_check_array=True)
+        if sample_weight is not None:
+            used = np.flatnonzero(check_sample_weight(sample_weight, y) > 0)
+            fit_params = check_method_params(X, fit_params, used)
+            sample_weight = safe_indexing(sample_weight, used)
+            X, y = safe_indexing(X, used), y[used]
         params = self._fit_params(y, sample_weight, fit_params)
         seed, fold_seed = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=2

@@ -206,7 +206,8 @@ def with_process(featurizer, process=(), column=None):
     Without `column` it is the only one that is not in `process`. Missing numbers become the
     median, with a column that says so, and text one column per value.
     """
-    if not len(process):
+    process = [process] if isinstance(process, str) else list(process)
+    if not process:
         return featurizer if column is None else _beside([("material", featurizer, [column])])
     numbers = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
@@ -218,7 +219,7 @@ def with_process(featurizer, process=(), column=None):
     )
     others = "|".join(map(re.escape, process))
     material = make_column_selector(rf"^(?!(?:{others})$)") if column is None else [column]
-    return _beside([("material", featurizer, material), ("process", values, list(process))])
+    return _beside([("material", featurizer, material), ("process", values, process)])
 
 
 def _beside(parts):

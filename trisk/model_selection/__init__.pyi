@@ -1,5 +1,4 @@
 from ._clusters import LeaveClusterOut as LeaveClusterOut
-from ._clusters import leave_cluster_out as leave_cluster_out
 from ._compare import Comparison as Comparison
 from ._compare import compare as compare
 from ._cross_validation import cross_validate as cross_validate

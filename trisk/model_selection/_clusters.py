@@ -12,33 +12,6 @@ from sklearn.utils import check_random_state, indexable
 _KINDS = ("chemical_system", "element", "prototype", "kmeans")
 
 
-def leave_cluster_out(by="chemical_system", **settings):
-    """Make folds whose test rows are families of materials that training never sees.
-
-    Parameters
-    ----------
-    by : {"chemical_system", "element", "prototype", "kmeans"}, default="chemical_system"
-        What makes a family.
-    **settings
-        Further parameters of :class:`LeaveClusterOut`, such as ``n_splits=5``.
-
-    Returns
-    -------
-    cv : LeaveClusterOut
-        A splitter, to pass as ``cv=`` to anything in scikit-learn.
-
-    Examples
-    --------
-    >>> from trisk.model_selection import leave_cluster_out
-    >>> formulas = ["FeO", "Fe2O3", "NaCl", "KCl", "SiC"]
-    >>> [test.tolist() for _, test in leave_cluster_out("chemical_system").split(formulas)]
-    [[4], [3], [2], [0, 1]]
-    >>> [test.tolist() for _, test in leave_cluster_out("element", min_test_size=2).split(formulas)]
-    [[2, 3], [0, 1], [0, 1]]
-    """
-    return LeaveClusterOut(by, **settings)
-
-
 @dataclass(repr=False, eq=False)
 class LeaveClusterOut(BaseCrossValidator):
     """Splitter whose test rows are families of materials that training never sees [1]_.
@@ -72,6 +45,15 @@ class LeaveClusterOut(BaseCrossValidator):
     References
     ----------
     .. [1] B. Meredig et al., Mol. Syst. Des. Eng. 3, 819 (2018). https://doi.org/10.1039/C8ME00012C
+
+    Examples
+    --------
+    >>> from trisk.model_selection import LeaveClusterOut
+    >>> formulas = ["FeO", "Fe2O3", "NaCl", "KCl", "SiC"]
+    >>> [test.tolist() for _, test in LeaveClusterOut("chemical_system").split(formulas)]
+    [[4], [3], [2], [0, 1]]
+    >>> [test.tolist() for _, test in LeaveClusterOut("element", min_test_size=2).split(formulas)]
+    [[2, 3], [0, 1], [0, 1]]
     """
 
     by: str = "chemical_system"
@@ -151,7 +133,7 @@ class LeaveClusterOut(BaseCrossValidator):
 def _is_table(X):
     """Whether rows are columns of numbers; a structure too is a sequence, of sites."""
     if hasattr(X, "ndim"):
-        return X.ndim == 2 and X.shape[1] > 1
+        return X.ndim == 2 and (X.shape[1] > 1 or np.asarray(X).dtype.kind in "fiub")
     return isinstance(X[0], list | tuple | np.ndarray)
 
 
@@ -212,8 +194,9 @@ def _cluster(X, n_clusters, seed):
         from trisk.featurizers import MagpieFeaturizer
 
         X = MagpieFeaturizer(missing="mean").fit_transform(X)
-    if n_clusters > len(X):
-        raise ValueError(f"{len(X)} rows make no {n_clusters} clusters: pass n_splits=…")
     scaled = StandardScaler().fit_transform(np.asarray(X, dtype=float))
+    n_different = len(np.unique(scaled, axis=0))
+    if n_clusters > n_different:
+        raise ValueError(f"{n_different} different rows make no {n_clusters} clusters: n_splits=…")
     labels = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(scaled)
     return labels[:, None]

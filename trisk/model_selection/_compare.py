@@ -1,6 +1,7 @@
 """trisk's pipeline beside a forest, boosted trees and a guess, on the same folds."""
 
 from dataclasses import dataclass, field
+from itertools import islice
 from numbers import Integral
 from operator import attrgetter
 
@@ -176,6 +177,8 @@ def compare(
 def holds_classes(y):
     """Whether targets look like classes: booleans, text, or zeros and ones."""
     values = np.asarray(y)
+    if values.dtype == object and values.ndim == 1:
+        values = pd.Series(values).infer_objects().to_numpy()
     if values.dtype.kind not in "iuf":
         return True
     return set(np.unique(values).tolist()) == {0, 1}
@@ -217,9 +220,9 @@ def material_labels(X):
 
         values = ElementFractionFeaturizer().fit_transform(X).to_numpy()
     else:
-        values = np.asarray(X, dtype=float)
-        values = np.where(np.isnan(values), np.inf, values)  # which equals itself
-        return np.unique(values, axis=0, return_inverse=True)[1].ravel()
+        table = pd.DataFrame(X)
+        table = table.set_axis(range(table.shape[1]), axis=1)
+        return table.groupby(list(table), dropna=False, sort=False).ngroup().to_numpy()
     return np.unique(np.round(values, 6), axis=0, return_inverse=True)[1].ravel()
 
 
@@ -247,7 +250,7 @@ def rows_of(X):
         if found:
             return "formulas", max(found, key=found.__getitem__)
         return "table", None
-    values = list(X[:_ROWS_READ])
+    values = list(islice(X, _ROWS_READ))
     first = values[0]
     if isinstance(first, int | float | np.number | list | tuple | np.ndarray):
         return "table", None

@@ -30,7 +30,9 @@ def shuffled_folds(cv, X, y, groups=None, *, classification, random_state=0):
         # Tables are often sorted by chemistry: folds of neighbours would ask for extrapolation.
         splitter = StratifiedKFold if classification else KFold
         cv = splitter(int(cv), shuffle=True, random_state=random_state)
-    return list(check_cv(cv, y, classifier=classification).split(X, y, groups))
+    folds = check_cv(cv, y, classifier=classification).split(X, y, groups)
+    places = np.arange(X.shape[0] if hasattr(X, "shape") else len(X))  # parts may be masks
+    return [(places[train], places[test]) for train, test in folds]
 
 
 def batch_weight(estimator, params=None):

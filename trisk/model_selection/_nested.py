@@ -3,6 +3,7 @@
 import inspect
 import re
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from joblib.parallel import get_active_backend
+from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.utils import indexable
@@ -197,9 +199,12 @@ def nested_cross_validate(
         raise ValueError("Several targets of classes have no default scores: pass scoring=…")
     names = _SCORING[classification] if scoring is None else scoring
     if search is not None:
-        best = next(iter(names.values())) if scoring is None else scoring
+        several = names.values() if isinstance(names, dict) else names
+        best = scoring if isinstance(scoring, str) or callable(scoring) else next(iter(several))
         search = {"cv": inner, "scoring": best, "verbose": 0, **search}
-    job = _Fold(estimator, X, y, groups, params, search, check_scoring(estimator, names))
+    job = _Fold(
+        estimator, X, y, groups, params, search, check_scoring(estimator, names, raise_exc=False)
+    )
 
     n_processes = joblib.effective_n_jobs(n_jobs)
     can_batch, weight = batch_weight(estimator, params)
@@ -254,6 +259,12 @@ class _Fold:
         predictions = _predict(model, rows)
         predict_seconds = time.perf_counter() - started
         scores = self.scorer(model, rows, safe_indexing(self.y, test))
+        if isinstance(scores, dict):
+            for name in [name for name, score in scores.items() if isinstance(score, str)]:
+                warnings.warn(
+                    f"{name} is NaN for a fold: {scores[name].splitlines()[-1]}", stacklevel=2
+                )
+                scores[name] = np.nan
         record = {
             "n_train": len(train),
             "n_test": len(test),
@@ -279,14 +290,15 @@ def _predict(model, X):
     elif "return_std" in inspect.signature(last.predict).parameters and getattr(
         last, "_has_spread", True
     ):
-        y_pred, y_std = model.predict(X, return_std=True)
+        with config_context(enable_metadata_routing=False):
+            y_pred, y_std = model.predict(X, return_std=True)
         return {"y_pred": y_pred, "y_std": y_std}
     return {"y_pred": model.predict(X)}
 
 
 def _collect(outcomes, y, folds, classification, errors):
     """Tables of what the folds found; scores that scikit-learn negates become errors."""
-    index = y.index if hasattr(y, "index") else np.arange(len(y))
+    index = y.index if hasattr(y, "iloc") else np.arange(len(y))
     targets = list(y.columns) if hasattr(y, "columns") else None
     records, parts, estimators = [], [], []
     for number, ((fitted, record, predictions), (_, test)) in enumerate(

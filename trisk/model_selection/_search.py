@@ -231,7 +231,7 @@ class OptunaSearch(BaseSearchCV):
             values = np.asarray(y)
         except ValueError:  # an array for each structure, with a value for each of its atoms
             values = [np.asarray(of_structure) for of_structure in y]
-        made_of = joblib.hash((_describe(self.estimator, self.scoring, X), values, folds))
+        made_of = joblib.hash((_describe(self.estimator, self.scoring, X), values, folds, params))
         objective = Objective(self.estimator, space, X, y, folds, self.scorer_, params)
         if n_jobs > 1:
             joblib.Parallel(n_jobs=n_jobs)(
@@ -254,6 +254,8 @@ class OptunaSearch(BaseSearchCV):
             started = time.perf_counter()
             self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
             self.best_estimator_.fit(X, y, **params)
+            if hasattr(self.best_estimator_, "feature_names_in_"):
+                self.feature_names_in_ = self.best_estimator_.feature_names_in_
             self.refit_time_ = time.perf_counter() - started
         return self
 

@@ -115,9 +115,15 @@ class ParityDisplay(PredictionDisplay):
         self.points_ = self.ax_.scatter(y_true, y_pred, **style)
         self.errorbar_ = None
         if y_std is not None:
-            ecolor = self.points_.get_facecolor()[0, :3]
+            ecolor = _shade(self.points_)
             style = {"fmt": "none", "ecolor": ecolor, "elinewidth": 0.8, "alpha": 0.3}
             self.errorbar_ = self.ax_.errorbar(y_true, y_pred, yerr=y_std, zorder=2, **style)
+
+
+def _shade(points):
+    """Colour of points, be they hollow."""
+    colors = points.get_facecolor()
+    return (colors if len(colors) else points.get_edgecolor())[0, :3]
 
 
 def _frame(ax):
@@ -151,7 +157,7 @@ def _draw_residuals(ax, label):
     reach = np.quantile(np.abs(np.concatenate(values)), 0.99) or 1.0
     bins = np.linspace(-reach, reach, 32)
     for points, residuals in zip(models, values, strict=True):
-        color = points.get_facecolor()[0, :3]
+        color = _shade(points)
         style = {"bins": bins, "orientation": "horizontal", "color": color}
         clipped = np.clip(residuals, -reach, reach)
         panel.hist(clipped, histtype="stepfilled", alpha=0.25, **style)

@@ -147,8 +147,7 @@ class CrystalGraphs:
 
     def __getitem__(self, key):
         """Take structures by slice, mask or indices."""
-        indices = np.arange(len(self))[key]
-        return self.take(np.atleast_1d(indices))
+        return self.take(np.atleast_1d(np.arange(len(self))[key]))
 
     def take(self, indices):
         """Take structures, in the order given; a structure may be taken twice.
@@ -163,7 +162,7 @@ class CrystalGraphs:
         CrystalGraphs
             The batch of these structures.
         """
-        indices = np.asarray(indices, dtype=np.int64)
+        indices = np.arange(len(self))[indices]
         rows, offsets, shifts = {"structure": indices}, {}, {}
         for level in _OFFSETS:
             starts = self.offsets[level][indices]
