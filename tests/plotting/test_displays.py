@@ -75,7 +75,7 @@ def test_calibration__normal_errors__lie_on_the_diagonal():
     assert display.miscalibration_area_ < 0.02
     np.testing.assert_allclose(display.group_error_, display.group_spread_, rtol=0.12)
     assert display.rank_correlation_ > 0.3
-    assert display.axes_[1].get_xlabel() == "predicted standard deviation (eV)"
+    assert display.ax_[1].get_xlabel() == "predicted standard deviation (eV)"
     boxes_apart(display.figure_)
 
 
@@ -86,7 +86,7 @@ def test_calibration__too_sure_or_too_shy__below_or_above(factor, below):
     middle = display.coverage_[24]
     assert (middle < 0.3) if below else (middle > 0.9)
     assert display.miscalibration_area_ > 0.25
-    line = next(line for line in display.axes_[0].lines if line.get_gid() == "model")
+    line = next(line for line in display.ax_[0].lines if line.get_gid() == "model")
     np.testing.assert_allclose(line.get_ydata()[1:-1], display.coverage_)
 
 
@@ -95,7 +95,7 @@ def test_calibration__two_models_share_the_axes(table):
     model = GaussianProcessRegressor(optimizer=None).fit(X[::2], y[::2])
     first = CalibrationDisplay.from_estimator(model, X, y)
     second = CalibrationDisplay.from_predictions(
-        y, y + 0.1, np.ones(80), name="shy", ax=first.axes_
+        y, y + 0.1, np.ones(80), name="shy", ax=first.ax_
     )
     assert len(second.legend_.get_texts()) == 2
     assert first.legend_.get_texts()[0].get_text().startswith("GaussianProcessRegressor:")

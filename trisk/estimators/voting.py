@@ -31,7 +31,8 @@ class CalibratedVotingRegressor(VotingRegressor):
         Whether to print the seconds that each took.
     calibrate : bool, default=True
         Whether to fit clones on inner folds, until eighty rows were left out: one fold from 240
-        rows on, with which a fit takes 1.7 times as long.
+        rows on, with which a fit takes 1.7 times as long. Rows that occur several times make
+        intervals too narrow, as equal ones fall into different folds.
     random_state : int, RandomState or None, default=None
         Seed of the inner folds.
 

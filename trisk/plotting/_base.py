@@ -143,6 +143,8 @@ class PredictionDisplay(Display):
 
 def numbers(values, name):
     """One column of finite numbers, or an error that names the array at fault."""
+    if values is None:
+        raise ValueError(f"This display needs {name}.")
     values = check_array(values, ensure_2d=False, dtype="numeric", input_name=name)
     if values.size != len(values):
         raise ValueError(

@@ -26,7 +26,7 @@ class CalibrationDisplay(PredictionDisplay):
     Left, the share of errors that lie inside central normal intervals, against the share that
     should; below the diagonal a model is too sure of itself. Right, in groups of rows of like
     spread, the root mean squared error against the spread. Several models share one picture
-    when the ``axes_`` of the first are passed to the next as ``ax``.
+    when the ``ax_`` of the first are passed to the next as ``ax``.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class CalibrationDisplay(PredictionDisplay):
 
     Attributes
     ----------
-    axes_, figure_ : tuple of matplotlib.axes.Axes, matplotlib.figure.Figure
+    ax_, figure_ : array of matplotlib.axes.Axes, matplotlib.figure.Figure
         Axes of coverage and of error against spread, and their figure.
     coverage_ : ndarray of shape (49,)
         Share of errors inside the interval of each level from 2 % to 98 %.
@@ -76,7 +76,6 @@ class CalibrationDisplay(PredictionDisplay):
     _needs_std = True
 
     def _draw(self, axes, y_true, y_pred, spread):
-        self.axes_ = tuple(axes)
         self._count(np.abs(y_pred - y_true), spread)
         color = COLORS[len(drawn(axes[0].lines)) % len(COLORS)]
         for ax in axes:
