@@ -94,9 +94,7 @@ def test_calibration__two_models_share_the_axes(table):
     X, y = table
     model = GaussianProcessRegressor(optimizer=None).fit(X[::2], y[::2])
     first = CalibrationDisplay.from_estimator(model, X, y)
-    second = CalibrationDisplay.from_predictions(
-        y, y + 0.1, np.ones(80), name="shy", ax=first.ax_
-    )
+    second = CalibrationDisplay.from_predictions(y, y + 0.1, np.ones(80), name="shy", ax=first.ax_)
     assert len(second.legend_.get_texts()) == 2
     assert first.legend_.get_texts()[0].get_text().startswith("GaussianProcessRegressor:")
     assert second.figure_ is first.figure_
