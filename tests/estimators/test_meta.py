@@ -441,12 +441,11 @@ def test_hurdle__takes_weights_where_metadata_is_routed():
         HurdleRegressor(random_state=0).fit(X, np.maximum(X[:, 0], 0), sample_weight=np.ones(40))
 
 
-@pytest.mark.parametrize("statistic", ["mean", "median"])
-def test_hurdle__row_of_no_weight_says_nothing(statistic):
+def test_hurdle__row_of_no_weight_says_nothing():
     X = np.random.default_rng(0).normal(size=(60, 3))
     y, more = np.maximum(X[:, 0], 0), np.vstack([X, [[9.0, 9.0, 9.0]]])
     make_model = lambda: HurdleRegressor(  # noqa: E731
-        LogisticRegression(), LinearRegression(), statistic=statistic, random_state=0
+        LogisticRegression(), LinearRegression(), statistic="mean", random_state=0
     )
     expected = make_model().fit(X, y, sample_weight=np.ones(60)).predict(X)
     model = make_model().fit(more, np.append(y, -5.0), sample_weight=np.append(np.ones(60), 0.0))

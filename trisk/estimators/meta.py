@@ -340,21 +340,17 @@ class HurdleRegressor(_AroundModels):
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
         validate_data(self, X, skip_check_array=True)
-        if sample_weight is not None:
-            used = np.flatnonzero(check_sample_weight(sample_weight, y) > 0)
-            fit_params = check_method_params(X, fit_params, used)
-            sample_weight = safe_indexing(sample_weight, used)
-            X, y = safe_indexing(X, used), y[used]
         params = self._fit_params(y, sample_weight, fit_params)
         seed, fold_seed = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=2
         )
         nonzero = np.flatnonzero(y)
-        signs = np.unique(np.sign(y[nonzero]))
+        counted = y[check_sample_weight(sample_weight, y) > 0]
+        signs = np.unique(np.sign(counted[counted != 0]))
         self.sign_ = float(signs[0]) if len(signs) == 1 else 0.0
         self.errors_, self.error_levels_, self.proportional_ = np.zeros(1), np.ones(1), False
         self.classifier_ = regressor = None
-        if 0 < len(nonzero) < len(y):
+        if 0 < np.count_nonzero(counted) < len(counted):
             gate = self._parts(seed)["classifier"]
             self.classifier_ = gate.fit(X, y != 0, **params["classifier"])
         if len(nonzero):
