@@ -741,3 +741,13 @@ def test_forest_whose_trees_see_other_columns_is_refused(tmp_path):
     )
     with pytest.raises(ModelFileError, match="a RandomForestRegressor in it"):
         load(tmp_path / "model")
+
+
+def test_a_bare_name_of_a_file_is_a_path_too(tmp_path):
+    featurizer = Mat2VecFeaturizer().fit(["NaCl"])
+    featurizer.vectors = "pretrained_embeddings"
+    trisk.save(featurizer, tmp_path / "model.trisk")
+    assert trisk.load(tmp_path / "model.trisk").vectors == "mat2vec"
+    featurizer.vectors = "megnet16"
+    trisk.save(featurizer, tmp_path / "model.trisk")
+    assert trisk.load(tmp_path / "model.trisk").vectors == "megnet16"

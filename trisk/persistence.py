@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import zipfile
+from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 
@@ -25,6 +26,10 @@ RUN_PARAMETERS = {
 }
 #: Parameters that files neither hold nor set where they are a path.
 _SOURCE_PARAMETERS = {"backbone", "pretrained", "pretrainer", "vectors", "weights"}
+#: What else may stand there, beside tables of element vectors.
+_NAMES = (
+    "auto default uniform distance builtin esen mace orb chgnet chgnet-r2scan sevennet-0 7net-l3i5"
+)
 #: Kinds of description that are read: no methods, operators, bytes or calls of constructors.
 _LOADERS = {
     *("DTypeNode", "DictNode", "FunctionNode", "JsonNode", "ListNode", "LossNode", "SetNode"),
@@ -332,7 +337,13 @@ def _defaults(cls):
 
 def _is_path(value):
     """Whether a value is a path, and not the name of weights that come with a package."""
-    return isinstance(value, str) and re.fullmatch(r"[\w-]+", value) is None
+    if not isinstance(value, str) or value in _NAMES.split():
+        return False
+    with suppress(ImportError):
+        from trisk.featurizers.composition.pretrained import table_names
+
+        return value not in table_names()
+    return True
 
 
 def _check_part(part):

@@ -262,8 +262,8 @@ def structure_pipeline(
     scratch = fast or not pretrained
     springs, layers = SpringModelFeaturizer(), LayerFeaturizer(others="zero")
     sensors = [layers] if scratch else [springs, TriForcesSensors(), layers]
-    process = [process] if isinstance(process, str) else list(process)
-    columns = {"process": process, "column": structure}
+    process = [process] if isinstance(process, str) else process
+    columns = {"process": list(process), "column": structure}
     graphs = CrystalGraphFeaturizer(order=2, structure=sensors, **columns)
     if calibrate is None:
         calibrate = not fast

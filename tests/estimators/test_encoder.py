@@ -133,5 +133,5 @@ def test_a_table_of_something_else_is_refused(band_gaps):
 def test_columns_out_of_place_are_refused():
     table = ElementFractionFeaturizer().fit_transform(["NaCl", "KCl", "LiF", "ZnO"])
     present = table.loc[:, table.var() > 0]
-    with pytest.raises(ValueError, match="by atomic number, from H on"):
+    with pytest.raises(ValueError, match="go by atomic number, from H on"):
         CompositionEncoderRegressor(max_epochs=1).fit(present, np.arange(4.0))

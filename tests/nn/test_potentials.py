@@ -169,7 +169,7 @@ def test_refuses_a_description_that_is_larger_than_its_weights(name):
 
 
 def test_names_what_it_does_not_take(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"'chgnte' is neither a file nor a name.*chgnet"):
+    with pytest.raises(FileNotFoundError, match=r"'chgnte' is neither a file nor the name.*chgnet"):
         as_backbone("chgnte")
     with pytest.raises(TypeError, match="is a EMT, which holds no network"):
         as_backbone(EMT())

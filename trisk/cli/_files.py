@@ -178,9 +178,8 @@ def read_process(table, names, path, kinds=None):
         wrong = values.iloc[places]
         kind = (kinds or {}).get(name) or ("text" if len(wrong) > values.count() / 2 else "number")
         if kind == "number":
-            known = "; leave the cell empty if the value is not known"
-            texts = (f"{text!r} in {name!r} is no number{known}" for text in wrong)
-            problems |= dict(zip(places.tolist(), texts, strict=True))
+            for place, text in zip(places.tolist(), wrong, strict=True):
+                problems[place] = f"{text!r} in {name!r} is no number; empty cells are not known"
         if kinds is None and kind == "text" and values.nunique() > len(values) / 2:
             raise CommandError(
                 f"Column {name!r} holds {values.nunique()} different texts in {len(values)} rows, "

@@ -160,6 +160,8 @@ def make_pipeline(options, data):
     if options.no_pretraining:
         settings["pretrained"] = False
     if data.structures:
+        if options.preset != "auto" or options.no_stacking:
+            raise CommandError("--preset and --no-stacking are for formulas.")
         if data.process:
             settings |= {"process": list(data.process), "structure": data.material}
         return structure_pipeline(**settings)

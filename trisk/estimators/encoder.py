@@ -87,10 +87,7 @@ class BaseCompositionEncoder(TableNetwork):
             )
         names = [str(n).rpartition(" ")[2] for n in getattr(self, "feature_names_in_", ())]
         if set(names) <= set(ELEMENT_SYMBOLS) and names != list(ELEMENT_SYMBOLS[: len(names)]):
-            raise ValueError(
-                "Columns of elements have to stand by atomic number, from H on with none left out, "
-                "as trisk.featurizers.ElementFractionFeaturizer gives them."
-            )
+            raise ValueError("Columns of elements go by atomic number, from H on, none left out.")
         check_non_negative(X, "a composition encoder, whose columns are amounts of elements")
         empty = np.flatnonzero(X.sum(1) == 0)
         if len(empty):

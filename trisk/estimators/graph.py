@@ -235,7 +235,7 @@ class BaseGraphTRIADS(NetworkEstimator):
             raise ValueError(
                 f"physics=True needs the sensor {STIFFNESS!r}, which the graphs do not have. Set "
                 "network__physics=False, or build the graphs with "
-                "CrystalGraphFeaturizer(physics=True)."
+                "CrystalGraphFeaturizer(physics=True) and an order of 1 or more."
             )
         graphs, raw, weight = self._read_labels(graphs, y, sample_weight)
         target, loss = self._scale_target(raw, weight)

@@ -22,8 +22,7 @@ from trisk.estimators.scaling import has_many_zeros
 from trisk.training.datasets import draw_seed
 
 _N_TREES = 200
-# More copies of a row than this, on average, stand for no weights.
-_MOST_REPEATED = 100
+_MOST_REPEATED = 100  # copies of a row, on average, that stand for its weight
 # How trisk's featurizer names logarithms of fractions, which trees split worse on.
 _LOGARITHM = "ElementFraction log10"
 
@@ -52,10 +51,8 @@ class HeldOutFit:
         self.X, self.y, self.weight = X, y, weight
         seeds = np.random.SeedSequence([draw_seed(estimator.random_state), 1]).generate_state(3)
         fold_seed, network_seed, self.seed = (seeds >> 1).tolist()
-        # Made first, as a model of the wrong kind is to be refused before the networks train.
-        self.second = (
-            _make_second(estimator, self.seed, getattr(X, "columns", ()), y) if stacks else None
-        )
+        if stacks:  # first, as it may be of the wrong kind
+            self.second = _make_second(estimator, self.seed, getattr(X, "columns", ()), y)
         self.folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator))
         self.kept = self.folds[0][0] if len(y) > MANY_ROWS and self.folds else None
         network = inner_network(

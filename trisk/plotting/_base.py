@@ -46,13 +46,10 @@ class Display:
         if ax is None:
             from matplotlib import pyplot as plt
 
-            _, ax = plt.subplots(1, self._n_axes, figsize=self._figsize(), layout="constrained")
+            _, ax = plt.subplots(1, self._n_axes, figsize=self._size, layout="constrained")
         self.ax_, self.figure_ = ax, (ax if self._n_axes == 1 else ax[0]).figure
         self._draw(ax, *values)
         return self
-
-    def _figsize(self):
-        return self._size
 
     def _checked(self):
         """What is drawn, after a check that comes before a figure is made."""

@@ -75,7 +75,8 @@ class ParityDisplay(PredictionDisplay):
     residuals: bool = True
     scatter_kwargs: dict[str, Any] | None = None
 
-    def _figsize(self):
+    @property
+    def _size(self):  # type: ignore[override]
         # Wide enough for the square plot, the panel beside it and both their labels.
         return 7.4 if self.residuals else 5.2, 4.7
 

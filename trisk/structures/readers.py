@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trisk._optional import if_absent
 from trisk.structures.checks import SHORTEST_BOND, complete_lattice, find_faults
 from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 from trisk.structures.graphs import CrystalGraphs, emptied, unbonded
@@ -341,8 +342,8 @@ def _from_xyz(text):
             f"its {len(lines)} lines are not one structure of {n_atoms} atoms; of several "
             "structures, give what ase.io.read(path, ':') returns"
         )
-    from ase.io import read
-
+    with if_absent("XYZ files need ASE: pip install 'trisk[atoms]'"):
+        from ase.io import read
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _from_atoms(read(StringIO(text), format="extxyz"))

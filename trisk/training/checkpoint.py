@@ -106,8 +106,8 @@ def fingerprint(settings, datasets, seed, module):
     parameters = settings.get_params(deep=True)
     kept = {k: v for k, v in parameters.items() if k.split("__")[0] not in _LEFT_OUT}
     text = repr((type(settings).__name__, sorted(kept.items()), seed))
-    # Where an object lies in memory says nothing of it; the weights of a potential do.
-    digest = hashlib.sha256(re.sub(" at 0x[0-9a-fA-F]+", "", text).encode())
+    text = re.sub(" at 0x[0-9a-fA-F]+", "", text)  # the weights tell what an object is
+    digest = hashlib.sha256(text.encode())
     weights = [parameter.detach().cpu().numpy() for parameter in module.parameters()]
     for array in [*weights, *(array for dataset in datasets for array in dataset.arrays())]:
         digest.update(np.ascontiguousarray(array).tobytes())

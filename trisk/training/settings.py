@@ -70,8 +70,7 @@ class TrainingOptions(Options):
         Share of the training rows that each network, by its own draw, keeps for validation. The
         weights of its best epoch on them are restored. Zero trains on all rows.
     patience : int or None, default=None
-        Stop when no network has improved on its validation rows, which it needs, for so many
-        epochs.
+        Stop when no network has improved on the validation rows it needs for so many epochs.
     mixed_precision : bool, default=False
         Whether to multiply matrices in bfloat16 while training on an accelerator.
     precision : {"auto", "double", "single"}, default="auto"

@@ -131,5 +131,5 @@ def test_nothing_that_can_be_read__gives_the_same_columns(level, n_rows):
 
 
 def test_says_what_it_takes():
-    with pytest.raises(FileNotFoundError, match="neither a file nor a name"):
+    with pytest.raises(FileNotFoundError, match="neither a file nor the name"):
         PotentialEmbedder("chgnte").fit(CRYSTALS)

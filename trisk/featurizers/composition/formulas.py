@@ -159,8 +159,7 @@ _NUMBER = r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e-?[0-9]+)?)?"
 _TOKEN = re.compile(rf"([A-Z][a-z]*)\s*{_NUMBER}|(\()|\)\s*{_NUMBER}|\s+")
 _BRACKETS = str.maketrans("[]{}", "()()", "@")
 #: What separates the parts of an adduct: a centred dot, or the dot before water or ammonia at the
-#: end (CuSO4.5H2O; that of K0.5H2O is a decimal point, as no amount is 0) or between oxides
-#: (CaO.2SiO2).
+#: end (CuSO4.5H2O, not K0.5H2O, as no amount is 0) or between oxides (CaO.2SiO2).
 _SEPARATOR = re.compile(
     r"[·•⋅∙*]|(?<![^0-9]0)\.(?=(?:[0-9]+(?:\.[0-9]+)?)?\s*\(?(?:H2O|NH3)\)?\s*$)"
     r"|(?:(?<=O)|(?<=O[0-9])|(?<=O[0-9]{2}))\.(?=[0-9]*\s*[A-Z][A-Za-z0-9]*O[0-9]*\s*(?:\.|$))"

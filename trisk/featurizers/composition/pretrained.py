@@ -98,7 +98,7 @@ class PretrainedFeaturizer(BaseCompositionFeaturizer):
     """Calculated properties and an embedding, predicted from the composition alone.
 
     An encoder (attention among the elements of a formula, weighted by their fractions) was
-    trained on the lowest formation energy and the band gap of 95,000 formulas of the Materials
+    trained on the lowest formation energy and the band gap of 92,264 formulas of the Materials
     Project, with elements hidden in part of the rows [1]_. Its weights come with trisk; nothing
     is downloaded. What it knows of chemistry helps most where the task at hand has few rows.
 

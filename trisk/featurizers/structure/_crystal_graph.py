@@ -148,7 +148,8 @@ class CrystalGraphFeaturizer(StructureFeaturizer):
         if self.column is None and len(others) != 1:
             raise ValueError(
                 f"The columns beside those of process={process} are {others}: name those of the "
-                "process in process=[…], and that of the structures in column=… if others are left."
+                "process in process=[…], and that of the structures in column=…, which "
+                "structure_pipeline calls structure=…, if others are left."
             )
         self.columns_ = with_process("passthrough", process, self.column or others[0]).fit(X)
         check_feature_names(self, X, reset=True)

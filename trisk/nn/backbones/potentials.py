@@ -194,8 +194,8 @@ def _read(path: str) -> Potential:
     """A potential from a file that holds tensors and plain values alone."""
     if not os.path.isfile(path):  # noqa: PTH113 (False, too, for a name that is too long)
         raise FileNotFoundError(
-            f"backbone={path!r} is neither a file nor a name; names of weights that come in a "
-            f"package are {', '.join(POTENTIALS)}."
+            f"{path!r} is neither a file nor the name of a potential ({', '.join(POTENTIALS)}) or "
+            "a backbone that starts at random (builtin, esen, mace, orb)."
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)["model"]
