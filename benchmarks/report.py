@@ -78,6 +78,7 @@ README_LABELS = (
     "default pipeline",
     "TriForces, pre-trained on sensors",
     "TriForces, from scratch",
+    "mean of GraphTRIADS, TriForces and a Gaussian process, with three potentials",
     "Gaussian process, CHGNet and SevenNet",
     "ExtraTrees, springs and CHGNet",
     "ridge, CHGNet",
