@@ -8,7 +8,6 @@ import itertools
 import json
 import re
 import zipfile
-from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 
@@ -26,10 +25,6 @@ RUN_PARAMETERS = {
 }
 #: Parameters that files neither hold nor set where they are a path.
 _SOURCE_PARAMETERS = {"backbone", "pretrained", "pretrainer", "vectors", "weights"}
-#: What else may stand there, beside tables of element vectors.
-_NAMES = (
-    "auto default uniform distance builtin esen mace orb chgnet chgnet-r2scan sevennet-0 7net-l3i5"
-)
 #: Kinds of description that are read: no methods, operators, bytes or calls of constructors.
 _LOADERS = {
     *("DTypeNode", "DictNode", "FunctionNode", "JsonNode", "ListNode", "LossNode", "SetNode"),
@@ -178,7 +173,7 @@ def _read(content):
     check_is_fitted(model)
     for part in _parts(model):
         for name, default in _defaults(part.__class__).items():
-            if name in RUN_PARAMETERS or _is_path(getattr(part, name)):
+            if name in RUN_PARAMETERS or _is_path(name, getattr(part, name)):
                 setattr(part, name, default)
         if type(part).__module__.startswith("trisk.") and hasattr(part, "_validate_params"):
             part._validate_params()
@@ -250,7 +245,7 @@ def _leave_out(node):
     for name in set(_defaults(cls)).intersection(attributes):
         value = attributes[name]
         text = value["__loader__"] == "JsonNode" and json.loads(value["content"])
-        if name in RUN_PARAMETERS or value["__module__"] == "pathlib" or _is_path(text):
+        if name in RUN_PARAMETERS or value["__module__"] == "pathlib" or _is_path(name, text):
             attributes[name] = plain | {"content": json.dumps(_defaults(cls)[name])}
     if "_fit_method" in attributes:  # the search tree of neighbours is made anew
         attributes["_tree"] = plain | {"content": "null"}
@@ -335,15 +330,19 @@ def _defaults(cls):
     return {k: p.default for k, p in parameters if k in RUN_PARAMETERS | _SOURCE_PARAMETERS}
 
 
-def _is_path(value):
-    """Whether a value is a path, and not the name of weights that come with a package."""
-    if not isinstance(value, str) or value in _NAMES.split():
+def _is_path(name, value):
+    """Whether a parameter's value is a path, and not the name of what comes with a package."""
+    if not isinstance(value, str):
         return False
-    with suppress(ImportError):
+    if name == "backbone":
+        from trisk.nn import BACKBONES, POTENTIALS
+
+        return value not in {*BACKBONES, *POTENTIALS}
+    if name == "vectors":
         from trisk.featurizers.composition.pretrained import table_names
 
         return value not in table_names()
-    return True
+    return value not in ("auto", "default", "uniform", "distance")
 
 
 def _check_part(part):

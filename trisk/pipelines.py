@@ -276,7 +276,10 @@ def structure_pipeline(
     streams = TriForcesClassifier if classification else TriForcesRegressor
     weights = "auto" if pretrained else None
     if isinstance(parameters.get("class_weight"), dict):
-        raise ValueError('Give class_weight="balanced", or set fast=True.')
+        raise ValueError(
+            "A mean of classifiers knows classes by numbers only, not as class_weight names them. "
+            'Give class_weight="balanced", or set fast=True.'
+        )
     if parameters.get("checkpoint") is not None:
         parameters = {**parameters, "checkpoint": f"{parameters['checkpoint']}.triforces"}
     settings = {"pretrained": weights, "max_epochs": 60, **link, **parameters}

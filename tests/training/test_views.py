@@ -30,7 +30,7 @@ def graphs():
 def network():
     torch.manual_seed(0)
     streams = TriForcesOptions(hidden_dim=8, n_layers=2, cutoff=4.5)._encoder()
-    return PretrainingNetwork(build_encoder(**streams), 8).double()
+    return PretrainingNetwork(build_encoder(streams), 8).double()
 
 
 def test_noise_has_no_mean_and_unit_variance():

@@ -87,12 +87,16 @@ def _read_any_csv(path, settings):
         text = raw.decode("latin-1")
     lines = io.StringIO(text, newline="")
     first = next((k for k, line in enumerate(lines) if line.strip()), 0)
-    settings |= {"skip_blank_lines": False, "skiprows": first}
+
+    def parse(separator, **more):
+        lines.seek(0)
+        given = {"skip_blank_lines": False, "skiprows": first, **settings, **more}
+        return pd.read_csv(lines, sep=separator, **given)
+
     # A comma comes last, as it may stand inside a name beside another separator.
-    head = {**settings, "header": None, "nrows": 1}
-    heads = {s: pd.read_csv(io.StringIO(text, newline=""), sep=s, **head) for s in "\t;,"}
+    heads = {s: parse(s, header=None, nrows=1) for s in "\t;,"}
     separator = max(heads, key=lambda s: heads[s].shape[1])
-    table = pd.read_csv(io.StringIO(text, newline=""), sep=separator, **settings)
+    table = parse(separator)
     names = heads[separator].iloc[0]
     table.attrs["repeated"] = names[names.duplicated()].tolist()
     more = table.apply(lambda values: values.str.count("\n")).sum(axis=1)  # lines in cells
@@ -179,7 +183,7 @@ def read_process(table, names, path, kinds=None):
         kind = (kinds or {}).get(name) or ("text" if len(wrong) > values.count() / 2 else "number")
         if kind == "number":
             for place, text in zip(places.tolist(), wrong, strict=True):
-                problems[place] = f"{text!r} in {name!r} is no number; empty cells are not known"
+                problems[place] = f"{text!r} in {name!r} is no number; leave unknown ones empty"
         if kinds is None and kind == "text" and values.nunique() > len(values) / 2:
             raise CommandError(
                 f"Column {name!r} holds {values.nunique()} different texts in {len(values)} rows, "

@@ -275,11 +275,11 @@ class TriForcesPotential(SupervisedTriForces):
         self.elements_, self.references_, energies = _fit_references(
             graphs, rest["energy"], robust=own is not None
         )
-        scales = rest | {"energy": energies}
-        scales = {f"{name}_scale": _spread(scales[name], least) for name, least in _NOISE.items()}
-        self.architecture_ |= {"scale": scales["forces_scale"]}
-        # Single precision has no digits for the energies of all electrons.
+        # Without the references, as single precision has no digits for energies of all electrons.
         learned = targets["energy"] - rest["energy"] + energies * counts
+        rest = rest | {"energy": energies}
+        scales = {f"{name}_scale": _spread(rest[name], least) for name, least in _NOISE.items()}
+        self.architecture_ |= {"scale": scales["forces_scale"]}
         dataset = StructureDataset(
             graphs,
             to_batch,
@@ -305,24 +305,22 @@ class TriForcesPotential(SupervisedTriForces):
         return {name: getattr(self, f"{name}_key") for name in RESULTS}
 
     def _build(self, architecture):
-        own = ("scale", "repulsion")
-        streams = build_encoder(**{k: v for k, v in architecture.items() if k not in own})
+        streams = build_encoder(architecture)
         # Files of earlier snapshots know of no repulsion.
         repulsion = architecture["cutoff"] if architecture.get("repulsion") else None
-        head = EnergyHead(
-            streams.widths, architecture["hidden_dim"], architecture["scale"], repulsion
-        )
+        width, scale = architecture["hidden_dim"], architecture["scale"]
+        head = EnergyHead(streams.widths, width, scale, repulsion)
         return PotentialNetwork(streams, head)
 
     def _parts_of(self, net):
-        return [self._refer(part) for part in super()._parts_of(net)]
+        return [self._set_references(part) for part in super()._parts_of(net)]
 
     def __setstate__(self, state):
         super().__setstate__(state)
         for net in getattr(self, "nets_", ()):
-            self._refer(net)
+            self._set_references(net)
 
-    def _refer(self, net):
+    def _set_references(self, net):
         """Give a net the energies of reference, in double precision where the device has it."""
         head = net.module_.head
         device = head.references.device

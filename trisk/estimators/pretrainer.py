@@ -205,9 +205,8 @@ class TriForcesPretrainer(BaseTriForces):
         return read_structures(X)[0] if not self.__sklearn_is_fitted__() else super()._connect(X)
 
     def _build(self, architecture):
-        streams = {k: v for k, v in architecture.items() if k != "n_slices"}
         width, n_slices = architecture["hidden_dim"], architecture["n_slices"]
-        return PretrainingNetwork(build_encoder(**streams), width, n_slices=n_slices)
+        return PretrainingNetwork(build_encoder(architecture), width, n_slices=n_slices)
 
     def _objective_weights(self, options):
         """Weights by objective, after a check that each has what it needs."""

@@ -191,24 +191,22 @@ class TriForcesOptions(Options):
         }
 
 
-def build_encoder(
-    *, backbone, backbone_params, streams, cutoff, hidden_dim, n_layers, stoichiometry, class_token
-):
-    """Make the streams; the parameters are those of :class:`TriForcesOptions`."""
+def build_encoder(architecture):
+    """Make the streams of an architecture, which has the names of :class:`TriForcesOptions`."""
+    streams, backbone = architecture["streams"], architecture["backbone"]
+    cutoff, hidden_dim = architecture["cutoff"], architecture["hidden_dim"]
     composition = structure = interaction = None
     if "composition" in streams:
-        composition = CompositionStream(
-            hidden_dim, 2, 4, stoichiometry=stoichiometry, class_token=class_token
-        )
+        settings = {name: architecture[name] for name in ("stoichiometry", "class_token")}
+        composition = CompositionStream(hidden_dim, 2, 4, **settings)
     if "structure" in streams:
         structure = StructureStream(cutoff, hidden_dim)
     if "interaction" in streams:
         if isinstance(backbone, torch.nn.Module):
             interaction = copy.deepcopy(backbone)
         else:
-            interaction = make_backbone(
-                backbone, cutoff=cutoff, dim=hidden_dim, n_layers=n_layers, **backbone_params
-            )
+            settings = {"n_layers": architecture["n_layers"], **architecture["backbone_params"]}
+            interaction = make_backbone(backbone, cutoff=cutoff, dim=hidden_dim, **settings)
         if interaction.cutoff > cutoff:
             raise ValueError(
                 f"The backbone sees neighbours up to {interaction.cutoff:g} Å, but cutoff is "
@@ -629,10 +627,9 @@ class PropertyTriForces(SupervisedTriForces):
         return 1.0
 
     def _build(self, architecture):
-        heads = ("n_outputs", "pooling", "dropout", "n_context")
-        streams = build_encoder(**{k: v for k, v in architecture.items() if k not in heads})
-        head = {name: architecture[name] for name in heads}
-        n_outputs, width = head.pop("n_outputs"), architecture["hidden_dim"]
+        streams = build_encoder(architecture)
+        head = {name: architecture[name] for name in ("pooling", "dropout", "n_context")}
+        width, n_outputs = architecture["hidden_dim"], architecture["n_outputs"]
         return PropertyNetwork(streams, PropertyHead(streams.widths, width, n_outputs, **head))
 
     def _with_context(self, graphs, X):

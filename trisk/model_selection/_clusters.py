@@ -195,8 +195,8 @@ def _cluster(X, n_clusters, seed):
 
         X = MagpieFeaturizer(missing="mean").fit_transform(X)
     scaled = StandardScaler().fit_transform(np.asarray(X, dtype=float))
-    n_different = len(np.unique(scaled, axis=0))
-    if n_clusters > n_different:
-        raise ValueError(f"{n_different} different rows make no {n_clusters} clusters: n_splits=…")
+    n_rows = len(np.unique(scaled, axis=0))
+    if n_clusters > n_rows:
+        raise ValueError(f"{n_rows} different rows make no {n_clusters} clusters: pass n_splits=…")
     labels = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(scaled)
     return labels[:, None]
