@@ -342,7 +342,7 @@ def _is_path(name, value):
         from trisk.featurizers.composition.pretrained import table_names
 
         return value not in table_names()
-    return value not in ("auto", "default", "uniform", "distance")
+    return value not in ("auto", "default", "molecules", "uniform", "distance")
 
 
 def _check_part(part):

@@ -226,7 +226,7 @@ def structure_pipeline(
         Column of structures in a DataFrame; None takes the only one that is not in `process`.
     pretrained : bool, default=True
         Whether to use the weights that come with trisk. They learned from crystals of other
-        formulas than those of Matbench's phonons; for molecules, TriForces starts from scratch.
+        formulas than those of Matbench's phonons or, for molecules, from others than QM9's.
     calibrate : bool or None, default=None
         Whether inner folds scale standard deviations and intervals, or temper probabilities; None
         does unless `fast`. From 240 crystals on a fit then takes 1.7 times as long.
@@ -274,7 +274,7 @@ def structure_pipeline(
     if fast:
         return first
     streams = TriForcesClassifier if classification else TriForcesRegressor
-    weights = "auto" if pretrained else None
+    weights = "default" if pretrained else None
     if isinstance(parameters.get("class_weight"), dict):
         raise ValueError(
             "A mean of classifiers knows classes by numbers only, not as class_weight names them. "

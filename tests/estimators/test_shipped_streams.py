@@ -7,7 +7,7 @@ import pytest
 from ase.build import bulk, molecule
 from nested import make
 
-from trisk import TriForcesRegressor
+from trisk import StructureRetriever, TriForcesRegressor
 from trisk.data import data_file
 from trisk.estimators.triforces import SHIPPED, load_pretrained
 
@@ -23,6 +23,9 @@ GOLDEN = {
 
 # Of diamond, silicon and caesium iodide, as a normal variable.
 GOLDEN_HIGHEST = [0.2655746833825984, 0.05928629874942757, -2.060829580719515]
+
+# Of benzene, methanol and methane, as a normal variable.
+GOLDEN_ENERGIES = [-1.13873459, 1.90322995, 2.37446727]
 
 
 @pytest.fixture
@@ -42,9 +45,10 @@ def test_loads_offline_and_embeds_as_ever(no_network):
     np.testing.assert_allclose(table.loc[1], table.loc[0], atol=1e-9)
 
 
-def test_comes_with_a_card_and_is_small():
-    assert 0 < len(data_file(SHIPPED).read_bytes()) < 20e6
-    card = data_file("triforces_default.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", SHIPPED.values())
+def test_comes_with_a_card_and_is_small(name):
+    assert 0 < len(data_file(name).read_bytes()) < 10e6
+    card = data_file(name.replace(".trisk", ".md")).read_text(encoding="utf-8")
     for heading in ("What it is", "Data", "Training", "Scores", "Licence"):
         assert f"**{heading}" in card
 
@@ -64,17 +68,33 @@ def test_default_estimators_start_from_it(no_network):
         assert np.isfinite(model.fit(crystals, volumes).predict(crystals)).all()
 
 
-def test_auto__crystals_start_from_it_and_molecules_from_scratch(no_network):
+def test_default__crystals_and_molecules_start_from_weights_of_their_own(no_network):
     crystals = [bulk("Cu", a=a) for a in (3.5, 3.6, 3.7, 3.8)]
     molecules = [molecule(name) for name in ("H2O", "CH4", "NH3", "CO2")]
-    for structures, same in ((crystals, "default"), (molecules, None)):
+    y = [1.0, 2.0, 3.0, 4.0]
+    for structures, name in ((crystals, "default"), (molecules, "molecules")):
         first, second = (
             make(TriForcesRegressor, pretrained=weights, max_epochs=1, random_state=0)
-            .fit(structures, [1.0, 2.0, 3.0, 4.0])
+            .fit(structures, y)
             .predict(structures)
-            for weights in ("auto", same)
+            for weights in ("default", load_pretrained(name))
         )
         np.testing.assert_array_equal(first, second)
+    retrieved = (
+        StructureRetriever(pretrainer="molecules", n_neighbors=1)
+        .fit(molecules)
+        .kneighbors(molecules[:1])
+    )
+    assert retrieved[1][0, 0] == 0
+
+
+def test_molecules_are_told_apart_as_ever(no_network):
+    """Measurements in the order of the card: energy, gap, two levels, dipole, …"""
+    names = ("C6H6", "CH3OH", "CH4")
+    found = load_pretrained("molecules").predict([molecule(name) for name in names])
+    assert found.shape == (3, 15)
+    np.testing.assert_allclose(found[:, 0], GOLDEN_ENERGIES, rtol=1e-5)
+    assert found[1, 4] > found[[0, 2], 4].max()  # methanol has a dipole
 
 
 def test_sensors_are_predicted_as_ever(no_network):

@@ -386,13 +386,39 @@ def test_many_rows_keep_some_out_instead_of_training_twice(small, table, monkeyp
 
 
 def test_inner_folds_hold_out_enough_rows():
-    assert len(inner_folds(np.zeros(300), 0, stratified=False)) == 5
-    assert len(inner_folds(np.zeros(3000), 0, stratified=False)) == 2
-    assert len(inner_folds(np.zeros(100_000), 0, stratified=False)) == 1
-    assert inner_folds(np.arange(19), 0, stratified=False) == []
-    for rows, held_out in inner_folds(np.arange(90) % 30, 0, stratified=True):
-        assert len(np.unique(np.arange(90)[rows] % 30)) == 30
-        assert not set(rows) & set(held_out)
+    rows = np.arange(100_000)
+    assert len(inner_folds(np.zeros(300), 0, rows[:300], stratified=False)) == 5
+    assert len(inner_folds(np.zeros(3000), 0, rows[:3000], stratified=False)) == 2
+    assert len(inner_folds(np.zeros(100_000), 0, rows, stratified=False)) == 1
+    assert inner_folds(np.arange(19), 0, rows[:19], stratified=False) == []
+    for fit, held_out in inner_folds(np.arange(90) % 30, 0, rows[:90], stratified=True):
+        assert len(np.unique(np.arange(90)[fit] % 30)) == 30
+        assert not set(fit) & set(held_out)
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+@pytest.mark.parametrize("n_rows", [60, 30_000])
+def test_inner_folds_keep_equal_rows_together(stratified, n_rows):
+    groups = np.arange(n_rows) // 3
+    y = groups % 2
+    folds = inner_folds(y, 0, groups, stratified=stratified)
+    assert folds
+    for fit, held_out in folds:
+        assert len(fit) + len(held_out) == n_rows
+        assert not set(groups[fit]) & set(groups[held_out])
+    assert inner_folds(y, 0, groups // 2, stratified=False) == [] or n_rows > 60
+
+
+def test_noisy_copies_of_rows_do_not_narrow_intervals(small, table):
+    X, y = table
+    copied, noise = np.repeat(X[:30], 3, axis=0), np.random.default_rng(0).normal(size=90)
+    settings = {"calibrate": True, "stack_with": "auto", "n_neighbors": 4}
+    once = make(HybridTRIADSRegressor, **small, **settings).fit(X[:30], y[:30])
+    thrice = make(HybridTRIADSRegressor, **small, **settings)
+    thrice.fit(copied, np.repeat(y[:30], 3) + 1e-6 * noise)
+    low, high = once.predict_interval(X[40:], coverage=0.8)
+    low_of_copies, high_of_copies = thrice.predict_interval(X[40:], coverage=0.8)
+    assert (high_of_copies - low_of_copies).mean() > 0.5 * (high - low).mean()
 
 
 def test_best_share_and_spread_find_what_was_put_in():

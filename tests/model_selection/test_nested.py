@@ -6,14 +6,19 @@ import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
 from sklearn import config_context
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import BayesianRidge, LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, roc_auc_score
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trisk import HybridTRIADSClassifier, HybridTRIADSRegressor, composition_pipeline
+from trisk import (
+    HybridTRIADSClassifier,
+    HybridTRIADSRegressor,
+    MagpieFeaturizer,
+    composition_pipeline,
+)
 from trisk.datasets import load_band_gaps, load_matbench
 from trisk.estimators import HybridTRIADSOptions
 from trisk.model_selection import (
@@ -22,6 +27,7 @@ from trisk.model_selection import (
     nested_cross_validate,
     write_matbench_file,
 )
+from trisk.model_selection._materials import material_labels
 
 SEARCH = {"n_trials": 3, "space": {"alpha": FloatDistribution(0.01, 100, log=True)}}
 SMALL = HybridTRIADSOptions(hidden_dim=8, feedforward_dim=8, n_steps=1)
@@ -251,3 +257,15 @@ def test_spread_of_a_pipeline_with_routing():
     with config_context(enable_metadata_routing=True):
         found = nested_cross_validate(model, X, X[:, 0], outer=2, verbose=0)
     assert "y_std" in found.predictions
+
+
+def test_equal_formulas__stay_in_one_fold():
+    X, y = load_band_gaps()
+    formulas, gaps = pd.concat([X[:40]] * 3), pd.concat([y[:40]] * 3)
+    model = make_pipeline(MagpieFeaturizer(), RandomForestRegressor(10, random_state=0))
+    found = nested_cross_validate(model, formulas, gaps, outer=4, verbose=0)
+    once = nested_cross_validate(model, X[:40], y[:40], outer=4, verbose=0)
+    assert found.folds["mae"].mean() > 0.5 * once.folds["mae"].mean()
+    # What is neither formulas nor structures nor numbers has rows of its own.
+    texts = [f"sample-{k % 10}!" for k in range(40)]
+    assert material_labels(texts).tolist() == list(range(40))

@@ -118,7 +118,7 @@ def read(options):
 
 def _find_formulas(table, path):
     """The column that holds formulas, where no option says so."""
-    from trisk.model_selection._compare import rows_of
+    from trisk.model_selection._materials import rows_of
 
     kind, name = rows_of(table.assign(**{"": "no formula"}))
     if kind == "structures":
@@ -190,7 +190,7 @@ def check_device(name):
 def _outer(options, data):
     """Folds of the validation, and what to say of them."""
     from trisk.model_selection import LeaveClusterOut
-    from trisk.model_selection._compare import grouped_folds
+    from trisk.model_selection._materials import grouped_folds
 
     materials = data.X[data.material] if data.process else data.X
     if options.cv:

@@ -14,6 +14,7 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
+from trisk.estimators.scaling import equal_rows
 from trisk.training.datasets import draw_seed
 
 _N_FOLDS = 5
@@ -41,7 +42,7 @@ def calibrate_structures(estimator, graphs, y, weight):
         return
     seeds = np.random.SeedSequence([draw_seed(estimator.random_state), 1]).generate_state(2)
     fold_seed, network_seed = (seeds >> 1).tolist()
-    folds = structure_folds(y, fold_seed, stratified=is_classifier(estimator))
+    folds = structure_folds(y, fold_seed, equal_rows(graphs), stratified=is_classifier(estimator))
     n_inner = min(N_MEMBERS, estimator.n_members)
     network = inner_network(
         estimator, n_members=n_inner, random_state=network_seed, unknown_elements="ignore"
@@ -100,28 +101,36 @@ def spread_ratio(n_inner, n_all):
     return math.sqrt((1 - 1 / n_all) / (1 - 1 / n_inner)) if n_inner > 1 else 1.0
 
 
-def structure_folds(y, seed, *, stratified):
+def structure_folds(y, seed, groups, *, stratified):
     """As :func:`inner_folds`, of three folds where one of five would hold out too few."""
     n_folds = _N_FOLDS if len(y) >= _N_FOLDS * _ENOUGH_STRUCTURES else 3
-    return inner_folds(y, seed, stratified=stratified, enough=_ENOUGH_STRUCTURES, n_folds=n_folds)
+    enough = {"enough": _ENOUGH_STRUCTURES, "n_folds": n_folds}
+    return inner_folds(y, seed, groups, stratified=stratified, **enough)
 
 
-def inner_folds(y, seed, *, stratified, enough=ENOUGH_ROWS, n_folds=_N_FOLDS):
-    """Pairs of rows to fit on and rows to judge by.
+def inner_folds(y, seed, groups, *, stratified, enough=ENOUGH_ROWS, n_folds=_N_FOLDS):
+    """Pairs of rows to fit on and rows to judge by, rows of a group together.
 
-    Of all folds so many as hold out enough rows; none where there are too few rows; one
+    Of all folds so many as hold out enough rows; none where there are too few groups; one
     pair of many rows and a thousand where there are many.
     """
+    # Whole groups are drawn; of classes, that of the group's first row counts.
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    y = y[first]
     if stratified:
         n_folds = min(n_folds, np.unique(y, return_counts=True)[1].min())
     if len(y) < _FEWEST_ROWS or n_folds < 2:
         return []
-    if len(y) > MANY_ROWS:
-        split = StratifiedShuffleSplit if stratified else ShuffleSplit
-        return list(split(1, test_size=_N_KEPT_OUT, random_state=seed).split(y, y))
-    splitter = (StratifiedKFold if stratified else KFold)(n_folds, shuffle=True, random_state=seed)
-    n_used = math.ceil(enough / (len(y) / n_folds))
-    return list(splitter.split(y, y))[:n_used]
+    if len(group) > MANY_ROWS:
+        kind = StratifiedShuffleSplit if stratified else ShuffleSplit
+        n_kept_out, n_used = min(_N_KEPT_OUT, len(y) // 2), 1
+        splitter = kind(n_used, test_size=n_kept_out, random_state=seed)
+    else:
+        kind = StratifiedKFold if stratified else KFold
+        splitter = kind(n_folds, shuffle=True, random_state=seed)
+        n_used = math.ceil(enough / (len(y) / n_folds))
+    folds = list(splitter.split(y, y))[:n_used]
+    return [tuple(np.flatnonzero(np.isin(group, part)) for part in fold) for fold in folds]
 
 
 def fit_spread(error, spread, weight):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from trisk.estimators.scaling import ColumnScaler
+from trisk.estimators.scaling import ColumnScaler, equal_rows
 
 # More rows than this are not searched: a random part of them stands for all.
 _MAX_ROWS = 20_000
@@ -140,7 +140,7 @@ def _shares(distance, usable, m):
 class NeighborDraws:
     """Neighbour columns of the training rows themselves, drawn anew for every epoch.
 
-    In each epoch a member may see a random part of the rows, and no row sees itself. Fixed
+    In each epoch a member may see a random part of the rows, and no row sees its equals. Fixed
     columns that leave out a row's own target would let a network read that target from what
     its neighbours lack; with parts that change there is nothing to memorise. Names of trisk's
     featurizers divide the columns into blocks.
@@ -149,7 +149,7 @@ class NeighborDraws:
     def __init__(self, X, target, weight, *, names, n_neighbors):
         scaler = ColumnScaler.fit(X, weight)
         scaled = scaler.transform(X).astype(np.float32)
-        self.kept = np.arange(len(X))
+        self.kept, self.group = np.arange(len(X)), equal_rows(X)
         if len(X) > _MAX_ROWS:
             self.kept = np.sort(np.random.default_rng(0).permutation(len(X))[:_MAX_ROWS])
         k = min(n_neighbors, max(1, len(self.kept) // 2))
@@ -169,12 +169,14 @@ class NeighborDraws:
             is_visible = np.random.default_rng([seed, 2, epoch]).random(n_rows) < _VISIBLE
         else:
             is_visible = np.isin(np.arange(n_rows), visible)
-        own = np.arange(n_rows)[:, None]
         described = []
         for (distance, index), block in zip(self._candidates, self.columns.blocks, strict=True):
             row = self.kept[index]
-            usable = is_visible[row] & (row != own)
-            usable = np.where(usable.any(axis=1, keepdims=True), usable, row != own)
+            others = self.group[row] != self.group[:, None]
+            rest = row != np.arange(n_rows)[:, None]  # of a row to which all are equal
+            others = np.where(others.any(axis=1, keepdims=True), others, rest)
+            usable = is_visible[row] & others
+            usable = np.where(usable.any(axis=1, keepdims=True), usable, others)
             described.append(self.columns.describe(distance, index, usable, block))
         return np.hstack(described)
 

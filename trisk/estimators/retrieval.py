@@ -44,8 +44,8 @@ class StructureRetriever(KNeighborsMixin, BaseEstimator):
     Parameters
     ----------
     pretrainer : transformer, str, path-like or None, default="default"
-        What embeds structures: ``"default"`` for the network that comes with trisk, a TriForces
-        estimator, or any other transformer, such as a
+        What embeds structures: ``"default"`` or ``"molecules"`` for the networks of crystals and of
+        molecules that come with trisk, a TriForces estimator, or any other transformer, such as a
         :class:`~trisk.featurizers.PowerSpectrumFeaturizer`; or the file of one. A fitted one is
         used as it is, also by clones; one that is not fitted is fitted to the structures. With
         None, tables of embeddings take the place of structures.
@@ -216,10 +216,10 @@ class StructureRetriever(KNeighborsMixin, BaseEstimator):
         if source is None:
             return None
         if not hasattr(source, "transform"):
-            from trisk.estimators.triforces import load_pretrained
+            from trisk.estimators.triforces import SHIPPED, load_pretrained
             from trisk.persistence import load
 
-            return (load_pretrained if source == "default" else load)(source)
+            return (load_pretrained if source in SHIPPED else load)(source)
         if _is_fitted(source):
             return source
         if _is_table(X):

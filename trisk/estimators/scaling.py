@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.special import expit, logit
 
 # Far outside any training range, and still far inside single precision.
@@ -157,8 +158,7 @@ def merge_duplicates(
     """
     kept = weight > 0
     rows = _plain(np.hstack([X[kept], y[kept]]))
-    as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-    first, total = _merge(as_bytes, weight[kept])
+    first, total = _merge(_row_keys(rows), weight[kept])
     unique = rows[first]
     n_columns = X.shape[1]
     return unique[:, :n_columns], unique[:, n_columns:], total / total.mean()
@@ -166,21 +166,36 @@ def merge_duplicates(
 
 def merge_structures(graphs, y: np.ndarray, weight: np.ndarray):
     """The same for structures, which are equal where atoms, cells and contexts are."""
+    # Structures come in an order that no target changes.
+    keys = _row_keys(np.column_stack([_digests(graphs), _plain(y)]))
+    first, total = _merge(keys, weight)
+    return graphs.take(first), y[first], total
+
+
+def equal_rows(X):
+    """A number for each row of a table or of graphs, shared by equal ones, as they appear."""
+    values = _digests(X) if hasattr(X, "lattices") else _plain(np.asarray(X, dtype=np.float64))
+    return pd.factorize(np.array(_row_keys(values).tolist(), dtype=object))[0]
+
+
+def _digests(graphs):
+    """Bytes of each structure that tell it from others, as numbers."""
     cells = graphs.lattices.reshape(len(graphs), -1)
     rows = _plain(np.hstack([cells, graphs.pbc, graphs.context]))
     atoms = _plain(np.column_stack([graphs.atomic_numbers, graphs.positions, graphs.atom_features]))
     offsets = graphs.offsets["atom"].tolist()
-
-    def digest(array, size):
-        return hashlib.blake2b(array.tobytes(), digest_size=size).digest()
-
-    # Structures come in an order that no target changes.
     keys = b"".join(
-        digest(atoms[start:end], 16) + digest(row, 16) + digest(target, 16)
-        for start, end, row, target in zip(offsets, offsets[1:], rows, _plain(y), strict=False)
+        hashlib.blake2b(part.tobytes(), digest_size=16).digest()
+        for start, end, row in zip(offsets, offsets[1:], rows, strict=False)
+        for part in (atoms[start:end], row)
     )
-    first, total = _merge(np.frombuffer(keys, dtype="V48"), weight)
-    return graphs.take(first), y[first], total
+    return np.frombuffer(keys, dtype=np.float64).reshape(-1, 4)
+
+
+def _row_keys(rows):
+    """The bytes of each row as one value."""
+    rows = np.ascontiguousarray(rows)
+    return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
 
 
 def _plain(values):

@@ -18,7 +18,7 @@ from trisk.estimators.calibration import (
     temper,
 )
 from trisk.estimators.meta import HurdleRegressor, seeded
-from trisk.estimators.scaling import has_many_zeros
+from trisk.estimators.scaling import equal_rows, has_many_zeros
 from trisk.training.datasets import draw_seed
 
 _N_TREES = 200
@@ -42,8 +42,8 @@ class HeldOutFit:
 
     The networks are ordinary jobs of :func:`~trisk.estimators.tables.fit_together`, so that they
     train in one batch over all folds of a cross-validation; :meth:`finish` then compares. Of many
-    rows the estimator itself is judged, on rows that it leaves out: its own are ``kept``. Rows are
-    distinct, and `y` are their targets as the user gave them.
+    rows the estimator itself is judged, on rows that it leaves out: its own are ``kept``. Rows of
+    equal columns stay together, and `y` are their targets as the user gave them.
     """
 
     def __init__(self, estimator, X, y, weight, *, stacks):
@@ -53,7 +53,8 @@ class HeldOutFit:
         fold_seed, network_seed, self.seed = (seeds >> 1).tolist()
         if stacks:  # first, as it may be of the wrong kind
             self.second = _make_second(estimator, self.seed, getattr(X, "columns", ()), y)
-        self.folds = inner_folds(y, fold_seed, stratified=is_classifier(estimator))
+        groups, classifies = equal_rows(X), is_classifier(estimator)
+        self.folds = inner_folds(y, fold_seed, groups, stratified=classifies)
         self.kept = self.folds[0][0] if len(y) > MANY_ROWS and self.folds else None
         network = inner_network(
             estimator,

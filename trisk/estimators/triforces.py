@@ -58,8 +58,8 @@ from trisk.training.datasets import StructureDataset, member_seeds, pack
 from trisk.training.net import drawing_from, resolve_device, train
 from trisk.training.settings import MAX_LAYERS, MAX_WIDTH, AutomaticSchedule, Options, Range
 
-#: File of the weights that come with trisk, under the name "default".
-SHIPPED = "triforces_default.trisk"
+#: Files of the weights that come with trisk, by name.
+SHIPPED = {"default": "triforces_default.trisk", "molecules": "triforces_molecules.trisk"}
 
 # Part of a gradual fine-tuning in which the streams keep their weights.
 _FROZEN_SHARE = 0.25
@@ -71,13 +71,13 @@ _FEW_ATOMS = 128
 _PREDICTION_COST = 4000
 
 _FINE_TUNING_TEXT = """
-    pretrained : estimator, path, "default", "auto" or None, default=None
+    pretrained : estimator, path, "default", "molecules" or None, default=None
         Fitted :class:`TriForcesPretrainer` or other TriForces estimator with the same parameters of
         the streams, or a file of one, whose streams to start from, and whose head but for its last
         layer; of a layer that reads all streams, what it reads of those in use. ``"default"`` names
         the weights that come with trisk, for the default parameters of the streams: they learned
-        what a universal potential says of crystals, which helps most where labels are few.
-        ``"auto"`` takes them unless most of the structures are molecules.
+        what a universal potential says of crystals or, where most of the structures are molecules,
+        what GFN2-xTB says of these (``"molecules"``). They help most where labels are few.
     fine_tune : {"full", "head", "gradual"}, default="full"
         What training changes after `pretrained`: everything, the head alone, or the head alone
         for a quarter of the epochs and then everything. Of a potential in ``network__backbone``,
@@ -255,8 +255,9 @@ def load_pretrained(source):
     Parameters
     ----------
     source : estimator, str or path-like
-        The estimator itself, a file that its ``save`` wrote, or ``"default"`` for the weights that
-        come with trisk: a :class:`TriForcesRegressor` whose ``transform`` embeds structures.
+        The estimator itself, a file that its ``save`` wrote, or ``"default"`` (crystals) or
+        ``"molecules"`` for weights that come with trisk: a :class:`TriForcesRegressor` whose
+        ``transform`` embeds structures.
 
     Returns
     -------
@@ -278,12 +279,12 @@ def load_pretrained(source):
     if isinstance(source, str | os.PathLike):
         from trisk.persistence import load
 
-        if source == "default":
-            source = data_file(SHIPPED)
+        if source in SHIPPED:
+            source = data_file(SHIPPED[source])
         elif not Path(source).exists():
             raise FileNotFoundError(
                 f"There is no model file at {str(source)!r}, and the weights that come with trisk "
-                'are named "default". Those of a universal potential go into '
+                'are named "default" and "molecules". Those of a universal potential go into '
                 "network=TriForcesOptions(backbone=...)."
             )
         source = load(source)
@@ -527,10 +528,10 @@ class SupervisedTriForces(BaseTriForces):
     def _find_weights(self, graphs):
         """State of pre-trained streams, and the head behind them, if there are any."""
         weights = self.pretrained
-        if weights == "auto":
-            weights = "default" if graphs.pbc.any(axis=1).mean() > 0.5 else None
         if weights is None:
             return None
+        if isinstance(weights, str) and weights == "default" and graphs.pbc.any(1).mean() <= 0.5:
+            weights = "molecules"
         source = load_pretrained(weights)
         found, wanted = source.options("network")._encoder(), self.options("network")._encoder()
         for name, value in wanted.items():

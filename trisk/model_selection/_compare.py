@@ -1,8 +1,6 @@
 """trisk's pipeline beside a forest, boosted trees and a guess, on the same folds."""
 
 from dataclasses import dataclass, field
-from itertools import islice
-from numbers import Integral
 from operator import attrgetter
 
 import numpy as np
@@ -14,15 +12,11 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
 )
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from trisk.model_selection._folds import shuffled_folds
+from trisk.model_selection._materials import grouped_folds, rows_of
 from trisk.model_selection._nested import CrossValidationResults, nested_cross_validate
-
-# Rows that tell what a column holds.
-_ROWS_READ = 100
 
 
 @dataclass(frozen=True, repr=False)
@@ -182,81 +176,6 @@ def holds_classes(y):
     if values.dtype.kind not in "iuf":
         return True
     return set(np.unique(values).tolist()) == {0, 1}
-
-
-def grouped_folds(X, y, cv, *, groups=None, classification=False, random_state=0):
-    """Folds, and what to say of them; a number keeps equal materials in one shuffled fold."""
-    if not isinstance(cv, Integral):
-        folds = shuffled_folds(cv, X, y, groups, classification=classification)
-        return folds, f"{len(folds)} folds"
-    labels = material_labels(X) if groups is None else groups
-    n_rows, n_groups = len(labels), len(np.unique(labels))
-    if n_groups == n_rows:
-        folds = shuffled_folds(cv, X, y, classification=classification, random_state=random_state)
-        return folds, f"{cv} shuffled folds"
-    splitter = StratifiedGroupKFold if classification else GroupKFold
-    folds = splitter(int(cv), shuffle=True, random_state=random_state)
-    what = "distinct materials" if groups is None else "groups"
-    return (
-        list(folds.split(np.zeros(n_rows), np.asarray(y), labels)),
-        f"{cv} shuffled folds, rows of each of {n_groups} {what} in one fold",
-    )
-
-
-def material_labels(X):
-    """A number per row that rows of equal reduced formula, or of equal values, share."""
-    kind, column = rows_of(X)
-    if column is not None:
-        X = X[column]
-    if kind == "structures":
-        from trisk.structures import read_structures
-
-        atoms, _ = read_structures(X)
-        values = np.zeros((len(atoms), 120))
-        np.add.at(values, (atoms.rows("atom"), atoms.atomic_numbers), 1)
-        values /= np.maximum(values.sum(1, keepdims=True), 1)
-    elif kind == "formulas":
-        from trisk.featurizers import ElementFractionFeaturizer
-
-        values = ElementFractionFeaturizer().fit_transform(X).to_numpy()
-    else:
-        table = pd.DataFrame(X)
-        table = table.set_axis(range(table.shape[1]), axis=1)
-        return table.groupby(list(table), dropna=False, sort=False).ngroup().to_numpy()
-    return np.unique(np.round(values, 6), axis=0, return_inverse=True)[1].ravel()
-
-
-def rows_of(X):
-    """What rows are ("formulas", "structures" or "table"), and the column of a frame with these."""
-    from trisk.featurizers.composition.formulas import parse_compositions
-    from trisk.structures import CrystalGraphs
-    from trisk.structures.readers import is_structure
-
-    if isinstance(X, CrystalGraphs):
-        return "structures", None
-    if getattr(X, "ndim", 1) == 2 and X.shape[1] == 1:
-        X = X.iloc[:, 0] if hasattr(X, "iloc") else X[:, 0]
-    if hasattr(X, "columns"):
-        found = {}
-        for name in X.columns:
-            values = X[name].dropna()
-            if pd.api.types.is_numeric_dtype(values) or values.empty:
-                continue
-            if is_structure(values.iloc[0]):
-                return "structures", name
-            read, errors = parse_compositions(values[:_ROWS_READ].tolist())
-            if len(errors) <= read.n_rows / 2:  # S1, S2, … are sulfur or sample numbers
-                found[name] = len(np.unique(read.elements)), values.nunique()
-        if found:
-            return "formulas", max(found, key=found.__getitem__)
-        return "table", None
-    values = list(islice(X, _ROWS_READ))
-    first = values[0]
-    if isinstance(first, int | float | np.number | list | tuple | np.ndarray):
-        return "table", None
-    if is_structure(first) or len(parse_compositions(values)[1]) > len(values) / 2:
-        return "structures", None
-    return "formulas", None
 
 
 def default_models(X, *, classification, random_state):

@@ -23,9 +23,9 @@ from trisk.model_selection._folds import (
     batch_weight,
     fit_folds,
     last_step,
-    shuffled_folds,
 )
 from trisk.model_selection._matbench import matbench_folds
+from trisk.model_selection._materials import grouped_folds
 from trisk.model_selection._search import OptunaSearch
 
 #: Scores by kind of task; the first is what a search maximises. Errors are shown as such.
@@ -147,7 +147,8 @@ def nested_cross_validate(
     X, y : array-like of shape (n_samples, ...)
         Inputs and targets; ``y.attrs["quantity"]`` and ``y.attrs["unit"]`` label plots.
     outer : "matbench", int, splitter or iterable, default="matbench"
-        Outer folds; ``"matbench"`` is :func:`matbench_folds`, a number means shuffled ones.
+        Outer folds; ``"matbench"`` is :func:`matbench_folds`, a number means shuffled ones that
+        keep rows of one group, or of one formula or equal values, together.
     inner : int, splitter or iterable, default=5
         Folds of the search within each outer training fold; a number means shuffled ones.
     search : dict or None, default=None
@@ -194,7 +195,7 @@ def nested_cross_validate(
         if outer != "matbench":
             raise ValueError(f"outer={outer!r} is not 'matbench'; or pass a number or a splitter.")
         outer = matbench_folds(classification=classification)
-    folds = shuffled_folds(outer, X, y, groups, classification=classification)
+    folds, _ = grouped_folds(X, y, outer, groups=groups, classification=classification)
     if scoring is None and classification and np.ndim(y) == 2 and np.shape(y)[1] > 1:
         raise ValueError("Several targets of classes have no default scores: pass scoring=…")
     names = _SCORING[classification] if scoring is None else scoring
