@@ -12,6 +12,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import estimator_checks
 
 from tools import contract
+from tools.on_tables import (
+    on_tables,
+    table_to_formulas,
+    table_to_graphs,
+    table_to_structures,
+)
 from trisk.estimators import (
     DeltaRegressor,
     GraphTRIADSClassifier,
@@ -26,13 +32,7 @@ from trisk.featurizers import (
     StoichiometryFeaturizer,
 )
 from trisk.structures import read_structures
-from trisk.testing import (
-    on_tables,
-    structure_estimator_checks,
-    table_to_formulas,
-    table_to_graphs,
-    table_to_structures,
-)
+from trisk.testing import structure_estimator_checks
 
 CASES = contract.cases()
 for _case in CASES.values():

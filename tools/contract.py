@@ -26,9 +26,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
+from tools.on_tables import (
+    on_tables,
+    table_to_formulas,
+    table_to_graphs,
+    table_to_structures,
+)
 from trisk import estimators, featurizers
 from trisk.nn import EquivariantBackbone
-from trisk.testing import on_tables, table_to_formulas, table_to_graphs, table_to_structures
 
 PAGE = Path(__file__).parents[1] / "docs" / "contract.md"
 # What scikit-learn asks of its own estimators beside what its generator yields.

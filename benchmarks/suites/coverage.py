@@ -64,7 +64,9 @@ def of_numbers(model, X, target):
 
 
 def of_classes(model, X, target):
-    """Expected calibration errors."""
+    """Expected calibration errors, and logarithmic losses."""
+    from sklearn.metrics import log_loss
+
     raw = copy.copy(model)
     raw.temperature_ = 1.0
     rows = {}
@@ -76,6 +78,7 @@ def of_classes(model, X, target):
             for k in np.unique(bins)
         ]
         rows[f"calibration error, {name}"] = float(sum(gaps))
+        rows[f"log loss, {name}"] = float(log_loss(target, probability))
     return rows
 
 

@@ -613,3 +613,20 @@ def test_fit__excel_files__need_openpyxl(tmp_path):
         return
     pd.DataFrame({"f": ["GaAs", "InP", "Si"], "t": [1.4, 0.9, 1.1]}).to_excel(path, index=False)
     assert read(path)[0].tolist() == [1.4, 0.9, 1.1]
+
+
+def test_fit__a_column_for_each_element(tmp_path, capsys):
+    steels = pd.DataFrame({"Fe": np.linspace(60, 80, 24), "Cr": 10.0, "strength [MPa]": range(24)})
+    steels["Ni"] = 90 - steels["Fe"]
+    steels.to_csv(tmp_path / "steels.csv", index=False)
+    out = ["--formula", "wt%", "--out", tmp_path / "model", "--quiet", *FAST]
+    code, _, err = run(capsys, "fit", tmp_path / "steels.csv", *out)
+    assert code == 0
+    assert "target: column 'strength [MPa]'" in err
+    code, text, _ = run(capsys, "predict", tmp_path / "model", tmp_path / "steels.csv")
+    assert code == 0
+    assert pd.read_csv(io.StringIO(text))["predicted strength [MPa]"].notna().all()
+    steels.drop(columns=["Fe", "Cr", "Ni"]).to_csv(tmp_path / "bare.csv", index=False)
+    code, _, err = run(capsys, "predict", tmp_path / "model", tmp_path / "bare.csv")
+    assert code == 1
+    assert "No column is named by an element" in err

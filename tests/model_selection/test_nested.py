@@ -82,7 +82,8 @@ def test_classes__are_judged_by_probabilities(data, tmp_path):
     assert results.folds["roc_auc"].tolist() == area
     assert (results.folds["log_loss"] > 0).all()
     names = [path.name for path in results.save(tmp_path)]
-    assert names == ["folds.csv", "predictions.csv", "calibration.png"]
+    plots = ["confusion.png", "roc.png", "calibration.png"]
+    assert names == ["folds.csv", "predictions.csv", *plots]
 
 
 def test_search_of_a_model_with_spreads__gives_them(data):

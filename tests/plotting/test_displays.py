@@ -210,5 +210,11 @@ def test_draw_predictions__what_the_table_allows():
         }
     )
     drawn = draw_predictions(classes, classification=True)
-    assert list(drawn) == ["calibration"]
+    assert list(drawn) == ["roc", "calibration"]
+    classes["y_pred"] = ["a", "b", "a"]
+    drawn = draw_predictions(classes, classification=True)
+    assert drawn["confusion"].confusion_matrix.tolist() == [[1, 0], [1, 1]]
+    assert drawn["roc"].roc_auc == 1
+    three = classes.assign(**{"probability c": 0.0, "y_true": ["a", "b", "c"]})
+    assert list(draw_predictions(three, classification=True)) == ["confusion"]
     plt.close("all")

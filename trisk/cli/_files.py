@@ -104,6 +104,18 @@ def _read_any_csv(path, settings):
     return table
 
 
+def material_column(table, name, path):
+    """A column of materials; at% and wt% stand for one column per element."""
+    from trisk.featurizers import formulas_from_amounts
+
+    if name not in ("at%", "wt%") or name in table:
+        return column(table, name, path)
+    try:
+        return formulas_from_amounts(table, name)
+    except ValueError as error:
+        raise CommandError(f"{path!r}: {error}") from error
+
+
 def column(table, name, path):
     """A column by name, or an error that lists the columns."""
     if name in table.attrs.get("repeated", ()):

@@ -13,6 +13,7 @@ import pandas as pd
 from trisk.cli import _files
 from trisk.cli._files import CommandError
 from trisk.cli._report import SCORE_NAMES
+from trisk.structures.elements import ATOMIC_NUMBERS
 
 _PACKAGES = ("trisk", "torch", "scikit-learn", "numpy")
 
@@ -86,8 +87,9 @@ def read(options):
         material = options.structure or str(table.columns[0])
     else:
         material = options.formula or _find_formulas(table, path)
-    names = _files.column(table, material, path)
-    name = options.target or _find_target(table, {material, *options.process}, path)
+    names = _files.material_column(table, material, path)
+    others = {material, *options.process, *(ATOMIC_NUMBERS if material not in table else ())}
+    name = options.target or _find_target(table, others, path)
     if taken := {material, name}.intersection(options.process):
         raise CommandError(f"--process {' '.join(taken)}: it is the material or the target.")
     target = _files.column(table, name, path)

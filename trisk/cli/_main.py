@@ -93,7 +93,10 @@ def _add_fit(commands):
     )
     material = fit.add_mutually_exclusive_group()
     material.add_argument(
-        "--formula", metavar="COLUMN", help="column of formulas (default: the one that holds some)"
+        "--formula",
+        metavar="COLUMN",
+        help="column of formulas (default: the one that holds some); at%% or wt%%: a column for "
+        "each element",
     )
     material.add_argument(
         "--structure",

@@ -16,7 +16,7 @@ def run(options):
     table = _files.read_table(options.table)
     is_folder = Path(options.table).is_dir()
     name = options.material or ("file" if is_folder else facts["material"])
-    materials = _files.column(table, name, options.table)
+    materials = _files.material_column(table, name, options.table)
     if facts["structures"]:
         folder = options.table if is_folder else Path(options.table).parent
         X, problems = _files.read_crystals(materials, folder)

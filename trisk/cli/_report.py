@@ -24,6 +24,8 @@ SCORE_NAMES = {
 _CAPTIONS = {
     "parity": "Held-out predictions against measured values; the panel counts the residuals.",
     "calibration": "Whether spreads or probabilities can be believed: on the dashed line they can.",
+    "confusion": "Held-out rows by measured and predicted class.",
+    "roc": "Share of one class found against share of the other taken for it, by threshold.",
     "training": "Loss on the training rows while the final model was fitted.",
 }
 

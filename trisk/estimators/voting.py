@@ -1,6 +1,7 @@
 """The mean of several regressors, with uncertainty from rows that they left out."""
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.ensemble import VotingRegressor
 from sklearn.pipeline import Pipeline
@@ -9,7 +10,10 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from trisk._compat import check_method_params, check_sample_weight, safe_indexing
 from trisk.estimators.calibration import calibrate_by, forget_calibration, structure_folds
+from trisk.estimators.scaling import equal_rows
 from trisk.estimators.tasks import RegressorTask
+from trisk.structures import CrystalGraphs, read_structures
+from trisk.structures.readers import is_structure
 from trisk.training.datasets import draw_seed
 
 # Parameters of the regressors in fits on inner folds.
@@ -31,7 +35,7 @@ class CalibratedVotingRegressor(VotingRegressor):
         Whether to print the seconds that each took.
     calibrate : bool, default=True
         Whether to fit clones on inner folds, until eighty rows were left out: one fold from 240
-        rows on, with which a fit takes 1.7 times as long. Rows of one material stay together.
+        rows on, with which a fit takes 1.7 times as long. Equal rows stay together.
     random_state : int, RandomState or None, default=None
         Seed of the inner folds.
 
@@ -90,8 +94,6 @@ class CalibratedVotingRegressor(VotingRegressor):
         self : CalibratedVotingRegressor
             The fitted estimator.
         """
-        from trisk.model_selection._materials import material_labels
-
         forget_calibration(self)
         super().fit(X, y, **fit_params)
         if not self.calibrate:
@@ -99,7 +101,7 @@ class CalibratedVotingRegressor(VotingRegressor):
         X, y = indexable(X, column_or_1d(y, dtype=float))
         weight = check_sample_weight(fit_params.get("sample_weight"), y)
         used = np.flatnonzero(weight > 0)
-        groups = material_labels(X)[used]
+        groups = _equal_rows(X)[used]
         folds = structure_folds(y[used], draw_seed(self.random_state), groups, stratified=False)
         folds = [(used[rows], used[held_out]) for rows, held_out in folds]
         inner = clone(self).set_params(calibrate=False)
@@ -159,3 +161,19 @@ class CalibratedVotingRegressor(VotingRegressor):
     _calibrate = RegressorTask._calibrate
     _standard_deviation = RegressorTask._standard_deviation
     predict_interval = RegressorTask.predict_interval
+
+
+def _equal_rows(X):
+    """A number for each row of structures, or of a table with a column of them, as they appear."""
+    if isinstance(X, CrystalGraphs):
+        return equal_rows(X)
+    columns = [X[name] for name in X.columns] if hasattr(X, "columns") else [X]
+    if getattr(X, "ndim", 1) == 2 and not hasattr(X, "columns"):
+        columns = list(np.asarray(X).T)
+    codes = [
+        equal_rows(read_structures(column, on_error="nan")[0])
+        if is_structure(next(iter(column)))
+        else pd.factorize(np.asarray(column))[0]
+        for column in columns
+    ]
+    return equal_rows(np.column_stack(codes))

@@ -2,6 +2,7 @@
 
 from trisk.featurizers._rows import FeaturizationError
 from trisk.featurizers.composition.alloys import MiedemaFeaturizer, WenFeaturizer, YangFeaturizer
+from trisk.featurizers.composition.formulas import formulas_from_amounts
 from trisk.featurizers.composition.fractions import (
     ElementFractionFeaturizer,
     StoichiometryFeaturizer,
@@ -48,5 +49,6 @@ __all__ = [
     "ValenceOrbitalFeaturizer",
     "WenFeaturizer",
     "YangFeaturizer",
+    "formulas_from_amounts",
     "verify_potential",
 ]

@@ -23,6 +23,9 @@ def grouped_folds(X, y, cv, *, groups=None, classification=False, random_state=0
     if n_groups == n_rows:
         folds = shuffled_folds(cv, X, y, classification=classification, random_state=random_state)
         return folds, f"{cv} shuffled folds"
+    if groups is None and n_groups < int(cv):
+        folds = shuffled_folds(cv, X, y, classification=classification, random_state=random_state)
+        return folds, f"{cv} shuffled folds of {n_groups} materials, too few to stay together"
     splitter = StratifiedGroupKFold if classification else GroupKFold
     folds = splitter(int(cv), shuffle=True, random_state=random_state)
     what = "distinct materials" if groups is None else "groups"

@@ -100,9 +100,8 @@ class CrossValidationResults:
         Returns
         -------
         displays : dict of str to display
-            ``"parity"`` for numbers; ``"calibration"`` where there are spreads, or the
-            probabilities of two classes. Of several targets each has its own, such as
-            ``"parity <target>"``.
+            As :func:`trisk.plotting.draw_predictions` gives them. Of several targets each has
+            its own, such as ``"parity <target>"``.
         """
         from trisk.plotting import draw_predictions
 

@@ -121,7 +121,7 @@ class CalibrationDisplay(PredictionDisplay):
 
 
 def draw_predictions(predictions, *, classification=False, quantity=None, unit=None, name=None):
-    """Draw parity and calibration of held-out predictions.
+    """Draw parity and calibration of held-out predictions, or how well they tell classes.
 
     Parameters
     ----------
@@ -136,20 +136,28 @@ def draw_predictions(predictions, *, classification=False, quantity=None, unit=N
     Returns
     -------
     displays : dict of str to display
-        ``"parity"`` for numbers; ``"calibration"`` where there are spreads, or two classes.
+        ``"parity"`` for numbers, ``"confusion"`` for classes; ``"calibration"`` where there are
+        spreads, or two classes, and then ``"roc"``.
     """
     y_true, spread = predictions["y_true"], predictions.get("y_std")
     if classification:
-        classes = [c for c in predictions if c.startswith("probability ")]
-        if len(classes) != 2:
-            return {}
         from sklearn.calibration import CalibrationDisplay as ProbabilityDisplay
+        from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
-        positive = y_true.astype(str) == classes[1].removeprefix("probability ")
-        settings = {"n_bins": 10, "name": name or "held-out predictions"}
-        probability = predictions[classes[1]]
-        display = ProbabilityDisplay.from_predictions(positive, probability, **settings)
-        return {"calibration": display}
+        y_true, displays = y_true.astype(str), {}
+        if "y_pred" in predictions:
+            pair = y_true, predictions["y_pred"].astype(str)
+            displays["confusion"] = ConfusionMatrixDisplay.from_predictions(*pair, colorbar=False)
+        classes = [c for c in predictions if c.startswith("probability ")]
+        if len(classes) == 2:
+            about = y_true == classes[1].removeprefix("probability "), predictions[classes[1]]
+            named = {"name": name or "held-out predictions"}
+            if about[0].nunique() == 2:
+                displays["roc"] = RocCurveDisplay.from_predictions(*about, **named)
+            displays["calibration"] = ProbabilityDisplay.from_predictions(
+                *about, n_bins=10, **named
+            )
+        return displays
     values, labels = (y_true, predictions["y_pred"], spread), {"unit": unit, "name": name}
     displays = {
         "parity": ParityDisplay.from_predictions(

@@ -5,9 +5,16 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.core import Composition, Element
 
 from trisk import load_band_gaps
-from trisk.featurizers.composition.formulas import parse_compositions, parse_plain_formulas
+from trisk.featurizers import formulas_from_amounts
+from trisk.featurizers.composition.formulas import (
+    FormulaError,
+    parse_compositions,
+    parse_formula,
+    parse_plain_formulas,
+)
 
 READABLE = """
 Fe2O3 Fe2.O Fe.5O Fe1e-3O Fe1e3 Ca(OH)2 Ca[(OH)2]3 Y3N@C80 Fe0O2 Fe1e-9O (Fe) CO Co NaN
@@ -340,3 +347,44 @@ def test_table__fractions__sum_to_one_in_every_row():
     assert table.rows.tolist() == [0, 0, 1, 1, 1, 2]
     assert np.allclose(np.bincount(table.rows, weights=table.fractions), 1)
     assert table.sum(table.amounts).tolist() == [5, 5, 1]
+
+
+@pytest.mark.parametrize(
+    ("alloy", "by_weight"),
+    [
+        ("Ti-6Al-4V", {"Ti": 90, "Al": 6, "V": 4}),
+        ("Fe-18Cr-8Ni", {"Fe": 74, "Cr": 18, "Ni": 8}),
+        (" Al-4.5Cu-.6Mn (wt.%)", {"Al": 94.9, "Cu": 4.5, "Mn": 0.6}),
+    ],
+)
+def test_alloys_are_read_by_weight(alloy, by_weight):
+    expected = Composition.from_weight_dict(by_weight).fractional_composition
+    amounts = parse_formula(alloy)
+    total = sum(amounts.values())
+    found = {Element.from_Z(z).symbol: amount / total for z, amount in amounts.items()}
+    assert found == pytest.approx({e.symbol: expected[e] for e in expected}, rel=1e-3)
+
+
+def test_alloys__atoms_and_mistakes():
+    assert parse_formula("Ti-48Al-2Cr-2Nb (at.%)") == {22: 48, 13: 48, 24: 2, 41: 2}
+    with pytest.raises(FormulaError, match="sum to 110 %, which leaves no Fe"):
+        parse_formula("Fe-60Cr-50Ni")
+    with pytest.raises(FormulaError, match="unknown element 'Xx'"):
+        parse_formula("Fe-3Xx")
+    with pytest.raises(FormulaError, match="an alloy as Ti-6Al-4V"):
+        parse_formula("Fe-Cr-Ni")
+
+
+def test_formulas_from_amounts__are_those_of_the_row():
+    table = pd.DataFrame({"Ti": [90.0, 50], "Al": [6, None], "V": [4, 50.0], "T": [300, 400]})
+    table.index = ["a", "b"]
+    found = formulas_from_amounts(table, "wt%")
+    assert found.index.tolist() == ["a", "b"]
+    assert parse_formula(found["a"]) == pytest.approx(parse_formula("Ti-6Al-4V"), rel=1e-6)
+    assert formulas_from_amounts(table)["b"] == "Ti50V50"
+    with pytest.raises(ValueError, match="neither"):
+        formulas_from_amounts(table, "vol%")
+    with pytest.raises(ValueError, match="No column is named by an element"):
+        formulas_from_amounts(table[["T"]])
+    with pytest.raises(ValueError, match="Row 1 has the amounts"):
+        formulas_from_amounts(table.assign(V=[4, -1.0]))

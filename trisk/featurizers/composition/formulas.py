@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
+import pandas as pd
 
-from trisk.structures.elements import ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
+from trisk.structures.elements import ATOMIC_MASSES, ATOMIC_NUMBERS, ELEMENT_SYMBOLS, N_ELEMENTS
 from trisk.structures.readers import describe_structure, is_source, read_structures
 from trisk.structures.rows import RowError, as_value_list
 
@@ -165,6 +166,10 @@ _SEPARATOR = re.compile(
     r"|(?:(?<=O)|(?<=O[0-9])|(?<=O[0-9]{2}))\.(?=[0-9]*\s*[A-Z][A-Za-z0-9]*O[0-9]*\s*(?:\.|$))"
 )
 _FACTOR = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)?\s*(.*)", re.DOTALL)
+#: An alloy as it is traded, Ti-6Al-4V: the balance, then per cent of others.
+_ALLOY = re.compile(
+    r"\s*([A-Z][a-z]?)((?:-[0-9]*\.?[0-9]+[A-Z][a-z]?)+)(?:\s*\(?(wt|at)\.?\s*%\)?)?\s*"
+)
 
 
 @lru_cache(maxsize=1024)
@@ -177,6 +182,8 @@ def parse_formula(formula):
     text = formula.translate(_BRACKETS)
     if not text.strip():
         raise FormulaError("it is empty")
+    if alloy := _ALLOY.fullmatch(text):
+        return clean_amounts(_read_alloy(*alloy.groups()))
     if not _SEPARATOR.search(text):
         return clean_amounts(_read(text, 0, len(text)))
     separators = [match.start() for match in _SEPARATOR.finditer(text)]
@@ -198,6 +205,72 @@ def parse_formula(formula):
         pairs += [(z, amount * factor) for z, amount in _read(text, stop - len(part), stop)]
         start = stop + 1
     return clean_amounts(pairs)
+
+
+def _read_alloy(balance, others, unit):
+    """Elements and amounts of an alloy in per cent, by weight where no unit says otherwise."""
+    found = [(symbol, float(n)) for n, symbol in re.findall(r"-([0-9.]+)([A-Za-z]+)", others)]
+    rest = 100 - sum(share for _, share in found)
+    if rest <= 0:
+        raise FormulaError(f"its parts sum to {100 - rest:g} %, which leaves no {balance}")
+    pairs = [(balance, rest), *found]
+    for symbol, _ in pairs:
+        if symbol not in ATOMIC_NUMBERS:
+            raise FormulaError(unknown_element(symbol))
+    numbers = [(ATOMIC_NUMBERS[symbol], share) for symbol, share in pairs]
+    if unit == "at":
+        return numbers
+    return [(z, share / ATOMIC_MASSES[z - 1]) for z, share in numbers]
+
+
+def formulas_from_amounts(table, unit="at%"):
+    """Formulas of a table with a column for each element, as alloys are often given.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_samples, n_columns)
+        Amounts in columns that are named by symbols (``"Fe"``, ``"Cr"``); an empty cell is zero,
+        and other columns are left alone.
+    unit : {"at%", "wt%"}, default="at%"
+        Whether amounts count atoms, in any unit, or weigh.
+
+    Returns
+    -------
+    formulas : Series of shape (n_samples,)
+        With the index of `table`, for every featurizer and pipeline of formulas.
+
+    Raises
+    ------
+    ValueError
+        If no column is named by an element, an amount is no number, negative or infinite, a row
+        has none, or `unit` is neither of the two.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from trisk.featurizers import formulas_from_amounts
+    >>> table = pd.DataFrame({"Fe": [74.0, 70.0], "Cr": [18, 30.0], "Ni": [8, None]})
+    >>> formulas_from_amounts(table, "wt%").tolist()
+    ['Fe1.325096Cr0.3461783Ni0.1363013', 'Fe1.253469Cr0.5769639']
+    """
+    if unit not in ("at%", "wt%"):
+        raise ValueError(f'unit={unit!r} is neither "at%" nor "wt%".')
+    names = [name for name in table.columns if name in ATOMIC_NUMBERS]
+    if not names:
+        raise ValueError(f"No column is named by an element: {list(table.columns)[:8]}.")
+    amounts = table[names].apply(pd.to_numeric).fillna(0.0)
+    values = amounts.to_numpy(dtype=float)
+    bad = ~((values >= 0) & np.isfinite(values)).all(axis=1) | ~values.any(axis=1)
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(
+            f"Row {row} has the amounts {amounts.iloc[row].to_dict()}: they must be finite, not "
+            "negative, and not all zero."
+        )
+    if unit == "wt%":
+        values = values / [ATOMIC_MASSES[ATOMIC_NUMBERS[name] - 1] for name in names]
+    texts = ["".join(f"{n}{v:.7g}" for n, v in zip(names, row, strict=True) if v) for row in values]
+    return pd.Series(texts, index=table.index, name="formula")
 
 
 def _read(text, position, stop):
@@ -273,7 +346,7 @@ def _explain(text, position):
     if character in "+-^":
         return (
             f"{character!r} at character {position + 1}: charges and negative amounts are not "
-            "understood; give the neutral formula"
+            "understood; give the neutral formula, or an alloy as Ti-6Al-4V"
         )
     if character in "₀₁₂₃₄₅₆₇₈₉":
         return f"{character!r} is a subscript; write amounts with plain digits, as in Fe2O3"
