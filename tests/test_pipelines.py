@@ -264,3 +264,17 @@ def test_structures__process_columns_teach_the_network():
         predicted = model.fit(X[:45], y[:45]).predict(X[45:])
         errors[len(process)] = np.abs(predicted - y[45:])[seen].mean()
     assert errors[2] < 0.6 * errors[0]
+
+
+def test_classes_for_a_regression__are_told_what_to_do():
+    formulas, crystals = ["Fe", "Al", "Cu", "Ni"] * 6, make_structures(24)[0]
+    for y in (["metal", "oxide"] * 12, np.array([True, False] * 12)):
+        for pipeline, X in (
+            (composition_pipeline("general", fast=True), formulas),
+            (structure_pipeline(fast=True), crystals),
+            (structure_pipeline(), crystals),
+        ):
+            with pytest.raises(ValueError, match=f"such as '{y[0]}'.* classification=True"):
+                pipeline.fit(X, y)
+    with pytest.raises(ValueError, match="neither True nor False"):
+        structure_pipeline(pretrained="default")

@@ -257,6 +257,8 @@ def structure_pipeline(
     >>> structure_pipeline(fast=True, n_members=2)["model"].n_members
     2
     """
+    if pretrained not in (False, True):
+        raise ValueError(f"pretrained={pretrained!r} is neither True nor False.")
     link = _of_target(target, classification)
     graph_network = GraphTRIADSClassifier if classification else GraphTRIADSRegressor
     scratch = fast or not pretrained

@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_s
 
 import trisk
 from trisk import TriForcesPotential
-from trisk.estimators.potential import voigt_to_matrix
+from trisk.estimators.potential import read_targets, voigt_to_matrix
 
 SMALL = {"hidden_dim": 16, "n_layers": 2, "cutoff": 4.2, "random_state": 0}
 
@@ -231,6 +231,22 @@ def test_takes_targets_apart_from_the_frames(frames):
     )
     np.testing.assert_array_equal(given.predict(bare)["energy"], carried["energy"])
     assert np.isfinite(cross_val_score(model, frames[:6], cv=2)).all()
+
+
+def test_frames_that_are_read_once_and_results_of_two_calculations(frames):
+    model = make(TriForcesPotential, max_epochs=1, **SMALL)
+    once = model.fit(frame for frame in frames[:4]).predict(frames[:4])["energy"]
+    again = clone(model).fit(frames[:4])
+    np.testing.assert_array_equal(again.predict(frames[:4])["energy"], once)
+    assert np.isfinite(again.score(iter(frames[:4])))
+    named = [frame.copy() for frame in frames[:4]]
+    for frame, source in zip(named, frames, strict=False):
+        frame.info["REF_energy"] = source.get_potential_energy()
+        frame.calc = SinglePointCalculator(frame, energy=0.0, forces=np.zeros((len(frame), 3)))
+    counts = np.array([len(frame) for frame in named])
+    found = read_targets(named, None, counts)
+    assert np.isnan(found["forces"]).all()  # the other calculation's are not taken
+    np.testing.assert_allclose(found["energy"], [f.get_potential_energy() for f in frames[:4]])
 
 
 def test_reference_energies_are_fitted():

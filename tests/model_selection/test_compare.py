@@ -160,3 +160,15 @@ def test_equal_rows_of_any_table_are_one_material():
     table = pd.DataFrame({"a": [1.0, np.nan, 1.0, np.nan], "route": ["x", "y", "x", "y"]})
     assert material_labels(table).tolist() == [0, 1, 0, 1]
     assert not holds_classes(np.array([1.5, 2, 3], dtype=object))
+
+
+def test_groups_and_targets_that_do_not_fit__are_refused():
+    X, y = load_band_gaps()
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        compare(X[:40], y[:40], groups=[1, 2])
+    with pytest.raises(ValueError, match="Of several targets"):
+        compare(X[:40], np.column_stack([y[:40]] * 2))
+    few = ["Fe2O3"] * 9
+    folds, note = grouped_folds(few, np.arange(9.0), 3)
+    assert len(folds) == 3
+    assert "of 1 materials, too few to stay together" in note

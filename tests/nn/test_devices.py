@@ -119,7 +119,6 @@ def graph_network(dropout):
 
 def graph():
     network, batch = graph_network(0.1), three_chains(torch.float32)
-    network.exits_early = False
     with fake_device() as on:
         targets = on.tensor(torch.zeros(2, 3, 1)), on.tensor(torch.zeros(2, 3))
         criterion = DeepSupervisionLoss("absolute_error", ponder_cost=0.1)
@@ -160,7 +159,7 @@ def other_backbone(name):
 
 def potential(*names, n_networks=1):
     streams, batch = encoder(names), crystals()
-    network = PotentialNetwork(streams, EnergyHead(streams.widths, 8))
+    network = PotentialNetwork(streams, EnergyHead(streams.widths, 8, repulsion=CUTOFF))
     criterion = PotentialLoss(1, 10, 1, 1, 1, 1)
     if n_networks > 1:
         network, criterion = NetworkStack([network] * n_networks), MemberLosses(criterion)

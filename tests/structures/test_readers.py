@@ -297,6 +297,13 @@ def test_truncated_cif__is_refused_and_not_another_compound():
     silicon = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.43), ["Si"], [[0, 0, 0]])
     lines = str(CifWriter(silicon)).rstrip().splitlines()
     assert "its atoms are Si7" in cause_of("\n".join(lines[:-1]))
+    # Whole formulas that are missing, by their number in the cell.
+    whole = CIF.replace("'Ga2 N2'", "'Ga N'")
+    assert read_one(whole).counts().tolist() == [4]
+    part = whole.rstrip().splitlines()
+    assert "its atoms are N Ga" in cause_of("\n".join([*part[:-3], part[-2]]))
+    structural = CIF.replace("'Ga2 N2'", "?").rstrip().splitlines()
+    assert "states the formula GaN" in cause_of("\n".join(structural[:-1]))
     without_formula = [line for line in lines[:-1] if "_formula_" not in line]
     assert read_one("\n".join(without_formula)).counts().tolist() == [7]
 

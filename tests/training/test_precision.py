@@ -40,24 +40,30 @@ def test_single_precision_of_graphs():
 
 
 class _FullOnce(Callback):
-    """A device whose memory runs out in the first step."""
+    """A device whose memory runs out in the first step of an epoch."""
 
-    def __init__(self, n_times):
-        self.n_left = n_times
+    def __init__(self, n_times, first_epoch=1):
+        self.n_left, self.first_epoch = n_times, first_epoch
 
     def on_grad_computed(self, net, **kwargs):
-        if self.n_left:
+        if self.n_left and len(net.history) >= self.first_epoch:
             self.n_left -= 1
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
 
-def test_memory_that_runs_out_halves_the_batch_once(table):
+def test_memory_that_runs_out_halves_the_batch_once(table, tmp_path):
     expected = make(HybridTRIADSRegressor, **{**SMALL, "batch_size": 8}).fit(*table)
     model = make(HybridTRIADSRegressor, callbacks=[_FullOnce(1)], **SMALL)
     with pytest.warns(UserWarning, match="too little memory for batches of 16; .* anew with 8"):
         model.fit(*table)
     np.testing.assert_array_equal(model.predict(table[0]), expected.predict(table[0]))
-    model.set_params(callbacks=[_FullOnce(2)])
+    # What a checkpoint holds of the first try is not gone on with.
+    late = _FullOnce(1, first_epoch=3)
+    model.set_params(callbacks=[late], checkpoint=tmp_path / "checkpoint")
+    with pytest.warns(UserWarning, match="too little memory"):
+        model.fit(*table)
+    np.testing.assert_array_equal(model.predict(table[0]), expected.predict(table[0]))
+    model.set_params(callbacks=[_FullOnce(2)], checkpoint=None)
     with (
         pytest.raises(torch.OutOfMemoryError),
         pytest.warns(UserWarning, match="too little memory"),
@@ -78,6 +84,13 @@ def test_a_gpu_without_free_memory_is_left_to_others(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**20, 2**33))
     with pytest.warns(UserWarning, match="1 MiB free; using the CPU"):
+        assert resolve_device("auto") == "cpu"
+
+    def full():
+        raise torch.AcceleratorError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", full)
+    with pytest.warns(UserWarning, match="0 MiB free; using the CPU"):
         assert resolve_device("auto") == "cpu"
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**32, 2**33))
     assert resolve_device("auto") == "cuda"

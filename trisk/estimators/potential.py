@@ -23,6 +23,7 @@ from trisk.estimators.simulation import (
 )
 from trisk.estimators.triforces import SupervisedTriForces, as_potential, build_encoder
 from trisk.nn import EnergyHead, PotentialLoss, PotentialNetwork, to_batch
+from trisk.structures import CrystalGraphs
 from trisk.structures.checks import SHORTEST_BOND
 from trisk.structures.rows import as_value_list
 from trisk.training.datasets import StructureDataset
@@ -91,7 +92,7 @@ def read_targets(X, y, counts, keys=None):
             raise ValueError(
                 f"Row {row} carries neither an energy nor forces. Attach the results of a "
                 "calculation (ase.calculators.singlepoint.SinglePointCalculator), say by "
-                "energy_key and forces_key where they are, or give y."
+                "energy_key and forces_key where they are, read files by ase.io.read, or give y."
             )
     return {"energy": energy, "forces": np.concatenate(forces), "stress": stress}
 
@@ -114,8 +115,10 @@ def _results_of(X, keys):
 
 
 def _results(frame, keys):
-    named = {**getattr(frame, "info", {}), **getattr(frame, "arrays", {})}
-    carried = {**named, **getattr(getattr(frame, "calc", None), "results", {})}
+    carried = {**getattr(frame, "info", {}), **getattr(frame, "arrays", {})}
+    # Of one calculation: a calculator may hold another one than a reference that is named.
+    if not any(str(key).lower().startswith(("ref_", "dft_")) for key in carried):
+        carried |= getattr(getattr(frame, "calc", None), "results", {})
     found = {}
     for name in RESULTS:
         given = keys.get(name)
@@ -266,6 +269,7 @@ class TriForcesPotential(SupervisedTriForces):
             If a structure cannot be used, or carries no results or those of other positions; if
             the loss diverges; after an interruption, with the weights reached so far.
         """
+        X = X if isinstance(X, CrystalGraphs) else as_value_list(X, "structures")
         graphs = self._read_training(X)
         counts = graphs.counts("atom")
         targets = read_targets(X, y, counts, self._keys())
@@ -436,6 +440,7 @@ class TriForcesPotential(SupervisedTriForces):
             R² over all components of known forces; of energies per atom without any.
         """
         check_is_fitted(self)
+        X = X if isinstance(X, CrystalGraphs) else as_value_list(X, "structures")
         graphs = self._connect(X, min_distance=self._closest)
         counts = graphs.counts("atom")
         targets, results = read_targets(X, y, counts, self._keys()), self._evaluate(graphs)

@@ -124,6 +124,17 @@ class TargetScaler:
         return LINKS[self.link][1](y * self.scale + self.center)
 
 
+def refuse_classes(y):
+    """Say what to do where targets of a regression are no numbers."""
+    values = np.asarray(y)
+    first = values.flat[0] if values.size else 0.0
+    if isinstance(first, str | bool | np.bool):
+        raise ValueError(
+            f"y holds classes, such as {str(first)!r}, and numbers are to be learned: pass "
+            "classification=True to the pipeline, or take the classifier."
+        )
+
+
 def spans_decades(y: np.ndarray) -> bool:
     """Whether targets are positive, and so unequal that their logarithms are the better scale."""
     if np.nanmin(y) <= 0:

@@ -103,7 +103,7 @@ def make_calculator(potential, skin, dtype):
                 raise PropertyNotImplementedError(f"there is no stress: pbc is {new.pbc.tolist()}")
             cell, pbc = new.cell.array[None], new.pbc[None]
             found = self.evaluator(new.numbers, new.positions, cell, pbc, np.array([len(new)]))
-            results = {name: values.double().cpu().numpy() for name, values in found.items()}
+            results = {name: values.cpu().double().numpy() for name, values in found.items()}
             stress = results.pop("stress")
             for name in {"energy", "energy_std"} & set(results):
                 results[name] = float(results[name][0])

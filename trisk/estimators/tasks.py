@@ -20,7 +20,13 @@ from sklearn.utils.validation import (
 from trisk._compat import StrOptions
 from trisk.estimators.base import recurs
 from trisk.estimators.calibration import fit_spread, fit_temperature, interval_factors, temper
-from trisk.estimators.scaling import LINKS, TargetScaler, spans_decades, target_range
+from trisk.estimators.scaling import (
+    LINKS,
+    TargetScaler,
+    refuse_classes,
+    spans_decades,
+    target_range,
+)
 from trisk.training.settings import Choice
 
 _REGRESSION = """
@@ -91,6 +97,7 @@ class RegressorTask(RegressorMixin):
     def _check_target(self, y):
         """Numbers; of several targets of a row some may be missing."""
         check_given(self, y)
+        refuse_classes(y)
         y = check_array(
             y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite="allow-nan"
         )

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from trisk._compat import check_method_params, check_sample_weight, safe_indexing
 from trisk.estimators.calibration import calibrate_by, forget_calibration, structure_folds
-from trisk.estimators.scaling import equal_rows
+from trisk.estimators.scaling import equal_rows, refuse_classes
 from trisk.estimators.tasks import RegressorTask
 from trisk.structures import CrystalGraphs, read_structures
 from trisk.structures.readers import is_structure
@@ -95,6 +95,7 @@ class CalibratedVotingRegressor(VotingRegressor):
             The fitted estimator.
         """
         forget_calibration(self)
+        refuse_classes(y)
         super().fit(X, y, **fit_params)
         if not self.calibrate:
             return self

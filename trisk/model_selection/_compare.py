@@ -147,6 +147,8 @@ def compare(
     folds, note = grouped_folds(
         X, y, cv, groups=groups, classification=classification, random_state=random_state
     )
+    if models is None and np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        raise ValueError("Of several targets boosted trees learn one: pass models=…")
     if models is None:
         models = default_models(X, classification=classification, random_state=random_state)
     results = {}

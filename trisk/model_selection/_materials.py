@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+from sklearn.utils import check_consistent_length
 
 from trisk.model_selection._folds import shuffled_folds
 
@@ -19,6 +20,7 @@ def grouped_folds(X, y, cv, *, groups=None, classification=False, random_state=0
         folds = shuffled_folds(cv, X, y, groups, classification=classification)
         return folds, f"{len(folds)} folds"
     labels = material_labels(X) if groups is None else groups
+    check_consistent_length(labels, y)
     n_rows, n_groups = len(labels), len(np.unique(labels))
     if n_groups == n_rows:
         folds = shuffled_folds(cv, X, y, classification=classification, random_state=random_state)

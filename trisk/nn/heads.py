@@ -158,7 +158,9 @@ class ShortRangeRepulsion(nn.Module):
             self.register_buffer(name, values.to(torch.get_default_dtype()), persistent=False)
 
     def pairs(self, batch: CrystalBatch) -> Tensor:
-        """Pairs of atoms within the cutoff."""
+        """Pairs of atoms within the cutoff; all, where to choose them is to wait for a device."""
+        if batch.lengths.device.type != "cpu":
+            return torch.arange(len(batch.lengths), device=batch.lengths.device)
         return (batch.lengths < self._ranges(batch, slice(None))).nonzero().squeeze(1)
 
     def _ranges(self, batch: CrystalBatch, pairs: Tensor | slice) -> Tensor:

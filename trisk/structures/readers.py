@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import math
 import os
 import re
 import warnings
@@ -455,7 +456,7 @@ def _check_formula(data, numbers):
     """Compare the atoms with the formula that the file states."""
     from pymatgen.core import Composition
 
-    formulas = [data[key] for key in _CIF_FORMULAS if data.get(key)]
+    formulas = [data[key] for key in _CIF_FORMULAS if data.get(key, "?").strip("'\" ?.")]
     try:
         stated = Composition(formulas[0]).remove_charges().get_el_amt_dict()
     except Exception:  # there is none, or none that can be read
@@ -463,7 +464,11 @@ def _check_formula(data, numbers):
     found = dict(zip(*np.unique(numbers, return_counts=True), strict=True))
     ratios = [found.pop(ATOMIC_NUMBERS.get(symbol), 0) / stated[symbol] for symbol in stated] or [1]
     uneven = max(ratios) - min(ratios) > _FORMULA_TOLERANCE * max(ratios)
-    if found or uneven or min(ratios) < 1 - _FORMULA_TOLERANCE:
+    # So many formulas as the file says, unless one is of the whole cell.
+    n_formulas = str(data.get("_cell_formula_units_Z", "?")).strip("'\" ?.")
+    one = math.gcd(*map(round, stated.values())) == 1 and n_formulas.isdecimal()
+    fewer = min(ratios) < (int(n_formulas) if one else 1) - _FORMULA_TOLERANCE
+    if found or uneven or fewer:
         raise StructureError(
             f"its atoms are {describe_atoms(numbers)}, but it states the formula "
             f"{' '.join(formulas[0].split())}: some are missing or too many"

@@ -5,6 +5,7 @@ import signal
 import threading
 import warnings
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,9 @@ class Net(NeuralNet):
             self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
         names = list(recorded[0])
-        values = torch.stack([torch.stack(list(r.values())).double() for r in recorded]).tolist()
+        values = (
+            torch.stack([torch.stack(list(r.values())) for r in recorded]).cpu().double().tolist()
+        )
         for batch, row in zip(self.history[-1]["batches"], values, strict=True):
             batch.update(zip(names, row, strict=True))
         self.history.record(f"{prefix}_batch_count", len(recorded))
@@ -263,7 +266,10 @@ def resolve_device(device):
     if device == "auto":
         if not torch.cuda.is_available():
             return "cpu"
-        free = torch.cuda.mem_get_info()[0]
+        try:
+            free = torch.cuda.mem_get_info()[0]
+        except RuntimeError:  # no room for as much as a context
+            free = 0
         if free < _LEAST_MEMORY:
             message = f"The GPU has {free / 2**20:.0f} MiB free; using the CPU."
             warnings.warn(f'{message} device="cuda" insists.', stacklevel=2)
@@ -335,6 +341,8 @@ def train(settings, module, criterion, dataset, *, processes=None, **details):
                 stacklevel=2,
             )
             module.load_state_dict(initial)
+            if details.get("checkpoint") is not None:  # of batches that do not fit
+                Path(details["checkpoint"]).unlink(missing_ok=True)
     _ready(net.module_, dataset.device, settings.options("training").precision)
     # Moments of the optimiser are twice the size of the model and serve no prediction.
     net.optimizer_ = None
