@@ -13,6 +13,7 @@ from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, Grou
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tools.leaderboard import write_matbench_file
 from trisk import (
     HybridTRIADSClassifier,
     HybridTRIADSRegressor,
@@ -25,7 +26,6 @@ from trisk.model_selection import (
     LeaveClusterOut,
     matbench_folds,
     nested_cross_validate,
-    write_matbench_file,
 )
 from trisk.model_selection._materials import material_labels
 

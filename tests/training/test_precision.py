@@ -1,14 +1,19 @@
 """Precision of predictions, devices that are not here, and memory that runs out."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 from nested import make
+from sklearn.base import clone
 from skorch.callbacks import Callback
 
 from trisk.estimators import GraphTRIADSRegressor, HybridTRIADSRegressor
 from trisk.featurizers import CrystalGraphFeaturizer
 from trisk.testing import make_structures
+from trisk.training import net
+from trisk.training.datasets import prefetched
 from trisk.training.net import resolve_device
 
 SMALL = {"n_members": 2, "max_epochs": 4, "batch_size": 16, "random_state": 0, "device": "cpu"}
@@ -94,3 +99,34 @@ def test_a_gpu_without_free_memory_is_left_to_others(monkeypatch):
         assert resolve_device("auto") == "cpu"
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**32, 2**33))
     assert resolve_device("auto") == "cuda"
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_batches_are_all_served_and_made_ahead_for_a_device(device):
+    made = []
+
+    def batches():
+        for number in range(4):
+            made.append(number)
+            yield number
+        raise ValueError("a bad batch")
+
+    served = prefetched(batches(), device)
+    assert next(served) == 0
+    if device != "cpu":
+        for _ in range(200):  # in another thread
+            time.sleep(0.01 * (len(made) < 2))
+    assert made == ([0] if device == "cpu" else [0, 1])
+    assert [next(served) for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(ValueError, match="a bad batch"):
+        next(served)
+
+
+def test_training_with_batches_made_ahead_is_the_same(monkeypatch):
+    structures, frequency, _ = make_structures(16)
+    graphs = CrystalGraphFeaturizer().fit_transform(structures)
+    model = make(GraphTRIADSRegressor, **SMALL)
+    expected = model.fit(graphs, frequency).predict(graphs)
+    ahead = lambda batches, device: prefetched(batches, "cuda")  # noqa: E731
+    monkeypatch.setattr(net, "prefetched", ahead)
+    np.testing.assert_array_equal(clone(model).fit(graphs, frequency).predict(graphs), expected)

@@ -4,7 +4,6 @@ from ._compare import compare as compare
 from ._cross_validation import cross_validate as cross_validate
 from ._folds import fit_folds as fit_folds
 from ._matbench import matbench_folds as matbench_folds
-from ._matbench import write_matbench_file as write_matbench_file
 from ._nested import CrossValidationResults as CrossValidationResults
 from ._nested import nested_cross_validate as nested_cross_validate
 from ._search import OptunaSearch as OptunaSearch

@@ -1,6 +1,7 @@
 """Training sets that serve batches; the order of an epoch depends on its number and a seed."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -111,6 +112,18 @@ class TableDataset(Dataset):
             member = torch.arange(len(rows), device=self.device).unsqueeze(1)
             x = torch.cat([x, drawn[member, torch.from_numpy(rows).to(self.device)]], dim=-1)
         return x, (self.target[index], self.weight[index])
+
+
+def prefetched(batches, device):
+    """Batches, of which a thread makes and moves the next while a device works on one."""
+    if torch.device(device).type == "cpu":  # which has no time to spare
+        yield from batches
+        return
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
 
 
 class StructureDataset(Dataset):

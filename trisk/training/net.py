@@ -22,6 +22,7 @@ from skorch.callbacks import (
 
 from trisk.training import callbacks as _callbacks
 from trisk.training.checkpoint import Checkpoint, fingerprint
+from trisk.training.datasets import prefetched
 
 # Free memory in bytes, below which a GPU is left to others.
 _LEAST_MEMORY = 2**28
@@ -168,7 +169,8 @@ class Net(NeuralNet):
         if dataset is None:
             return
         recorded = []
-        for batch in dataset.batches(self.batch_size, len(self.history) - 1):
+        batches = dataset.batches(self.batch_size, len(self.history) - 1)
+        for batch in prefetched(batches, dataset.device):
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch)
             recorded.append({f"{prefix}_loss": step["loss"], **step.pop("record", {})})
