@@ -168,9 +168,12 @@ def _equal_rows(X):
     """A number for each row of structures, or of a table with a column of them, as they appear."""
     if isinstance(X, CrystalGraphs):
         return equal_rows(X)
+    X = X.toarray() if hasattr(X, "toarray") else X
+    if not hasattr(X, "columns") and (hasattr(X, "__array__") or not is_structure(X[0])):
+        X = np.asarray(X)
     columns = [X[name] for name in X.columns] if hasattr(X, "columns") else [X]
-    if getattr(X, "ndim", 1) == 2 and not hasattr(X, "columns"):
-        columns = list(np.asarray(X).T)
+    if columns[0] is X and getattr(X, "ndim", 1) == 2:
+        columns = list(X.T)
     codes = [
         equal_rows(read_structures(column, on_error="nan")[0])
         if is_structure(next(iter(column)))

@@ -224,7 +224,7 @@ def _read_alloy(balance, others, unit):
 
 
 def formulas_from_amounts(table, unit="at%"):
-    """Formulas of a table with a column for each element, as alloys are often given.
+    """Make formulas of a table with a column for each element, as alloys are often given.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def formulas_from_amounts(table, unit="at%"):
     >>> from trisk.featurizers import formulas_from_amounts
     >>> table = pd.DataFrame({"Fe": [74.0, 70.0], "Cr": [18, 30.0], "Ni": [8, None]})
     >>> formulas_from_amounts(table, "wt%").tolist()
-    ['Fe1.325096Cr0.3461783Ni0.1363013', 'Fe1.253469Cr0.5769639']
+    ['Fe1.325096Cr0.3461798Ni0.1363015', 'Fe1.253469Cr0.5769663']
     """
     if unit not in ("at%", "wt%"):
         raise ValueError(f'unit={unit!r} is neither "at%" nor "wt%".')
