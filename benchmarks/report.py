@@ -42,7 +42,7 @@ README_COMPOSITIONS = (
     "ExtraTrees, element fractions",
     "ExtraTrees, Magpie",
     "RandomForest, Magpie",
-    "ExtraTrees, recipe's columns",
+    "ExtraTrees, preset's columns",
     "LightGBM",
     "CatBoost",
 )

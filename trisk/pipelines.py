@@ -107,7 +107,7 @@ def composition_pipeline(
 
     Without arguments it does what wins on small tables: columns chosen by held-out rows, a forest
     stacked with the network, calibrated uncertainty. On one core that takes a minute for 300
-    rows and eight for 4,000.
+    rows and four for 4,000.
 
     Parameters
     ----------

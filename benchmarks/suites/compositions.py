@@ -101,7 +101,7 @@ MODELS = {
     "ExtraTrees, element fractions": Model(trees, {**EXTRA, "blocks": ["element_fraction"]}),
     "ExtraTrees, Magpie": Model(trees, {**EXTRA, "blocks": ["magpie"]}),
     "RandomForest, Magpie": Model(trees, {"forest_name": "RandomForest", "blocks": ["magpie"]}),
-    "ExtraTrees, recipe's columns": Model(trees, EXTRA),
+    "ExtraTrees, preset's columns": Model(trees, EXTRA),
     "ExtraTrees, Magpie and pre-trained": Model(
         trees, {**EXTRA, "blocks": ["magpie", "pretrained"]}
     ),

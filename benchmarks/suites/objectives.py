@@ -226,9 +226,9 @@ MODELS = {
     ),
     "labels, denoising": Model(
         weights,
-        {"kind": "all", "most": 160_000, **NO_VIEWS, **NO_MASK, "masked_share": None},
+        {"kind": "all", "most": 30_000, **NO_VIEWS, **NO_MASK, "masked_share": None},
     ),
-    "labels, denoising, masking, LeJEPA": Model(weights, {"kind": "all", "most": 160_000}),
+    "labels, denoising, masking, LeJEPA": Model(weights, {"kind": "all", "most": 30_000}),
     "weights that ship": Model(weights, {"kind": "shipped"}),
 }
 
