@@ -274,7 +274,7 @@ def test_classes_for_a_regression__are_told_what_to_do():
             (structure_pipeline(fast=True), crystals),
             (structure_pipeline(), crystals),
         ):
-            with pytest.raises(ValueError, match=f"such as '{y[0]}'.* classification=True"):
+            with pytest.raises(ValueError, match=f"holds '{y[0]}', .* classification=True"):
                 pipeline.fit(X, y)
     with pytest.raises(ValueError, match="neither True nor False"):
         structure_pipeline(pretrained="default")

@@ -82,7 +82,7 @@ def test_bad_data_are_refused(fit, cls, table, is_metal, change, match):
     [
         (HybridTRIADSRegressor, lambda y: y.replace(1.0, np.nan), "Input y contains NaN"),
         (HybridTRIADSRegressor, lambda y: y.replace(1.0, np.inf), "Input y contains infinity"),
-        (HybridTRIADSRegressor, lambda y: y.astype(str) + "?", "could not convert string to float"),
+        (HybridTRIADSRegressor, lambda y: y.astype(str) + "?", "which is no number"),
         (HybridTRIADSClassifier, lambda y: y + np.arange(len(y)) / 7, "label type: continuous"),
         (
             HybridTRIADSClassifier,

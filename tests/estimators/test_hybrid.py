@@ -512,10 +512,10 @@ def test_sizes_follow_from_the_rows():
     model = HybridTRIADSRegressor()
     sizes = []
     for n_rows in (300, 4_999, 5_000, 100_000):
-        model._resolve_sizes(n_rows)
+        model._resolve_sizes(n_rows, complete=True)
         sizes.append((model.n_members_, model.n_neighbors_))
     assert sizes == [(8, 8), (8, 8), (2, None), (2, None)]
-    model.set_params(n_members=3, n_neighbors=5)._resolve_sizes(100_000)
+    model.set_params(n_members=3, n_neighbors=5)._resolve_sizes(100_000, complete=True)
     assert (model.n_members_, model.n_neighbors_) == (3, 5)
 
 
@@ -554,3 +554,22 @@ def test_validation_of_no_row_changes_nothing():
     ]
     without, with_share = (model.fit(X, y).predict(X) for model in models)
     np.testing.assert_array_equal(with_share, without)
+
+
+def test_missing_targets__teach_what_they_hold():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(120, 4))
+    y = np.column_stack([X[:, 0], 3 * X[:, 0] + X[:, 1], X[:, 2]])
+    known = y.copy()
+    known[rng.random(y.shape) < 0.3] = np.nan
+    settings = {"n_members": 2, "max_epochs": 60, "random_state": 0, "calibrate": True}
+    model = HybridTRIADSRegressor(stack_with="auto", **settings).fit(X[:90], known[:90])
+    assert (model.n_neighbors_, model.stacked_) == (None, None)
+    found, std = model.predict(X[90:], return_std=True)
+    assert (np.abs(found - y[90:]).mean(0) < 0.6 * np.abs(y[90:] - y[:90].mean(0)).mean(0)).all()
+    assert (std > 0).all()
+    for explicit in ({"n_neighbors": 4}, {"stack_with": "extra_trees"}):
+        with pytest.raises(ValueError, match=r"Targets are missing \(NaN\)"):
+            HybridTRIADSRegressor(**settings, **explicit).fit(X, known)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        HybridTRIADSRegressor(**settings).fit(X, known[:, 0])

@@ -208,7 +208,7 @@ def test_unfit_companions_are_refused(small, table, estimator, companion, messag
     X, y = table
     model = make(estimator, stack_with=companion, **small)
     with pytest.raises(ValueError, match=message):
-        model.fit(X, y > 0.5)
+        model.fit(X, (y > 0.5).astype(float))
     assert not hasattr(model, "nets_")  # before the networks train
 
 

@@ -268,5 +268,6 @@ def test_equal_formulas__stay_in_one_fold():
     once = nested_cross_validate(model, X[:40], y[:40], outer=4, verbose=0)
     assert found.folds["mae"].mean() > 0.5 * once.folds["mae"].mean()
     # What is neither formulas nor structures nor numbers has rows of its own.
+    assert material_labels(np.zeros((3, 2, 2))).tolist() == [0, 1, 2]
     texts = [f"sample-{k % 10}!" for k in range(40)]
     assert material_labels(texts).tolist() == list(range(40))

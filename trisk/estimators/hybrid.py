@@ -55,12 +55,12 @@ _STACKING_TEXT = """
         same kind (classifiers with ``predict_proba``), or ``"extra_trees"`` for 200 extremely
         randomised trees (their median where the loss is absolute; a :class:`HurdleRegressor`
         where a tenth of the targets and more are exactly zero) on all columns but logarithms of
-        element fractions; ``"auto"`` is that up to 20,000 rows. The prediction is an average of
-        both answers; the second's weight is the one that loses least on inner folds that neither
-        model has seen (with fewer than seven hundred rows there, the one nearest to one half
-        within a standard error of it; one half below twenty rows, or where a class has one row
-        only). For this, up to five ensembles of up to three further members are trained: fitting
-        takes half as long again on thousands of rows, some three times as long on hundreds.
+        element fractions; ``"auto"`` is that up to 20,000 rows where no target is missing. The
+        prediction is an average of both answers; the second's weight is the one that loses least
+        on inner folds (with fewer than seven hundred rows there, the one nearest to one half
+        within a standard error of it; one half below twenty rows, or where a class has one row).
+        Up to five ensembles of up to three members are trained for it: fitting takes half as
+        long again on thousands of rows, some three times as long on hundreds.
     n_neighbors : int, "auto" or None, default="auto"
         Nearest training rows whose targets become further columns, for each block of columns
         that one of trisk's featurizers named, and for all others together; a training row never
@@ -197,8 +197,14 @@ class BaseHybridTRIADS(TableNetwork):
 
     def _fit_table(self, X, target, weight, y):
         options = self.options("network")
-        self._resolve_sizes(len(X))
-        held_out = self._hold_out(X, y, weight)
+        complete = bool(np.isfinite(target).all())
+        self._resolve_sizes(len(X), complete)
+        if not complete and (self.n_neighbors_ or self.stack_with not in (None, "auto")):
+            raise ValueError(
+                "Targets are missing (NaN), which neighbours and a stacked model cannot do without: "
+                'leave n_neighbors and stack_with "auto" or None.'
+            )
+        held_out = self._hold_out(X, y, weight, complete)
         if held_out is not None and held_out.kept is not None:
             X, target, weight = (values[held_out.kept] for values in (X, target, weight))
         names = getattr(self, "feature_names_in_", None)
@@ -238,9 +244,9 @@ class BaseHybridTRIADS(TableNetwork):
             held_out=held_out,
         )
 
-    def _resolve_sizes(self, n_rows):
-        """What ``"auto"`` means for so many rows."""
-        few, n_members = n_rows <= min(_MEMBERS), self.n_members
+    def _resolve_sizes(self, n_rows, complete):
+        """What ``"auto"`` means for so many rows, of which none or some lack targets."""
+        few, n_members = n_rows <= min(_MEMBERS) and complete, self.n_members
         if n_members == "auto":
             n_members = next(n for most, n in _MEMBERS.items() if n_rows <= most)
         self.n_members_, self.n_neighbors_ = n_members, self.n_neighbors
@@ -254,11 +260,13 @@ class BaseHybridTRIADS(TableNetwork):
     def _supervises_all_steps(self):
         return self.options("network").deep_supervision
 
-    def _hold_out(self, X, y, weight):
+    def _hold_out(self, X, y, weight, complete):
         """Fits on inner folds, where a parameter asks for what they tell."""
         self.stacked_, self.stacked_weight_ = None, 0.0
         forget_calibration(self)
-        stacks = self.stack_with is not None and (self.stack_with != "auto" or len(X) <= MANY_ROWS)
+        stacks = self.stack_with is not None
+        if isinstance(self.stack_with, str) and self.stack_with == "auto":
+            stacks = len(X) <= MANY_ROWS and complete
         if not stacks and not self.calibrate:
             return None
         held_out = HeldOutFit(self, self._named(X), y, weight, stacks=stacks)

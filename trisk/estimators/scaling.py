@@ -130,8 +130,8 @@ def refuse_classes(y):
     first = values.flat[0] if values.size else 0.0
     if isinstance(first, str | bool | np.bool):
         raise ValueError(
-            f"y holds classes, such as {str(first)!r}, and numbers are to be learned: pass "
-            "classification=True to the pipeline, or take the classifier."
+            f"y holds {str(first)!r}, which is no number. For classes pass classification=True to "
+            "the pipeline, or take the classifier."
         )
 
 

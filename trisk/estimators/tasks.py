@@ -78,7 +78,6 @@ class RegressorTask(RegressorMixin):
     aggregation: str = "mean"
     link: str = "identity"
 
-    _y_checks = {"y_numeric": True, "multi_output": True}
     _has_steps = True
     _texts = {"Parameters": _REGRESSION, "Attributes": _TARGET, "scales": _SCALES}
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -243,7 +242,6 @@ class ClassifierTask(ClassifierMixin):
 
     class_weight: dict | str | None = None
 
-    _y_checks: ClassVar[dict[str, bool]] = {}
     _has_steps = True
     _texts = {
         "Parameters": _CLASSIFICATION,

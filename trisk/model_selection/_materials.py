@@ -42,9 +42,10 @@ def material_labels(X):
 
     Numbers go by first appearance; a row that cannot be read has its own.
     """
+    if getattr(X, "ndim", 2) > 2:
+        return np.arange(len(X))
     kind, column = rows_of(X)
-    if column is not None:
-        X = X[column]
+    X = X if column is None else X[column]
     if kind == "structures":
         from trisk.structures import read_structures
 
