@@ -44,11 +44,17 @@ _MODULES = {
 }
 #: What else is trusted, beside the types that skops trusts.
 _TRUSTED = {
-    *("functools.partial", "numpy.dtype", "sklearn.tree._tree.Tree", "trisk.persistence._truth"),
+    *(
+        "functools.partial",
+        "numpy.dtype",
+        "numpy.mean",
+        "sklearn.tree._tree.Tree",
+        "trisk.persistence._truth",
+    ),
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.utils.validation.check_array",
+    *("sklearn.utils.validation.check_array", "sklearn._loss.loss.HalfTweedieLossIdentity"),
     *("trisk.nn.backbones.chgnet.CHGNetPotential", "trisk.nn.backbones.mace.MACEPotential"),
     "trisk.nn.backbones.sevennet.SevenNetPotential",
 }
@@ -230,7 +236,7 @@ def _without_run_parameters(content):
 
 
 def _leave_out(node):
-    """Put defaults in place of an estimator's run parameters; mend what skops does not keep."""
+    """Put defaults in place of an estimator's run parameters; restore what skops does not keep."""
     plain = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode"}
     if node.get("__loader__") == "DictNode":
         for kind in node["key_types"]["content"]:

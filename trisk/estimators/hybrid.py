@@ -201,8 +201,8 @@ class BaseHybridTRIADS(TableNetwork):
         self._resolve_sizes(len(X), complete)
         if not complete and (self.n_neighbors_ or self.stack_with not in (None, "auto")):
             raise ValueError(
-                "Targets are missing (NaN), which neighbours and a stacked model cannot do without: "
-                'leave n_neighbors and stack_with "auto" or None.'
+                "Targets are missing (NaN), which neighbours and a stacked model need: leave "
+                'n_neighbors and stack_with "auto" or None.'
             )
         held_out = self._hold_out(X, y, weight, complete)
         if held_out is not None and held_out.kept is not None:

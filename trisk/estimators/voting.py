@@ -171,9 +171,10 @@ def _equal_rows(X):
     X = X.toarray() if hasattr(X, "toarray") else X
     if not hasattr(X, "columns") and (hasattr(X, "__array__") or not is_structure(X[0])):
         X = np.asarray(X)
-    columns = [X[name] for name in X.columns] if hasattr(X, "columns") else [X]
-    if columns[0] is X and getattr(X, "ndim", 1) == 2:
-        columns = list(X.T)
+    if hasattr(X, "columns"):
+        columns = [X[name] for name in X.columns]
+    else:
+        columns = list(X.T) if getattr(X, "ndim", 1) == 2 else [X]
     codes = [
         equal_rows(read_structures(column, on_error="nan")[0])
         if is_structure(next(iter(column)))
