@@ -73,18 +73,6 @@ CHOICE_LABELS = {
     "TriForces, from scratch": ("scratch", "TriForces"),
     "ExtraTrees, Magpie": ("scratch", "structure_pipeline"),
 }
-README_LABELS = (
-    "ExtraTrees and SVR, sensors of Nequix, corrected",
-    "default pipeline",
-    "TriForces, pre-trained on sensors",
-    "TriForces, from scratch",
-    "mean of GraphTRIADS, TriForces and a Gaussian process, with three potentials",
-    "Gaussian process, CHGNet and SevenNet",
-    "ExtraTrees, springs and CHGNet",
-    "ridge, CHGNet",
-    "ExtraTrees, Magpie and predicted sensors",
-    "ExtraTrees, Magpie",
-)
 
 
 class Cell(list):
@@ -249,10 +237,10 @@ def structures_short(models):
     return grid(["model", "seen beside the fold"], [TITLES[task] for task in tasks], lines, spread)
 
 
-def few_labels(task=None, models=None, older=True, n_splits=None):
+def few_labels(task=None, models=None):
     """Models in rows, numbers of labels in columns; one task with all draws, or means of all."""
     suite = runner.load("few_labels")
-    splits = list(next(iter(suite.tasks.values())).splits)[:n_splits]
+    splits = list(next(iter(suite.tasks.values())).splits)
     lines = [
         ((model,) if task else (TITLES[name], model),
          [find("few_labels", name, model, split=split) for split in splits])
@@ -264,7 +252,7 @@ def few_labels(task=None, models=None, older=True, n_splits=None):
         ends = f" ({cell.values.min():.1f} to {cell.values.max():.1f})" if task else ""
         return f"{cell.mean:.1f}{ends}"
 
-    return grid(["model"] if task else ["task", "model"], splits, lines, show, older)
+    return grid(["model"] if task else ["task", "model"], splits, lines, show)
 
 
 def few_labels_choice():
@@ -387,7 +375,6 @@ TABLES = {
     "few-labels-perovskites": partial(few_labels, "perovskites"),
     "few-labels-InP": partial(few_labels, "InP"),
     "few-labels-choice": few_labels_choice,
-    "few-labels-short": partial(few_labels, models=README_LABELS, older=False, n_splits=3),
     "card": partial(card, "^(?!ridge).*(scratch|sensors|Magpie$)"),
     "potentials": potentials,
     "potentials-universal": partial(potentials, universal=True),

@@ -196,3 +196,15 @@ def test_package_imports_from_no_tests_or_benchmarks():
     files = sorted(_PACKAGE.rglob("*.py"))
     found = [(file.name, m) for file in files for m in _imports(file) if m.split(".")[0] in outside]
     assert found == []
+
+
+def test_private_names_of_other_packages_are_imported_in_one_place():
+    ours = {"trisk", "__future__"}
+    private = [
+        f"{file.relative_to(_PACKAGE)}: {module}"
+        for file in sorted(_PACKAGE.rglob("*.py"))
+        for module in _imports(file)
+        if module.split(".")[0] not in ours and re.search(r"\._", module)
+    ]
+    assert [name for name in private if not name.startswith("_compat.py")] == []
+    assert private  # what it looks for is found there

@@ -278,3 +278,9 @@ def test_two_processes_train_like_one_with_the_whole_batch(fitted, structures, t
         pd.testing.assert_frame_equal(history, fitted.history_.drop(columns="seconds"), rtol=1e-4)
         embeddings = pd.read_pickle(tmp_path / f"embeddings {rank}")
         np.testing.assert_allclose(embeddings, expected, atol=1e-4)
+
+
+def test_what_needs_targets__is_refused(structures):
+    for setting in ({"validation_fraction": 0.5}, {"patience": 2}):
+        with pytest.raises(ValueError, match="are for targets of rows"):
+            make(TriForcesPretrainer, max_epochs=1, **setting).fit(structures)

@@ -90,8 +90,8 @@ def forget_calibration(estimator):
 def warn_of_few_rows(n_rows):
     """Say that calibration cannot be."""
     warnings.warn(
-        f"calibrate=True does nothing for {n_rows} rows: inner folds take at least twenty, "
-        "and two of every class. Give more rows, or set calibrate=False.",
+        f"calibrate=True does nothing for {n_rows} rows: inner folds take at least twenty that "
+        "differ, and two of every class. Give more rows, or set calibrate=False.",
         stacklevel=6,
     )
 

@@ -59,8 +59,7 @@ _STACKING_TEXT = """
         prediction is an average of both answers; the second's weight is the one that loses least
         on inner folds (with fewer than seven hundred rows there, the one nearest to one half
         within a standard error of it; one half below twenty rows, or where a class has one row).
-        Up to five ensembles of up to three members are trained for it: fitting takes half as
-        long again on thousands of rows, some three times as long on hundreds.
+        Fitting takes half as long again on thousands of rows, three times as long on hundreds.
     n_neighbors : int, "auto" or None, default="auto"
         Nearest training rows whose targets become further columns, for each block of columns
         that one of trisk's featurizers named, and for all others together; a training row never

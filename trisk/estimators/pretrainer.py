@@ -157,7 +157,9 @@ class TriForcesPretrainer(BaseTriForces):
             diverges; after an interruption, with the weights reached so far.
         """
         self._validate_params()
-        options = self.options("network")
+        options, training = self.options("network"), self.options("training")
+        if training.validation_fraction or training.patience:
+            raise ValueError("training__validation_fraction and patience are for targets of rows.")
         weights = self._objective_weights(options)
         if self.masked_share is not None and as_potential(options._backbone()) is not None:
             raise ValueError("A universal potential needs masked_share=None, masking_weight=0.")

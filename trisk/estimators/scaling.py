@@ -126,8 +126,7 @@ class TargetScaler:
 
 def refuse_classes(y):
     """Say what to do where targets of a regression are no numbers."""
-    values = np.asarray(y)
-    first = values.flat[0] if values.size else 0.0
+    first = next(iter(np.ravel(y)), 0.0)
     if isinstance(first, str | bool | np.bool):
         raise ValueError(
             f"y holds {str(first)!r}, which is no number. For classes pass classification=True to "
@@ -178,8 +177,7 @@ def merge_duplicates(
 def merge_structures(graphs, y: np.ndarray, weight: np.ndarray):
     """The same for structures, which are equal where atoms, cells and contexts are."""
     # Structures come in an order that no target changes.
-    keys = _row_keys(np.column_stack([_digests(graphs), _plain(y)]))
-    first, total = _merge(keys, weight)
+    first, total = _merge(_row_keys(_digests(graphs, _plain(y))), weight)
     return graphs.take(first), y[first], total
 
 
@@ -189,18 +187,18 @@ def equal_rows(X):
     return pd.factorize(np.array(_row_keys(values).tolist(), dtype=object))[0]
 
 
-def _digests(graphs):
-    """Bytes of each structure that tell it from others, as numbers."""
+def _digests(graphs, *tables):
+    """Bytes of each structure, and of its row of tables, that tell it from others, as numbers."""
     cells = graphs.lattices.reshape(len(graphs), -1)
     rows = _plain(np.hstack([cells, graphs.pbc, graphs.context]))
     atoms = _plain(np.column_stack([graphs.atomic_numbers, graphs.positions, graphs.atom_features]))
     offsets = graphs.offsets["atom"].tolist()
     keys = b"".join(
         hashlib.blake2b(part.tobytes(), digest_size=16).digest()
-        for start, end, row in zip(offsets, offsets[1:], rows, strict=False)
-        for part in (atoms[start:end], row)
+        for start, end, *of_row in zip(offsets, offsets[1:], rows, *tables, strict=False)
+        for part in (atoms[start:end], *of_row)
     )
-    return np.frombuffer(keys, dtype=np.float64).reshape(-1, 4)
+    return np.frombuffer(keys, dtype=np.float64).reshape(len(graphs), -1)
 
 
 def _row_keys(rows):

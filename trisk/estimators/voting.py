@@ -169,12 +169,9 @@ def _equal_rows(X):
     if isinstance(X, CrystalGraphs):
         return equal_rows(X)
     X = X.toarray() if hasattr(X, "toarray") else X
-    if not hasattr(X, "columns") and (hasattr(X, "__array__") or not is_structure(X[0])):
-        X = np.asarray(X)
-    if hasattr(X, "columns"):
-        columns = [X[name] for name in X.columns]
-    else:
-        columns = list(X.T) if getattr(X, "ndim", 1) == 2 else [X]
+    columns = [X[name] for name in X.columns] if hasattr(X, "columns") else [X]
+    if columns[0] is X and (hasattr(X, "__array__") or not is_structure(X[0])):
+        columns = list(np.atleast_2d(np.asarray(X).T))
     codes = [
         equal_rows(read_structures(column, on_error="nan")[0])
         if is_structure(next(iter(column)))

@@ -22,12 +22,11 @@ def grouped_folds(X, y, cv, *, groups=None, classification=False, random_state=0
     labels = material_labels(X) if groups is None else groups
     check_consistent_length(labels, y)
     n_rows, n_groups = len(labels), len(np.unique(labels))
-    if n_groups == n_rows:
+    too_few = groups is None and n_groups < min(int(cv), n_rows)
+    if n_groups == n_rows or too_few:
         folds = shuffled_folds(cv, X, y, classification=classification, random_state=random_state)
-        return folds, f"{cv} shuffled folds"
-    if groups is None and n_groups < int(cv):
-        folds = shuffled_folds(cv, X, y, classification=classification, random_state=random_state)
-        return folds, f"{cv} shuffled folds of {n_groups} materials, too few to stay together"
+        note = f" of {n_groups} materials, too few to stay together" if too_few else ""
+        return folds, f"{cv} shuffled folds{note}"
     splitter = StratifiedGroupKFold if classification else GroupKFold
     folds = splitter(int(cv), shuffle=True, random_state=random_state)
     what = "distinct materials" if groups is None else "groups"

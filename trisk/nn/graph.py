@@ -186,8 +186,7 @@ class GraphTRIADSNetwork(SeededNetwork):
     ``(K, n_structures)``, the sum over cycles of the gate's openness.
     """
 
-    #: Whether to leave out cycles that no crystal needs, on a CPU. This changes no result; on
-    #: other devices, to know of them is to wait once a cycle.
+    #: Whether to leave out cycles that no crystal needs, on a CPU: elsewhere it is to wait.
     exits_early = True
 
     def __init__(

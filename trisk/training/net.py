@@ -177,10 +177,8 @@ class Net(NeuralNet):
             self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
         names = list(recorded[0])
-        values = (
-            torch.stack([torch.stack(list(r.values())) for r in recorded]).cpu().double().tolist()
-        )
-        for batch, row in zip(self.history[-1]["batches"], values, strict=True):
+        rows = torch.stack([torch.stack(list(r.values())) for r in recorded]).cpu().double()
+        for batch, row in zip(self.history[-1]["batches"], rows.tolist(), strict=True):
             batch.update(zip(names, row, strict=True))
         self.history.record(f"{prefix}_batch_count", len(recorded))
 

@@ -213,14 +213,13 @@ def _read_alloy(balance, others, unit):
     rest = 100 - sum(share for _, share in found)
     if rest <= 0:
         raise FormulaError(f"its parts sum to {100 - rest:g} %, which leaves no {balance}")
-    pairs = [(balance, rest), *found]
-    for symbol, _ in pairs:
+    pairs = []
+    for symbol, share in [(balance, rest), *found]:
         if symbol not in ATOMIC_NUMBERS:
             raise FormulaError(unknown_element(symbol))
-    numbers = [(ATOMIC_NUMBERS[symbol], share) for symbol, share in pairs]
-    if unit == "at":
-        return numbers
-    return [(z, share / ATOMIC_MASSES[z - 1]) for z, share in numbers]
+        z = ATOMIC_NUMBERS[symbol]
+        pairs.append((z, share if unit == "at" else share / ATOMIC_MASSES[z - 1]))
+    return pairs
 
 
 def formulas_from_amounts(table, unit="at%"):
@@ -242,8 +241,7 @@ def formulas_from_amounts(table, unit="at%"):
     Raises
     ------
     ValueError
-        If no column is named by an element, an amount is no number, negative or infinite, a row
-        has none, or `unit` is neither of the two.
+        If no column is named by an element, or a row has no amount or one that cannot be.
 
     Examples
     --------
