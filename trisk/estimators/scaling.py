@@ -126,7 +126,7 @@ class TargetScaler:
 
 def refuse_classes(y):
     """Say what to do where targets of a regression are no numbers."""
-    first = next(iter(np.ravel(y)), 0.0)
+    first = next(iter(np.asarray(y).flat), 0.0)
     if isinstance(first, str | bool | np.bool):
         raise ValueError(
             f"y holds {str(first)!r}, which is no number. For classes pass classification=True to "
