@@ -1,4 +1,8 @@
-"""Estimators of formulas and structures on the tables of scikit-learn's checks."""
+"""Estimators of formulas and structures on the tables of scikit-learn's checks.
+
+The functions ``table_to_…`` turn every row of finite numbers ``(n_samples, n_features)`` into a
+formula, a crystal or a graph of its own.
+"""
 
 import inspect
 from contextlib import contextmanager
@@ -13,18 +17,9 @@ _METALS = ("Fe", "Al", "Ti", "Cu", "Mg", "Zn", "Ni", "Mn", "Ca", "Si")
 
 
 def table_to_formulas(X):
-    """Turn every row of a table into a formula of its own.
+    """Formulas of oxygen and up to ten elements, whose amounts follow the numbers smoothly.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Any finite numbers.
-
-    Returns
-    -------
-    formulas : list of str
-        Of oxygen and one element for each column, up to ten of them, whose amount follows the
-        number smoothly; further columns add to these.
+    There is one element for each column; further columns add to these.
     """
     amounts = 1 + _squash(X, len(_METALS))
     return [
@@ -34,18 +29,9 @@ def table_to_formulas(X):
 
 
 def table_to_structures(X):
-    """Turn every row of a table into a crystal of its own.
+    """Atoms of sodium and chlorine, whose cells and positions follow the numbers smoothly.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Any finite numbers.
-
-    Returns
-    -------
-    structures : list of ase.Atoms
-        Cells of sodium and chlorine, whose edges, angles and positions follow the numbers
-        smoothly; where the first number is positive, there is a second chlorine.
+    Where the first number is positive, there is a second chlorine.
     """
     from ase import Atoms
 
@@ -60,18 +46,7 @@ def table_to_structures(X):
 
 
 def table_to_graphs(X):
-    """Turn every row of a table into the graph of a crystal of its own.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Any finite numbers.
-
-    Returns
-    -------
-    graphs : CrystalGraphs of shape (n_samples,)
-        Graphs of the crystals that :func:`table_to_structures` gives.
-    """
+    """Graphs of the crystals that :func:`table_to_structures` gives."""
     from trisk.featurizers import CrystalGraphFeaturizer
 
     featurizer = CrystalGraphFeaturizer(

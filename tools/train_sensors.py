@@ -24,6 +24,7 @@ from benchmarks import data
 from tools.train_streams import N_DECORATED, decorate
 from trisk import PotentialFeaturizer, TriForcesRegressor
 from trisk.data import data_file
+from trisk.estimators import load_pretrained
 from trisk.estimators.pretrainer import SENSORS
 from trisk.featurizers import ElementFractionFeaturizer
 
@@ -67,26 +68,55 @@ def relax_volume(atoms, potential):
     return atoms
 
 
-def targets(crystals, table):
-    """Measurements as normal variables; of the energy, what a linear fit to elements leaves."""
-    values = table[COLUMNS].copy()
-    formulas = [atoms.get_chemical_formula() for atoms in crystals]
+def normal(values):
+    """Measurements as normal variables."""
+    transformer = QuantileTransformer(output_distribution="normal", random_state=0)
+    return transformer.fit_transform(values).clip(-3, 3)
+
+
+def beyond_elements(frames, values):
+    """What a linear fit to fractions of elements leaves of values."""
+    formulas = [atoms.get_chemical_formula() for atoms in frames]
     fractions = ElementFractionFeaturizer().fit_transform(formulas)
-    values[ENERGY] -= Ridge(1e-6).fit(fractions, values[ENERGY]).predict(fractions)
-    normal = QuantileTransformer(output_distribution="normal", random_state=0)
-    return normal.fit_transform(values.to_numpy()).clip(-3, 3)
+    return values - Ridge(1e-6).fit(fractions, values).predict(fractions)
+
+
+def train(frames, target, names, arguments):
+    """Learn targets, judge on structures that were kept aside, and write the weights."""
+    kept, rows = np.split(np.random.default_rng(0).permutation(len(frames)), [N_KEPT])
+    print(f"{len(rows)} structures to learn from, {len(kept)} kept aside", flush=True)
+    model = TriForcesRegressor(
+        # The weights themselves: those of crystals, which a name would not be for molecules.
+        pretrained=load_pretrained(arguments.start),
+        pretrained_rate=1.0,
+        batch_size=32,
+        max_epochs=arguments.epochs,
+        checkpoint=arguments.checkpoint,
+        random_state=0,
+        verbose=1,
+    )
+    model.fit([frames[row] for row in rows], target[rows])
+    model.set_params(pretrained=None, checkpoint=None, verbose=0).save(arguments.weights)
+    errors = np.abs(model.predict([frames[row] for row in kept]) - target[kept]).mean(0)
+    for name, error, spread in zip(names, errors, np.abs(target[kept]).mean(0), strict=True):
+        print(f"{name:48s} {error:.3f} of {spread:.3f}")
+
+
+def parser_of(description, weights, epochs):
+    """Options of a training that begins with weights and writes others."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--start", required=True, help="weights to begin with")
+    parser.add_argument("--weights", type=Path, default=data_file(weights), help="file to write")
+    parser.add_argument("--checkpoint", type=Path, help="file from which to go on")
+    parser.add_argument("--epochs", type=int, default=epochs)
+    return parser
 
 
 def main():
-    """Measure, train, judge on crystals that were kept aside, and write the weights."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    weights = data_file("triforces_default.trisk")
-    parser.add_argument("--start", required=True, help="weights to begin with")
+    """Measure crystals and train on them."""
+    parser = parser_of(__doc__.partition("\n")[0], "triforces_default.trisk", epochs=20)
     parser.add_argument("--memory", help="folder that keeps measurements")
-    parser.add_argument("--weights", type=Path, default=weights, help="file to write")
-    parser.add_argument("--checkpoint", type=Path, help="file from which to go on")
     parser.add_argument("--crystals", type=int, default=N_DECORATED)
-    parser.add_argument("--epochs", type=int, default=20)
     arguments = parser.parse_args()
     potential = data.potential()
     crystals = collect(arguments.crystals, potential)
@@ -105,23 +135,8 @@ def main():
     table = featurizer.fit_transform(crystals)
     known = table.notna().all(axis=1).to_numpy()
     crystals, table = [crystals[row] for row in np.flatnonzero(known)], table[known]
-    target = targets(crystals, table)
-    kept, rows = np.split(np.random.default_rng(0).permutation(len(crystals)), [N_KEPT])
-    print(f"{len(rows)} crystals to learn from, {len(kept)} kept aside", flush=True)
-    model = TriForcesRegressor(
-        pretrained=arguments.start,
-        pretrained_rate=1.0,
-        batch_size=32,
-        max_epochs=arguments.epochs,
-        checkpoint=arguments.checkpoint,
-        random_state=0,
-        verbose=1,
-    )
-    model.fit([crystals[row] for row in rows], target[rows])
-    model.set_params(pretrained=None, checkpoint=None, verbose=0).save(arguments.weights)
-    errors = np.abs(model.predict([crystals[row] for row in kept]) - target[kept]).mean(0)
-    for column, error, spread in zip(COLUMNS, errors, np.abs(target[kept]).mean(0), strict=True):
-        print(f"{column:45s} {error:.3f} of {spread:.3f}")
+    table[ENERGY] = beyond_elements(crystals, table[ENERGY].to_numpy())
+    train(crystals, normal(table[COLUMNS].to_numpy()), COLUMNS, arguments)
 
 
 if __name__ == "__main__":

@@ -44,17 +44,12 @@ _MODULES = {
 }
 #: What else is trusted, beside the types that skops trusts.
 _TRUSTED = {
-    *(
-        "functools.partial",
-        "numpy.dtype",
-        "numpy.mean",
-        "sklearn.tree._tree.Tree",
-        "trisk.persistence._truth",
-    ),
+    *("functools.partial", "numpy.dtype", "numpy.mean", "trisk.persistence._truth"),
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    *("sklearn.utils.validation.check_array", "sklearn._loss.loss.HalfTweedieLossIdentity"),
+    *("sklearn._loss.loss.HalfTweedieLossIdentity", "sklearn.tree._tree.Tree"),
+    "sklearn.utils.validation.check_array",
     *("trisk.nn.backbones.chgnet.CHGNetPotential", "trisk.nn.backbones.mace.MACEPotential"),
     "trisk.nn.backbones.sevennet.SevenNetPotential",
 }

@@ -20,7 +20,7 @@ from trisk.estimators import (
     TriForcesOptions,
     TriForcesRegressor,
 )
-from trisk.estimators.voting import _equal_rows
+from trisk.estimators.equality import equal_rows
 from trisk.featurizers import CrystalGraphFeaturizer
 from trisk.structures import read_structures
 from trisk.testing import make_structures
@@ -235,10 +235,10 @@ def test_equal_rows__of_structures_files_and_process_columns(tmp_path):
     structures, *_ = make_structures(4)
     structures[1].to(str(tmp_path / "b.cif"))
     rows = [structures[0], structures[1], structures[0].copy(), structures[2]]
-    assert _equal_rows(rows).tolist() == [0, 1, 0, 2]
-    assert _equal_rows(read_structures(rows)[0]).tolist() == [0, 1, 0, 2]
+    assert equal_rows(rows).tolist() == [0, 1, 0, 2]
+    assert equal_rows(read_structures(rows)[0]).tolist() == [0, 1, 0, 2]
     table = pd.DataFrame({"structure": rows, "T": [300, 300, 300, None]})
-    assert _equal_rows(table).tolist() == [0, 1, 0, 2]
-    assert _equal_rows(table.assign(T=[300, 300, 400, 300])).tolist() == [0, 1, 2, 3]
-    assert _equal_rows(["Fe", "Al", "Fe"]).tolist() == [0, 1, 0]
-    assert _equal_rows(np.array([[1.0, 0.0], [2, 0], [1, -0.0]])).tolist() == [0, 1, 0]
+    assert equal_rows(table).tolist() == [0, 1, 0, 2]
+    assert equal_rows(table.assign(T=[300, 300, 400, 300])).tolist() == [0, 1, 2, 3]
+    assert equal_rows(["Fe", "Al", "Fe"]).tolist() == [0, 1, 0]
+    assert equal_rows(np.array([[1.0, 0.0], [2, 0], [1, -0.0]])).tolist() == [0, 1, 0]

@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length
 
 from trisk._compat import Interval, StrOptions, check_sample_weight
-from trisk.estimators.scaling import merge_structures
+from trisk.estimators.equality import merge_structures
 from trisk.nn import check_sizes, select_members
 from trisk.structures.elements import ELEMENT_SYMBOLS
 from trisk.training.net import finished_net, resolve_device

@@ -14,7 +14,7 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
-from trisk.estimators.scaling import equal_rows
+from trisk.estimators.equality import equal_rows
 from trisk.training.datasets import draw_seed
 
 _N_FOLDS = 5
@@ -104,8 +104,9 @@ def spread_ratio(n_inner, n_all):
 def structure_folds(y, seed, groups, *, stratified):
     """As :func:`inner_folds`, of three folds where one of five would hold out too few."""
     n_folds = _N_FOLDS if len(y) >= _N_FOLDS * _ENOUGH_STRUCTURES else 3
-    enough = {"enough": _ENOUGH_STRUCTURES, "n_folds": n_folds}
-    return inner_folds(y, seed, groups, stratified=stratified, **enough)
+    return inner_folds(
+        y, seed, groups, stratified=stratified, enough=_ENOUGH_STRUCTURES, n_folds=n_folds
+    )
 
 
 def inner_folds(y, seed, groups, *, stratified, enough=ENOUGH_ROWS, n_folds=_N_FOLDS):

@@ -263,9 +263,8 @@ class BaseHybridTRIADS(TableNetwork):
         """Fits on inner folds, where a parameter asks for what they tell."""
         self.stacked_, self.stacked_weight_ = None, 0.0
         forget_calibration(self)
-        stacks = self.stack_with is not None
-        if isinstance(self.stack_with, str) and self.stack_with == "auto":
-            stacks = len(X) <= MANY_ROWS and complete
+        automatic = len(X) <= MANY_ROWS and complete
+        stacks = self.stack_with is not None and (self.stack_with != "auto" or automatic)
         if not stacks and not self.calibrate:
             return None
         held_out = HeldOutFit(self, self._named(X), y, weight, stacks=stacks)

@@ -7,7 +7,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from trisk.estimators.scaling import ColumnScaler, equal_rows
+from trisk.estimators.equality import equal_rows
+from trisk.estimators.scaling import ColumnScaler
 
 # More rows than this are not searched: a random part of them stands for all.
 _MAX_ROWS = 20_000
@@ -149,7 +150,7 @@ class NeighborDraws:
     def __init__(self, X, target, weight, *, names, n_neighbors):
         scaler = ColumnScaler.fit(X, weight)
         scaled = scaler.transform(X).astype(np.float32)
-        self.kept, self.group = np.arange(len(X)), equal_rows(X)
+        self.kept = np.arange(len(X))
         if len(X) > _MAX_ROWS:
             self.kept = np.sort(np.random.default_rng(0).permutation(len(X))[:_MAX_ROWS])
         k = min(n_neighbors, max(1, len(self.kept) // 2))
@@ -158,9 +159,14 @@ class NeighborDraws:
         )
         # So many that nearly always k of them remain after the draw.
         n_candidates = min(3 * k + 8, len(self.kept))
-        self._candidates = [
-            self.columns.candidates(scaled, block, n_candidates) for block in self.columns.blocks
-        ]
+        group, own = equal_rows(X), np.arange(len(X))[:, None]
+        self._candidates = []
+        for block in self.columns.blocks:
+            distance, index = self.columns.candidates(scaled, block, n_candidates)
+            row = self.kept[index]
+            others = group[row] != group[:, None]
+            others = np.where(others.any(axis=1, keepdims=True), others, row != own)
+            self._candidates.append((distance, index, row, others))
 
     def draw(self, seed, epoch, visible=None):
         """Unscaled columns of all rows for a member and epoch, which sees a part of the rows."""
@@ -170,11 +176,9 @@ class NeighborDraws:
         else:
             is_visible = np.isin(np.arange(n_rows), visible)
         described = []
-        for (distance, index), block in zip(self._candidates, self.columns.blocks, strict=True):
-            row = self.kept[index]
-            others = self.group[row] != self.group[:, None]
-            rest = row != np.arange(n_rows)[:, None]  # of a row to which all are equal
-            others = np.where(others.any(axis=1, keepdims=True), others, rest)
+        for (distance, index, row, others), block in zip(
+            self._candidates, self.columns.blocks, strict=True
+        ):
             usable = is_visible[row] & others
             usable = np.where(usable.any(axis=1, keepdims=True), usable, others)
             described.append(self.columns.describe(distance, index, usable, block))

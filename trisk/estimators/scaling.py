@@ -1,11 +1,9 @@
 """What happens to numbers before a network sees them; statistics of training rows only."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit, logit
 
 # Far outside any training range, and still far inside single precision.
@@ -124,16 +122,6 @@ class TargetScaler:
         return LINKS[self.link][1](y * self.scale + self.center)
 
 
-def refuse_classes(y):
-    """Say what to do where targets of a regression are no numbers."""
-    first = next(iter(np.asarray(y).flat), 0.0)
-    if isinstance(first, str | bool | np.bool):
-        raise ValueError(
-            f"y holds {str(first)!r}, which is no number. For classes pass classification=True to "
-            "the pipeline, or take the classifier."
-        )
-
-
 def spans_decades(y: np.ndarray) -> bool:
     """Whether targets are positive, and so unequal that their logarithms are the better scale."""
     if np.nanmin(y) <= 0:
@@ -156,63 +144,3 @@ def target_range(y: np.ndarray, link: str) -> tuple[np.ndarray, float]:
     ]
     low = np.where(ends_at_zero, 0.0, -np.inf).reshape(y.shape[1:])
     return low, 1.0 if link == "logit" else np.inf
-
-
-def merge_duplicates(
-    X: np.ndarray, y: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Merge equal rows into one with the sum of their weights, in an order of their own.
-
-    After this a weight of two and a row given twice are the same thing, and a fit does not
-    depend on the order of rows. Rows of weight zero are left out; weights average one.
-    """
-    kept = weight > 0
-    rows = _plain(np.hstack([X[kept], y[kept]]))
-    first, total = _merge(_row_keys(rows), weight[kept])
-    unique = rows[first]
-    n_columns = X.shape[1]
-    return unique[:, :n_columns], unique[:, n_columns:], total / total.mean()
-
-
-def merge_structures(graphs, y: np.ndarray, weight: np.ndarray):
-    """The same for structures, which are equal where atoms, cells and contexts are."""
-    # Structures come in an order that no target changes.
-    first, total = _merge(_row_keys(_digests(graphs, _plain(y))), weight)
-    return graphs.take(first), y[first], total
-
-
-def equal_rows(X):
-    """A number for each row of a table or of graphs, shared by equal ones, as they appear."""
-    values = _digests(X) if hasattr(X, "lattices") else _plain(np.asarray(X, dtype=np.float64))
-    return pd.factorize(np.array(_row_keys(values).tolist(), dtype=object))[0]
-
-
-def _digests(graphs, *tables):
-    """Bytes of each structure, and of its row of tables, that tell it from others, as numbers."""
-    cells = graphs.lattices.reshape(len(graphs), -1)
-    rows = _plain(np.hstack([cells, graphs.pbc, graphs.context]))
-    atoms = _plain(np.column_stack([graphs.atomic_numbers, graphs.positions, graphs.atom_features]))
-    offsets = graphs.offsets["atom"].tolist()
-    keys = b"".join(
-        hashlib.blake2b(part.tobytes(), digest_size=16).digest()
-        for start, end, *of_row in zip(offsets, offsets[1:], rows, *tables, strict=False)
-        for part in (atoms[start:end], *of_row)
-    )
-    return np.frombuffer(keys, dtype=np.float64).reshape(len(graphs), -1)
-
-
-def _row_keys(rows):
-    """The bytes of each row as one value."""
-    rows = np.ascontiguousarray(rows)
-    return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-
-
-def _plain(values):
-    """Values that are equal in their bytes where they compare equal: no −0.0."""
-    return np.ascontiguousarray(values + 0.0)
-
-
-def _merge(keys, weight):
-    """First place of each distinct key, in the order of keys, and the sum of its weights."""
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    return first, np.bincount(group, weights=weight)

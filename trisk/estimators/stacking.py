@@ -17,8 +17,9 @@ from trisk.estimators.calibration import (
     spread_ratio,
     temper,
 )
+from trisk.estimators.equality import equal_rows
 from trisk.estimators.meta import HurdleRegressor, seeded
-from trisk.estimators.scaling import equal_rows, has_many_zeros
+from trisk.estimators.scaling import has_many_zeros
 from trisk.training.datasets import draw_seed
 
 _N_TREES = 200

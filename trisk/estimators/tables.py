@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trisk._compat import check_sample_weight
 from trisk.estimators.base import NetworkEstimator
-from trisk.estimators.scaling import merge_duplicates
+from trisk.estimators.equality import merge_duplicates
 from trisk.nn import DeepSupervisionLoss
 from trisk.training.datasets import TableDataset, draw_seed
 from trisk.training.net import resolve_device, train
@@ -64,11 +63,8 @@ class TableNetwork(NetworkEstimator):
     def _prepare(self, X, y, sample_weight):
         """Validate and scale; return the training set and the kind of loss."""
         self._validate_params()
-        if is_classifier(self):
-            X, y = read_columns(self, X, y, ensure_min_samples=2)
-        else:
-            X, y = read_columns(self, X, ensure_min_samples=2), self._check_target(y)
-            check_consistent_length(X, y)
+        X, y = read_columns(self, X, ensure_min_samples=2), self._check_target(y)
+        check_consistent_length(X, y)
         self._check_table(X)
         weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weight > 0
@@ -116,10 +112,10 @@ class TableNetwork(NetworkEstimator):
         }
 
 
-def read_columns(estimator, X, *y, **checks):
+def read_columns(estimator, X, **checks):
     """Numbers in columns as scikit-learn validates them; formulas are told what they need."""
     try:
-        return validate_data(estimator, X, *y, dtype=np.float64, **checks)
+        return validate_data(estimator, X, dtype=np.float64, **checks)
     except ValueError as error:
         if "could not convert string to float" not in str(error):
             raise

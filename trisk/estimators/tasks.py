@@ -20,13 +20,7 @@ from sklearn.utils.validation import (
 from trisk._compat import StrOptions
 from trisk.estimators.base import recurs
 from trisk.estimators.calibration import fit_spread, fit_temperature, interval_factors, temper
-from trisk.estimators.scaling import (
-    LINKS,
-    TargetScaler,
-    refuse_classes,
-    spans_decades,
-    target_range,
-)
+from trisk.estimators.scaling import LINKS, TargetScaler, spans_decades, target_range
 from trisk.training.settings import Choice
 
 _REGRESSION = """
@@ -68,6 +62,16 @@ def check_given(estimator, y):
     if y is None:
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+
+
+def refuse_classes(y):
+    """Say what to do where targets of a regression are no numbers."""
+    first = next(iter(np.asarray(y).flat), 0.0)
+    if isinstance(first, str | bool | np.bool):
+        raise ValueError(
+            f"y holds {str(first)!r}, which is no number. For classes pass classification=True to "
+            "the pipeline, or take the classifier."
+        )
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

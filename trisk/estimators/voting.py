@@ -1,7 +1,6 @@
 """The mean of several regressors, with uncertainty from rows that they left out."""
 
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
 from sklearn.ensemble import VotingRegressor
 from sklearn.pipeline import Pipeline
@@ -10,10 +9,8 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from trisk._compat import check_method_params, check_sample_weight, safe_indexing
 from trisk.estimators.calibration import calibrate_by, forget_calibration, structure_folds
-from trisk.estimators.scaling import equal_rows, refuse_classes
-from trisk.estimators.tasks import RegressorTask
-from trisk.structures import CrystalGraphs, read_structures
-from trisk.structures.readers import is_structure
+from trisk.estimators.equality import equal_rows
+from trisk.estimators.tasks import RegressorTask, refuse_classes
 from trisk.training.datasets import draw_seed
 
 # Parameters of the regressors in fits on inner folds.
@@ -102,7 +99,7 @@ class CalibratedVotingRegressor(VotingRegressor):
         X, y = indexable(X, column_or_1d(y, dtype=float))
         weight = check_sample_weight(fit_params.get("sample_weight"), y)
         used = np.flatnonzero(weight > 0)
-        groups = _equal_rows(X)[used]
+        groups = equal_rows(X)[used]
         folds = structure_folds(y[used], draw_seed(self.random_state), groups, stratified=False)
         folds = [(used[rows], used[held_out]) for rows, held_out in folds]
         inner = clone(self).set_params(calibrate=False)
@@ -162,20 +159,3 @@ class CalibratedVotingRegressor(VotingRegressor):
     _calibrate = RegressorTask._calibrate
     _standard_deviation = RegressorTask._standard_deviation
     predict_interval = RegressorTask.predict_interval
-
-
-def _equal_rows(X):
-    """A number for each row of structures, or of a table with a column of them, as they appear."""
-    if isinstance(X, CrystalGraphs):
-        return equal_rows(X)
-    X = X.toarray() if hasattr(X, "toarray") else X
-    columns = [X[name] for name in X.columns] if hasattr(X, "columns") else [X]
-    if columns[0] is X and (hasattr(X, "__array__") or not is_structure(X[0])):
-        columns = list(np.atleast_2d(np.asarray(X).T))
-    codes = [
-        equal_rows(read_structures(column, on_error="nan")[0])
-        if is_structure(next(iter(column)))
-        else pd.factorize(np.asarray(column))[0]
-        for column in columns
-    ]
-    return equal_rows(np.column_stack(codes))

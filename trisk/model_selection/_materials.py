@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.utils import check_consistent_length
 
+from trisk.estimators.equality import equal_rows
 from trisk.model_selection._folds import shuffled_folds
 
 # Rows that tell what a column holds.
@@ -57,9 +58,7 @@ def material_labels(X):
 
         values = ElementFractionFeaturizer(on_error="nan").fit_transform(X).fillna(0).to_numpy()
     else:
-        table = pd.DataFrame(X)
-        table = table.set_axis(range(table.shape[1]), axis=1)
-        return table.groupby(list(table), dropna=False, sort=False).ngroup().to_numpy()
+        return equal_rows(X)
     labels = np.unique(np.round(values, 6), axis=0, return_inverse=True)[1].ravel()
     unread = np.flatnonzero(~values.any(axis=1))
     labels[unread] = len(labels) + unread
